@@ -1,1 +1,7 @@
-fn main() {}
+//! The comfyport binary: the generated endpoints behind the server.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    comfyport_server::main(comfyport_generated::endpoints())
+}

@@ -1,0 +1,90 @@
+//! The processes under measurement.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    process::{Child, Command, Stdio},
+};
+
+/// A child process that listens somewhere; killed when dropped.
+pub(crate) struct Process {
+    child: Child,
+    pub(crate) pid: u32,
+    pub(crate) url: String,
+    _data: Option<tempfile::TempDir>,
+}
+
+impl Process {
+    pub(crate) fn simulator() -> Self {
+        Self::spawn(comfyport(&["simulate", "--listen", "127.0.0.1:0"]), None)
+    }
+
+    pub(crate) fn server(comfyui: &str) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let mut command = comfyport(&["serve", "--listen", "127.0.0.1:0", "--comfyui-url", comfyui]);
+        command.arg("--data-dir").arg(data.path());
+        Self::spawn(command, Some(data))
+    }
+
+    pub(crate) fn echo() -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.arg("--echo");
+        Self::spawn(command, None)
+    }
+
+    /// Waits for the line that names the address; everything else it says is drained in the background.
+    fn spawn(mut command: Command, data: Option<tempfile::TempDir>) -> Self {
+        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let url = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .find_map(|line| Some(line.split_once("listening on ")?.1.trim().to_owned()))
+            .expect("the process names its address");
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+        Self { pid: child.id(), child, url, _data: data }
+    }
+
+    pub(crate) async fn first_health(&self) {
+        let answer = reqwest::get(format!("{}/health", self.url)).await.unwrap();
+        assert!(answer.status().is_success());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+fn comfyport(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_comfyport"));
+    command.args(arguments);
+    command
+}
+
+/// A bare axum JSON echo, for scale.
+pub(crate) fn echo_server() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let echo = |axum::Json(body): axum::Json<serde_json::Value>| async move { axum::Json(body) };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        writeln!(std::io::stderr(), "listening on http://{}", listener.local_addr().unwrap()).unwrap();
+        axum::serve(listener, axum::Router::new().route("/", axum::routing::post(echo))).await.unwrap();
+    });
+}
+
+/// User and system time of a process so far, from `/proc/<pid>/stat` (100 ticks a second on Linux).
+pub(crate) fn cpu_seconds(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    let ticks = |index: usize| fields[index].parse::<f64>().unwrap();
+    (ticks(11) + ticks(12)) / 100.0
+}
+
+/// The largest resident size a process has had.
+pub(crate) fn peak_memory_mb(pid: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+}
