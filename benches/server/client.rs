@@ -41,7 +41,8 @@ impl Direct {
         graph["5"]["inputs"]["width"] = json!(SIDE);
         graph["5"]["inputs"]["height"] = json!(SIDE);
         graph["9"]["inputs"]["filename_prefix"] = json!(format!("direct/{prompt_id}"));
-        let body = json!({"prompt": graph, "client_id": self.client_id, "prompt_id": prompt_id, "extra_data": {}});
+        let body =
+            json!({"prompt": graph, "client_id": self.client_id, "prompt_id": prompt_id, "extra_data": {}});
         let answer = self.http.post(format!("{}/prompt", self.url)).json(&body).send().await.unwrap();
         assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
         answer.bytes().await.unwrap();

@@ -1,1 +1,67 @@
-fn main() {}
+//! Daily commands: `cargo xtask lint`, `static`, `bench`.
+
+#![expect(clippy::print_stderr, reason = "a command line for developers")]
+
+mod static_build;
+
+use std::process::{Command, ExitCode};
+
+const USAGE: &str = "\
+cargo xtask <command>
+  lint     formatting, clippy and documentation, warnings denied
+  static   build the static release binary and prove that it runs alone
+  bench    every benchmark; each prints its ratios";
+
+/// What a step that went wrong has to say.
+type Outcome = Result<(), String>;
+
+fn main() -> ExitCode {
+    let command = std::env::args().nth(1);
+    let outcome = match command.as_deref() {
+        Some("lint") => lint(),
+        Some("static") => static_build::build_and_check(),
+        Some("bench") => bench(),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn lint() -> Outcome {
+    cargo(&["fmt", "--all", "--", "--check"], &[])?;
+    cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])?;
+    cargo(&["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")])
+}
+
+fn bench() -> Outcome {
+    cargo(&["bench", "--package", "comfyport-endpoint"], &[])?;
+    cargo(&["bench", "--bench", "server"], &[])
+}
+
+/// Runs cargo and names the command if it fails.
+fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Outcome {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    run(Command::new(cargo).args(arguments).envs(environment.iter().copied()))
+}
+
+fn run(command: &mut Command) -> Outcome {
+    eprintln!("+ {}", describe(command));
+    let status = command.status().map_err(|error| format!("{}: {error}", describe(command)))?;
+    if status.success() { Ok(()) } else { Err(format!("`{}` ended with {status}", describe(command))) }
+}
+
+fn describe(command: &Command) -> String {
+    std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|word| word.to_string_lossy())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
