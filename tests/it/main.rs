@@ -1,1 +1,8 @@
-//! Black-box tests: the real binary on a real port.
+//! Black-box tests: the real binary on a real port, in front of a simulator that misbehaves on request.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod bundled;
+mod command_line;
+mod process;
+mod requests;

@@ -1,0 +1,159 @@
+//! Starting the real binary and talking to it.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    sync::{Arc, Mutex},
+};
+
+use reqwest::{RequestBuilder, StatusCode, header::HeaderMap};
+use serde_json::Value;
+
+/// A running `comfyport`, killed when dropped.
+pub(crate) struct Comfyport {
+    child: Child,
+    url: String,
+    http: reqwest::Client,
+    log: Arc<Mutex<String>>,
+    _data: tempfile::TempDir,
+}
+
+/// What came back, with the body read.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Comfyport {
+    /// The server with its embedded simulator.
+    pub(crate) fn simulated() -> Self {
+        Self::start(&["serve", "--simulate", "--listen", "127.0.0.1:0"], true)
+    }
+
+    /// The server in front of a ComfyUI at `url`.
+    pub(crate) fn in_front_of(url: &str) -> Self {
+        Self::start(&["serve", "--listen", "127.0.0.1:0", "--comfyui-url", url], true)
+    }
+
+    /// A simulator alone.
+    pub(crate) fn simulator() -> Self {
+        Self::start(&["simulate", "--listen", "127.0.0.1:0"], false)
+    }
+
+    fn start(arguments: &[&str], with_data: bool) -> Self {
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let data = tempfile::tempdir().unwrap();
+        let mut command = command(arguments);
+        if with_data {
+            command.arg("--data-dir").arg(data.path());
+        }
+        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let log = Arc::new(Mutex::new(String::new()));
+        let url = lines.by_ref().map_while(Result::ok).find_map(|line| {
+            log.lock().unwrap().push_str(&format!("{line}\n"));
+            Some(line.split_once("listening on ")?.1.trim().to_owned())
+        });
+        let Some(url) = url else { panic!("{arguments:?} did not start:\n{}", log.lock().unwrap()) };
+        let sink = Arc::clone(&log);
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                sink.lock().unwrap().push_str(&format!("{line}\n"));
+            }
+        });
+        Self { child, url, http: reqwest::Client::new(), log, _data: data }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Everything said on standard error so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    pub(crate) fn post(&self, path: &str) -> RequestBuilder {
+        self.http.post(format!("{}{path}", self.url))
+    }
+
+    pub(crate) fn get(&self, path: &str) -> RequestBuilder {
+        self.http.get(format!("{}{path}", self.url))
+    }
+
+    /// Posts JSON and returns the JSON of an answer that must have this status.
+    pub(crate) async fn call(&self, path: &str, body: &Value, expected: u16) -> Value {
+        self.expect(self.post(path).body(body.to_string()), expected).await.json()
+    }
+
+    pub(crate) async fn read(&self, path: &str, expected: u16) -> Answer {
+        self.expect(self.get(path), expected).await
+    }
+
+    /// Sends a request and checks what must hold for every answer: the status, the request id, and for anything but a
+    /// success a complete problem.
+    pub(crate) async fn expect(&self, request: RequestBuilder, expected: u16) -> Answer {
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        let answer = Answer { status, headers, body: response.bytes().await.unwrap().to_vec() };
+        assert_eq!(answer.status.as_u16(), expected, "{}\nlog:\n{}", answer.text(), self.log());
+        assert!(answer.headers.contains_key("x-request-id"), "{:?}", answer.headers);
+        if status.is_client_error() || status.is_server_error() {
+            answer.check_problem();
+        }
+        answer
+    }
+}
+
+impl Drop for Comfyport {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    fn check_problem(&self) {
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        let problem = self.json();
+        for key in ["type", "title", "status", "detail", "code", "request_id", "retryable", "source"] {
+            assert!(problem.get(key).is_some(), "a problem without `{key}`: {problem}");
+        }
+        assert_eq!(problem["status"], self.status.as_u16());
+    }
+}
+
+/// The binary with arguments, in an environment without settings of the person who runs the tests.
+pub(crate) fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_comfyport"));
+    command.args(arguments).stdin(Stdio::null());
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("COMFYPORT_"))
+    {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Runs the binary to its end.
+pub(crate) fn run(arguments: &[&str]) -> Output {
+    command(arguments).output().unwrap()
+}
+
+/// A path in the repository.
+pub(crate) fn repository(path: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path).to_str().unwrap().to_owned()
+}

@@ -1,0 +1,71 @@
+//! What callers send, and what they get.
+
+use serde_json::{Value, json};
+
+use crate::process::Comfyport;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_faults_come_at_once_under_the_callers_names() {
+    let server = Comfyport::simulated();
+    let request = json!({"prmopt": "x", "steps": 0, "advanced": {"scheduler": "karas"}, "seed": -1});
+    let problem = server.call("/sd15/txt2img", &request, 422).await;
+    let errors = problem["errors"].as_array().unwrap();
+    let find = |pointer: &str| {
+        errors
+            .iter()
+            .find(|error| error["pointer"] == pointer)
+            .unwrap_or_else(|| panic!("{pointer}: {problem}"))
+    };
+    assert_eq!(find("/prmopt")["did_you_mean"], "prompt");
+    assert_eq!(find("/advanced/scheduler")["did_you_mean"], "karras");
+    find("/steps");
+    find("/seed");
+    find("/prompt");
+    assert_eq!(problem["source"], "request");
+    assert_eq!(problem["retryable"], false);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seed_is_drawn_and_reported_or_kept_exactly() {
+    let server = Comfyport::simulated();
+    let drawn = |result: &Value| result["params"]["seed"].as_u64().unwrap();
+    let one = server.call("/sd15/txt2img", &json!({"prompt": "x"}), 200).await;
+    let two = server.call("/sd15/txt2img", &json!({"prompt": "x"}), 200).await;
+    assert_ne!(drawn(&one), drawn(&two));
+    let exact = u64::MAX - 1;
+    let kept = server.call("/sd15/txt2img", &json!({"prompt": "x", "seed": exact}), 200).await;
+    assert_eq!(drawn(&kept), exact);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_submits_nothing() {
+    let simulator = Comfyport::simulator();
+    let server = Comfyport::in_front_of(simulator.url());
+    server.call("/sd15/txt2img:check", &json!({"prompt": "x"}), 200).await;
+    server.call("/sd15/txt2img:check", &json!({}), 422).await;
+    let ledger =
+        reqwest::get(format!("{}/simulator/ledger", simulator.url())).await.unwrap().text().await.unwrap();
+    assert!(!ledger.contains("KSampler") && !ledger.contains("executed"), "{ledger}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_later_releases_bring_is_refused_clearly() {
+    let server = Comfyport::simulated();
+    let request = server.post("/sd15/txt2img").header("prefer", "respond-async").body(r#"{"prompt":"x"}"#);
+    server.expect(request, 501).await;
+    let problem = server.call("/image/resize", &json!({"image": "https://example.com/a.png"}), 422).await;
+    assert_eq!(problem["errors"][0]["pointer"], "/image");
+    server.call("/prompt", &json!({"1": {"class_type": "EmptyImage", "inputs": {}}}), 403).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_are_served_from_the_binary() {
+    let server = Comfyport::simulated();
+    let docs = server.read("/docs/", 200).await;
+    assert!(docs.header("content-type").starts_with("text/html"));
+    assert!(!docs.text().contains("https://"), "the page loads nothing from elsewhere");
+    let document = server.read("/openapi.json", 200).await.json();
+    assert!(document["paths"]["/sd15/txt2img"]["post"].is_object());
+    server.read("/nowhere", 404).await;
+    server.expect(server.post("/health"), 405).await;
+}
