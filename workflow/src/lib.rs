@@ -1,1 +1,2 @@
-//! workflow
+//! x
+pub mod json;
