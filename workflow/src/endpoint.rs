@@ -1,0 +1,287 @@
+//! The result of understanding a workflow: one workflow as an API.
+
+use serde::{Serialize, Serializer};
+
+use crate::{
+    diagnostic::Diagnostic,
+    graph::{Graph, NodeId},
+    json::{Number, Value},
+};
+
+/// One workflow as an API. Serialises to the shape that `comfyport check --format json` prints.
+#[derive(Debug, Clone, Serialize)]
+pub struct Endpoint {
+    /// The file it came from, as given.
+    pub file: String,
+    /// The route without its leading slash: `sd15/txt2img`.
+    pub path: String,
+    /// A name for people.
+    pub title: String,
+    /// What it does, if the author said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Parameters in the order callers see them: primary, advanced, model, hidden.
+    pub params: Vec<Param>,
+    /// Named results.
+    pub outputs: Vec<Output>,
+    /// Model files it needs.
+    pub models: Vec<ModelRef>,
+    /// Node packs it needs besides ComfyUI itself.
+    pub node_packs: Vec<NodePack>,
+    /// Node classes it needs, sorted.
+    pub classes: Vec<String>,
+    /// What was found on the way.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The nodes that outputs need; dead ones are gone.
+    #[serde(skip)]
+    pub graph: Graph,
+    /// The `filename_prefix` inputs of output nodes, which a server rewrites for each run.
+    #[serde(skip)]
+    pub prefix_inputs: Vec<Binding>,
+}
+
+impl Endpoint {
+    /// Whether nothing stops it from being served.
+    pub fn is_usable(&self) -> bool {
+        !self.diagnostics.iter().any(Diagnostic::is_error)
+    }
+
+    /// Parameters of one tier.
+    pub fn tier(&self, tier: Tier) -> impl Iterator<Item = &Param> {
+        self.params.iter().filter(move |param| param.tier == tier)
+    }
+}
+
+/// Where callers meet a parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tier {
+    /// A field of the request.
+    Primary,
+    /// A field of the request's `advanced` object.
+    Advanced,
+    /// A model file: not a field unless exposed.
+    Model,
+    /// Not a field.
+    Hidden,
+}
+
+/// What values a parameter takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ParamType {
+    /// Text.
+    String,
+    /// A whole number.
+    Integer,
+    /// A number.
+    Number,
+    /// True or false.
+    Boolean,
+    /// One of a list of options.
+    Enum,
+    /// A whole number from 0 to 2^64-1, drawn at random where left out.
+    Seed,
+    /// A picture.
+    Image,
+    /// A picture whose channel is used as a mask.
+    Mask,
+    /// A film.
+    Video,
+    /// A sound.
+    Audio,
+    /// A 3D model.
+    Model3d,
+    /// Some other file.
+    File,
+}
+
+impl ParamType {
+    /// Whether values are files.
+    pub fn is_media(self) -> bool {
+        matches!(self, Self::Image | Self::Mask | Self::Video | Self::Audio | Self::Model3d | Self::File)
+    }
+
+    /// The name in reports and in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::String => "string",
+            Self::Integer => "integer",
+            Self::Number => "number",
+            Self::Boolean => "boolean",
+            Self::Enum => "enum",
+            Self::Seed => "seed",
+            Self::Image => "image",
+            Self::Mask => "mask",
+            Self::Video => "video",
+            Self::Audio => "audio",
+            Self::Model3d => "model3d",
+            Self::File => "file",
+        }
+    }
+}
+
+/// A public field, bound to one or more node inputs.
+#[derive(Debug, Clone, Serialize)]
+pub struct Param {
+    /// The name callers use.
+    pub name: String,
+    /// Where callers meet it.
+    pub tier: Tier,
+    /// What values it takes.
+    #[serde(rename = "type")]
+    pub ty: ParamType,
+    /// What it means, where that was found: `prompt`, `seed`, `steps`…
+    pub role: Option<String>,
+    /// Whether callers must give it.
+    pub required: bool,
+    /// What it is when left out.
+    pub default: Option<Value>,
+    /// The least value.
+    pub min: Option<Number>,
+    /// The greatest value.
+    pub max: Option<Number>,
+    /// The distance between sensible values; not enforced.
+    pub step: Option<Number>,
+    /// The values to choose from.
+    pub options: Vec<Value>,
+    /// Whether `options` are examples and other values are accepted.
+    pub open: bool,
+    /// Whether text may have lines.
+    pub multiline: bool,
+    /// How a file reaches the node: `upload_name`, `url`, `base64` or `path`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<String>,
+    /// For a model, the folder it is looked up in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
+    /// One sentence for callers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The unit of the value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// A name for the list of options that workflows share: `SamplerName`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enum_name: Option<String>,
+    /// The node inputs it sets.
+    pub bindings: Vec<Binding>,
+    /// What decided that this is a parameter, and which.
+    pub signal: String,
+}
+
+/// One input of one node.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Binding {
+    /// The node's id.
+    pub node: NodeId,
+    /// The input's name.
+    pub input: String,
+    /// The node's class.
+    pub class_type: String,
+}
+
+/// A named result.
+#[derive(Debug, Clone, Serialize)]
+pub struct Output {
+    /// The name callers use.
+    pub name: String,
+    /// The node that yields it.
+    pub node: NodeId,
+    /// The node's class.
+    pub class_type: String,
+    /// What it is.
+    pub kind: OutputKind,
+    /// Whether the node keeps its result, previews it, or sends it over the socket.
+    pub stage: Stage,
+    /// Whether there may be several.
+    pub many: bool,
+}
+
+/// What a result is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum OutputKind {
+    /// A picture.
+    Image,
+    /// A picture that moves.
+    ImageAnimated,
+    /// A film.
+    Video,
+    /// A sound.
+    Audio,
+    /// A 3D model.
+    Mesh,
+    /// Text.
+    Text,
+    /// A latent.
+    Latent,
+    /// Some other file.
+    File,
+}
+
+impl OutputKind {
+    /// The name in reports, in JSON, and the usual name of such an output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Image | Self::ImageAnimated => "image",
+            Self::Video => "video",
+            Self::Audio => "audio",
+            Self::Mesh => "mesh",
+            Self::Text => "text",
+            Self::Latent => "latent",
+            Self::File => "file",
+        }
+    }
+}
+
+impl Serialize for OutputKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// How a node hands over its result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// It is kept.
+    Final,
+    /// It is a preview, and lives until the engine restarts.
+    Preview,
+    /// It is sent over the socket and never stored.
+    Websocket,
+}
+
+/// A model file that a workflow needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ModelRef {
+    /// The file, with `/` between folders.
+    pub file: String,
+    /// The models folder it is looked up in, `unknown` if that was not found out.
+    pub folder: String,
+    /// The node that loads it.
+    pub node: NodeId,
+    /// The input that names it.
+    pub input: String,
+    /// Where it can be fetched from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// What its content must hash to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// Whether the node fetches it by itself.
+    pub auto_download: bool,
+}
+
+/// A node pack that a workflow needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NodePack {
+    /// Its name.
+    pub id: String,
+    /// Where it comes from.
+    pub repository: Option<String>,
+    /// The classes it is needed for.
+    pub classes: Vec<String>,
+    /// How it was found.
+    pub evidence: String,
+}

@@ -1,0 +1,226 @@
+//! From bytes to a graph: finding it, reading it, and saying what is wrong with it.
+
+use std::collections::VecDeque;
+
+use crate::{
+    diagnostic::{Diagnostic, printable},
+    graph::{Graph, Input, Link, Node},
+    json::{self, Object, Value},
+};
+
+/// A graph and what was odd about its file.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The graph as exported, dead nodes included.
+    pub graph: Graph,
+    /// Warnings and notes.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// How deep below the top of the file a graph is looked for.
+const DEEPEST_WRAPPER: usize = 5;
+
+/// Reads an exported workflow in API format: bare, wrapped in another document, or as a string inside one.
+///
+/// Links are checked here, so that a graph that comes back refers to nothing it does not have and has no cycle.
+pub fn read(bytes: &[u8]) -> Result<Source, Vec<Diagnostic>> {
+    let parsed = json::parse(bytes)
+        .map_err(|error| vec![Diagnostic::error("invalid-json", format!("the file is not JSON: {error}"))])?;
+    let mut diagnostics: Vec<Diagnostic> = parsed.duplicate_keys.iter().map(|key| duplicate(key)).collect();
+    let Some(found) = find(&parsed.value) else { return Err(vec![no_graph(&parsed.value)]) };
+    let graph = graph(&found, &mut diagnostics);
+    check_links(&graph, &mut diagnostics);
+    if diagnostics.iter().any(Diagnostic::is_error) { Err(diagnostics) } else { Ok(Source { graph, diagnostics }) }
+}
+
+fn duplicate(key: &str) -> Diagnostic {
+    Diagnostic::warning("duplicate-key", format!("`{}` is written more than once; the last one counts", printable(key)))
+        .help("export the workflow again, or delete the one that is not meant")
+}
+
+fn no_graph(value: &Value) -> Diagnostic {
+    if value.get("nodes").is_some_and(|nodes| nodes.as_array().is_some()) {
+        return Diagnostic::error("ui-format", "this is the editor's own format, not the API format")
+            .help(
+                "in ComfyUI open the workflow and choose Workflow → Export (API); \
+                 in older releases enable Dev mode options in the settings, then Save (API Format)",
+            );
+    }
+    Diagnostic::error("no-graph", "there is no workflow in API format in this file")
+        .help("expected an object of nodes such as {\"3\": {\"class_type\": \"KSampler\", \"inputs\": {…}}}")
+}
+
+/// Breadth first, so that the outermost graph wins.
+fn find(value: &Value) -> Option<Object> {
+    let mut open = VecDeque::from([(value, 0)]);
+    while let Some((value, depth)) = open.pop_front() {
+        if let Some(members) = value.as_object().filter(|members| looks_like_graph(members)) {
+            return Some(members.clone());
+        }
+        if depth == DEEPEST_WRAPPER {
+            continue;
+        }
+        match value {
+            Value::Object(members) => open.extend(members.values().map(|member| (member, depth + 1))),
+            Value::Array(items) => open.extend(items.iter().map(|item| (item, depth + 1))),
+            Value::String(text) if text.trim_start().starts_with('{') && text.contains("class_type") => {
+                if let Some(found) = json::parse(text.as_bytes()).ok().and_then(|inner| find(&inner.value)) {
+                    return Some(found);
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// At least one member, and at least half of the members that are objects, look like nodes.
+fn looks_like_graph(members: &Object) -> bool {
+    let objects = members.values().filter_map(Value::as_object);
+    let (nodes, all) = objects.fold((0, 0), |(nodes, all), member| (nodes + usize::from(is_node(member)), all + 1));
+    nodes > 0 && nodes * 2 >= all
+}
+
+fn is_node(member: &Object) -> bool {
+    let inputs = member.get("inputs").is_none_or(|inputs| inputs.is_null() || inputs.as_object().is_some());
+    inputs && member.get("class_type").is_some_and(|class| class.as_str().is_some())
+}
+
+fn graph(members: &Object, diagnostics: &mut Vec<Diagnostic>) -> Graph {
+    let mut graph = Graph::default();
+    for (id, member) in members {
+        let Some(member) = member.as_object() else { continue };
+        if is_node(member) {
+            graph.nodes.insert(id.clone(), node(id, member, members, diagnostics));
+        } else if member.get("inputs").is_some_and(|inputs| inputs.as_object().is_some()) {
+            diagnostics.push(without_class(id, member));
+        }
+    }
+    graph
+}
+
+fn title(member: &Object) -> Option<&str> {
+    member.get("_meta").and_then(|meta| meta.get("title")).and_then(Value::as_str)
+}
+
+fn without_class(id: &str, member: &Object) -> Diagnostic {
+    Diagnostic::error("missing-class", format!("node {} has no `class_type`", printable(id)))
+        .at_node(id, title(member))
+        .help("the node's pack was not installed when the workflow was exported: install it in ComfyUI and export again")
+}
+
+fn node(id: &str, member: &Object, all: &Object, diagnostics: &mut Vec<Diagnostic>) -> Node {
+    let class_type = member.get("class_type").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let title = title(member).map(str::to_owned);
+    let mut node = Node { id: id.to_owned(), class_type, title, inputs: indexmap::IndexMap::new() };
+    for (name, value) in member.get("inputs").and_then(Value::as_object).into_iter().flatten() {
+        let input = input(value, all).unwrap_or_else(|odd| {
+            diagnostics.push(odd.at_node(id, node.title.as_deref()).at_input(name));
+            Input::Literal(value.clone())
+        });
+        if let (Input::Link(_), Some([Value::Number(_), _])) = (&input, value.as_array()) {
+            diagnostics.push(
+                Diagnostic::warning("odd-link", "a link names its node by a number instead of a string")
+                    .at_node(id, node.title.as_deref())
+                    .at_input(name)
+                    .help("read as a link to that node; ComfyUI itself would refuse it"),
+            );
+        }
+        node.inputs.insert(name.clone(), input);
+    }
+    node
+}
+
+/// A list of a node and a slot is a link; any other list is one that ComfyUI refuses.
+fn input(value: &Value, all: &Object) -> Result<Input, Diagnostic> {
+    let Some(items) = value.as_array() else { return Ok(Input::Literal(value.clone())) };
+    match items {
+        [Value::String(node), Value::Number(slot)] => match slot.as_i128().and_then(|slot| u32::try_from(slot).ok()) {
+            Some(slot) => Ok(Input::Link(Link { node: node.clone(), slot })),
+            None => Err(Diagnostic::error("odd-link", format!("`{slot}` is not an output slot"))),
+        },
+        [Value::Number(node), Value::Number(slot)] if all.contains_key(node.as_str()) => {
+            let slot = slot.as_i128().and_then(|slot| u32::try_from(slot).ok());
+            let slot = slot.ok_or_else(|| Diagnostic::error("odd-link", "the output slot is not a small number"))?;
+            Ok(Input::Link(Link { node: node.as_str().to_owned(), slot }))
+        }
+        _ => Err(Diagnostic::warning("odd-list", "a bare list is not a value that ComfyUI accepts")
+            .help("write a literal list as {\"__value__\": [...]}")),
+    }
+}
+
+fn check_links(graph: &Graph, diagnostics: &mut Vec<Diagnostic>) {
+    for node in graph.nodes.values() {
+        for (input, link) in node.links() {
+            if !graph.nodes.contains_key(&link.node) {
+                let message =
+                    format!("`{}` is linked to node {}, which is not in the file", printable(input), printable(&link.node));
+                diagnostics.push(
+                    Diagnostic::error("dangling-link", message)
+                        .at_node(&node.id, node.title.as_deref())
+                        .at_input(input)
+                        .help("reconnect the input in ComfyUI and export the workflow again"),
+                );
+            }
+        }
+    }
+    let cyclic = graph.cyclic();
+    if let Some(first) = cyclic.first() {
+        let shown: Vec<&str> = cyclic.iter().copied().take(12).collect();
+        let more = if cyclic.len() > shown.len() { ", …" } else { "" };
+        let message = format!("nodes {}{more} depend on themselves", printable(&shown.join(", ")));
+        diagnostics.push(
+            Diagnostic::error("cycle", message)
+                .at_node(first, graph.nodes[*first].title.as_deref())
+                .help("a workflow must be free of loops; remove one of the links"),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NODE: &str = r#""1":{"class_type":"EmptyImage","inputs":{"width":8}}"#;
+
+    fn code(text: &str) -> &'static str {
+        read(text.as_bytes()).map_or_else(|all| all[0].code, |source| {
+            source.diagnostics.first().map_or("ok", |first| first.code)
+        })
+    }
+
+    #[test]
+    fn wrappers_are_opened() {
+        let bare = format!("{{{NODE},\"version\":1,\"extra\":null}}");
+        let string = serde_json::to_string(&bare).unwrap();
+        for text in [
+            bare.clone(),
+            format!("{{\"input\":{{\"workflow\":{bare}}}}}"),
+            format!("{{\"workflows\":[{{\"workflowApiJSON\":{string}}}]}}"),
+        ] {
+            assert_eq!(read(text.as_bytes()).unwrap().graph.nodes.len(), 1, "{text}");
+        }
+    }
+
+    #[test]
+    fn faults_are_named() {
+        assert_eq!(code(r#"{"nodes":[],"links":[]}"#), "ui-format");
+        assert_eq!(code("{}"), "no-graph");
+        assert_eq!(code("[1,"), "invalid-json");
+        assert_eq!(code(&format!(r#"{{{NODE},"2":{{"class_type":"A","inputs":{{"x":["9",0]}}}}}}"#)), "dangling-link");
+        assert_eq!(code(&format!(r#"{{{NODE},"2":{{"class_type":"A","inputs":{{"x":["2",0]}}}}}}"#)), "cycle");
+        assert_eq!(code(&format!(r#"{{{NODE},"2":{{"class_type":"A","inputs":{{"x":[1,0]}}}}}}"#)), "odd-link");
+        assert_eq!(code(&format!(r#"{{{NODE},"2":{{"inputs":{{}}}}}}"#)), "missing-class");
+        assert_eq!(code(&format!(r#"{{{NODE},"2":{{"class_type":"A","inputs":null}}}}"#)), "ok");
+    }
+
+    #[test]
+    fn a_chain_of_100_000_nodes_is_read() {
+        let nodes = (0..100_000).map(|id| {
+            let input = if id == 0 { String::new() } else { format!("\"x\":[\"{}\",0]", id - 1) };
+            format!("\"{id}\":{{\"class_type\":\"A\",\"inputs\":{{{input}}}}}")
+        });
+        let text = format!("{{{}}}", nodes.collect::<Vec<_>>().join(","));
+        assert_eq!(read(text.as_bytes()).unwrap().graph.nodes.len(), 100_000);
+    }
+}
