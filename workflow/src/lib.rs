@@ -1,12 +1,30 @@
 //! Understands an exported ComfyUI workflow.
 //!
 //! Bytes go in; an [`Endpoint`] comes out, or diagnostics. Nothing here reads files or speaks to anyone.
+//!
+//! ```
+//! use comfyport_workflow::{Catalog, Options, endpoint};
+//!
+//! let export = br#"{
+//!     "1": {"class_type": "LoadImage", "inputs": {"image": "example.png"}},
+//!     "2": {"class_type": "ImageInvert", "inputs": {"image": ["1", 0]}},
+//!     "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "inverted"}}
+//! }"#;
+//! let options = Options { file: "invert.json", path: "invert", catalog: Catalog::core(), sidecar: None };
+//! let endpoint = endpoint(export, &options).unwrap();
+//! assert_eq!(endpoint.params[0].name, "image");
+//! assert_eq!(endpoint.outputs[0].name, "image");
+//! ```
 
 pub mod catalog;
 mod diagnostic;
 mod endpoint;
 pub mod graph;
+mod infer;
 pub mod json;
+mod packs;
+mod report;
+mod sidecar;
 mod source;
 
 pub use catalog::Catalog;
@@ -14,4 +32,13 @@ pub use diagnostic::{Diagnostic, Severity, is_disruptive, printable};
 pub use endpoint::{
     Binding, Endpoint, ModelRef, NodePack, Output, OutputKind, Param, ParamType, Stage, Tier,
 };
+pub use infer::{Options, infer};
+pub use report::render as report;
+pub use sidecar::{Expose, ExposeTier, ModelRule, OutputRule, PackRule, ParamRule, Sidecar};
 pub use source::{Source, read};
+
+/// Reads a workflow and infers its endpoint. An error is a file that holds no graph one could speak about; any other
+/// problem is among the endpoint's diagnostics.
+pub fn endpoint(bytes: &[u8], options: &Options<'_>) -> Result<Endpoint, Vec<Diagnostic>> {
+    Ok(infer(read(bytes)?, options))
+}

@@ -12,7 +12,7 @@ const NAMES: &[u8] = include_bytes!("../../data/display_names.tsv.zlib");
 /// Whether a title is what the editor shows for this class by default.
 pub fn is_default_title(catalog: &Catalog, class_type: &str, title: &str) -> bool {
     let title = title.trim();
-    if title == class_type {
+    if squeezed(title) == squeezed(class_type) {
         return true;
     }
     if catalog.get(class_type).is_some_and(|node| node.display_name.as_deref() == Some(title)) {
@@ -36,6 +36,11 @@ fn names() -> &'static BTreeMap<String, Vec<String>> {
         });
         rows.collect()
     })
+}
+
+/// `Save GLB` is `SaveGLB` however it is spaced.
+fn squeezed(text: &str) -> String {
+    text.chars().filter(|one| one.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 /// Custom packs have no table: their default titles share most words with the class.

@@ -1,0 +1,198 @@
+//! From a graph to an endpoint.
+//!
+//! In order of authority: the sidecar file, declarations inside the graph, meaning found by walking the graph, and
+//! the rest under `advanced` or hidden. Node order never decides.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    catalog::{Catalog, InputDef, NodeDef},
+    diagnostic::Diagnostic,
+    endpoint::{Binding, Endpoint, OutputKind, Stage},
+    graph::{Consumer, Graph, Node, NodeId},
+    packs,
+    sidecar::Sidecar,
+    source::Source,
+};
+
+mod candidate;
+mod declared;
+mod media;
+mod models;
+mod names;
+mod outputs;
+mod prune;
+mod roles;
+mod sampling;
+mod text;
+mod tiers;
+mod types;
+mod values;
+
+/// What inference is told besides the graph.
+#[derive(Debug, Clone, Copy)]
+pub struct Options<'a> {
+    /// The file, as diagnostics and reports name it.
+    pub file: &'a str,
+    /// The route without its leading slash.
+    pub path: &'a str,
+    /// Node definitions.
+    pub catalog: &'a Catalog,
+    /// The author's decisions, where there is such a file.
+    pub sidecar: Option<&'a Sidecar>,
+}
+
+/// Infers the endpoint of a graph. What stands in the way is among its diagnostics.
+pub fn infer(source: Source, options: &Options<'_>) -> Endpoint {
+    let Source { graph, mut diagnostics } = source;
+    let results = outputs::find(&graph, options.catalog);
+    if results.is_empty() {
+        diagnostics.push(
+            Diagnostic::error("no-outputs", "no node of this workflow yields a result")
+                .help("add an output node such as Save Image; if one is there, give comfyport its definition in object_info.json"),
+        );
+    }
+    let live = graph.ancestors(results.iter().map(|output| output.node.as_str()));
+    if live.len() < graph.nodes.len() && !results.is_empty() {
+        let dead = graph.nodes.len() - live.len();
+        let nodes = if dead == 1 { "node leads" } else { "nodes lead" };
+        diagnostics.push(Diagnostic::note("dead-nodes", format!("{dead} {nodes} to no result and will not be submitted")));
+    }
+    let graph = prune::keep(graph, &live);
+    let context = Context::new(&graph, options.catalog);
+
+    let mut candidates = values::collect(&context);
+    let models = models::find(&context, &mut candidates);
+    media::mark(&context, &mut candidates);
+    declared::mark(&context, &mut candidates);
+    text::mark(&context, &mut candidates);
+    roles::mark(&mut candidates);
+    tiers::assign(&context, &mut candidates);
+    sampling::later_stages(&context, &mut candidates);
+    let mut params = names::merge_and_name(&context, candidates, &mut diagnostics);
+    let mut outputs = outputs::name(&context, results);
+
+    let mut endpoint = Endpoint {
+        file: options.file.to_owned(),
+        path: options.path.to_owned(),
+        title: title_of(options.path),
+        description: None,
+        models,
+        node_packs: packs::find(&graph, options.catalog, &mut diagnostics),
+        classes: graph.nodes.values().map(|node| node.class_type.clone()).collect::<BTreeSet<_>>().into_iter().collect(),
+        prefix_inputs: prefix_inputs(&context, &outputs),
+        params: Vec::new(),
+        outputs: Vec::new(),
+        diagnostics: Vec::new(),
+        graph: Graph::default(),
+    };
+    if let Some(sidecar) = options.sidecar {
+        sidecar.apply(&mut endpoint, &mut params, &mut outputs, &mut diagnostics);
+    }
+    names::refuse_clashes(&params, &mut diagnostics);
+    params.sort_by_key(|param| (param.tier, prominence(param)));
+    endpoint.params = params;
+    endpoint.outputs = outputs;
+    endpoint.diagnostics = diagnostics;
+    endpoint.graph = graph;
+    endpoint
+}
+
+/// `qwen/qwen_img_edit` is "Qwen img edit" until somebody gives it a title.
+fn title_of(path: &str) -> String {
+    let name = path.rsplit('/').next().unwrap_or(path).replace(['_', '-'], " ");
+    let mut letters = name.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// What callers look for first: what to make, from what, how large, and then how.
+fn prominence(param: &crate::Param) -> usize {
+    const ORDER: &[&str] = &[
+        "prompt", "tags", "lyrics", "negative_prompt", "segment_prompt", "width", "height", "length", "num_frames", "fps",
+        "seconds", "duration", "seed", "steps", "cfg", "guidance", "denoise",
+    ];
+    if param.ty.is_media() {
+        return 4;
+    }
+    let rank = param.role.as_deref().and_then(|role| ORDER.iter().position(|known| *known == role));
+    rank.map_or(ORDER.len() + 1, |rank| if rank < 4 { rank } else { rank + 1 })
+}
+
+/// File names belong to the server: it writes a prefix of its own for each run.
+fn prefix_inputs(context: &Context<'_>, outputs: &[crate::Output]) -> Vec<Binding> {
+    let of = |output: &crate::Output| {
+        let node = context.graph.node(&output.node)?;
+        node.literal("filename_prefix")?;
+        Some(context.binding(node, "filename_prefix"))
+    };
+    outputs.iter().filter_map(of).collect()
+}
+
+/// The graph and what is derived from it once.
+struct Context<'a> {
+    graph: &'a Graph,
+    catalog: &'a Catalog,
+    consumers: BTreeMap<&'a str, Vec<Consumer<'a>>>,
+    /// Position in topological order.
+    rank: BTreeMap<&'a str, usize>,
+    sampling: sampling::Stages,
+}
+
+impl<'a> Context<'a> {
+    fn new(graph: &'a Graph, catalog: &'a Catalog) -> Self {
+        let order = graph.topological();
+        let consumers = graph.consumers();
+        let sampling = sampling::Stages::find(graph, &order, &consumers);
+        let rank = order.iter().enumerate().map(|(rank, id)| (*id, rank)).collect();
+        Self { graph, catalog, consumers, rank, sampling }
+    }
+
+    fn definition(&self, node: &Node) -> Option<&'a NodeDef> {
+        self.catalog.get(&node.class_type)
+    }
+
+    fn input(&self, node: &Node, input: &str) -> Option<&'a InputDef> {
+        self.definition(node)?.input(input)
+    }
+
+    fn fed_by(&self, node: &str) -> &[Consumer<'a>] {
+        self.consumers.get(node).map_or(&[], Vec::as_slice)
+    }
+
+    fn binding(&self, node: &Node, input: &str) -> Binding {
+        Binding { node: node.id.clone(), input: input.to_owned(), class_type: node.class_type.clone() }
+    }
+
+    fn rank(&self, node: &str) -> usize {
+        self.rank.get(node).copied().unwrap_or(usize::MAX)
+    }
+
+    /// The title, if the author chose it.
+    fn custom_title(&self, node: &'a Node) -> Option<&'a str> {
+        let title = node.title.as_deref()?;
+        let is_default = |title: &str| {
+            crate::catalog::display_names::is_default_title(self.catalog, &node.class_type, title)
+        };
+        if is_default(title) || is_template_title(title) {
+            return None;
+        }
+        // "KSampler (Advanced) - REFINER": what the author added says it.
+        let added = title.rsplit_once(" - ").filter(|(head, _)| is_default(head)).map(|(_, added)| added);
+        Some(added.unwrap_or(title))
+    }
+}
+
+/// Titles that come with ComfyUI's own templates: they tell polarity, not what an author wanted to say.
+fn is_template_title(title: &str) -> bool {
+    let lower = title.to_lowercase();
+    lower.starts_with("clip text encode") || lower.starts_with("load checkpoint - ")
+}
+
+/// An output before it has a name.
+#[derive(Debug, Clone)]
+struct Found {
+    node: NodeId,
+    kind: OutputKind,
+    stage: Stage,
+}
+

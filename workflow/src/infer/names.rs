@@ -1,0 +1,270 @@
+//! One name for each parameter, and one parameter for values that are the same thing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Context, candidate::Candidate, roles::describe};
+use crate::{
+    diagnostic::Diagnostic,
+    endpoint::{Param, ParamType, Tier},
+};
+
+/// Names that the request itself uses.
+const RESERVED: &[&str] = &["options", "advanced"];
+
+/// Merges equal values of one meaning and gives each parameter its name, in topological order.
+pub(super) fn merge_and_name(
+    context: &Context<'_>,
+    candidates: Vec<Candidate>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<Param> {
+    let groups = merge(context, candidates);
+    let bases: Vec<String> = groups.iter().map(|group| base_name(context, group)).collect();
+    let names = distinguish(context, &groups, bases);
+    let params = groups.into_iter().zip(names).filter_map(|(group, name)| param(group, name, diagnostics));
+    params.collect()
+}
+
+/// Candidates that one parameter stands for; the first is the one that decides.
+type Group = Vec<Candidate>;
+
+fn merge(context: &Context<'_>, candidates: Vec<Candidate>) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    let mut known: BTreeMap<String, usize> = BTreeMap::new();
+    let titles = first_stage_titles(context, &candidates);
+    for candidate in candidates {
+        let parallel = candidate.role.and_then(|role| titles.get(role)).is_some_and(|titles| titles.len() > 1);
+        let key = merge_key(context, &candidate, parallel);
+        match key.as_ref().and_then(|key| known.get(key)) {
+            Some(index) => groups[*index].push(candidate),
+            None => {
+                if let Some(key) = key {
+                    known.insert(key, groups.len());
+                }
+                groups.push(vec![candidate]);
+            }
+        }
+    }
+    groups
+}
+
+/// Titles of nodes that hold a setting of the first samplers, by role. Where there are several, the author told them
+/// apart; a later stage that repeats the only one's value follows it whatever its title.
+fn first_stage_titles(context: &Context<'_>, candidates: &[Candidate]) -> BTreeMap<&'static str, BTreeSet<String>> {
+    let mut titles: BTreeMap<&'static str, BTreeSet<String>> = BTreeMap::new();
+    for candidate in candidates.iter().filter(|candidate| context.sampling.of(&candidate.node) == 0) {
+        if let (Some(role), Some(title)) = (candidate.role, title(context, candidate)) {
+            titles.entry(role).or_default().insert(title);
+        }
+    }
+    titles
+}
+
+/// Same meaning, same value, and no title that says otherwise: exports inline a shared widget into every node it feeds.
+fn merge_key(context: &Context<'_>, candidate: &Candidate, parallel: bool) -> Option<String> {
+    if matches!(candidate.tier, Tier::Hidden | Tier::Model) {
+        return None;
+    }
+    if let Some(declared) = &candidate.declared {
+        return Some(format!("declared {declared} {:?}", candidate.ty));
+    }
+    let role = candidate.role.filter(|role| !matches!(*role, "text" | "secondary_prompt" | "batch_size" | "shift"))?;
+    let together = matches!(role, "prompt" | "negative_prompt" | "guidance") || !parallel;
+    let title = if together { None } else { title(context, candidate) };
+    Some(format!("{role} {:?} {:?} {} {title:?}", candidate.tier, candidate.ty, candidate.value.to_json()))
+}
+
+fn title(context: &Context<'_>, candidate: &Candidate) -> Option<String> {
+    context.custom_title(context.graph.node(&candidate.node)?).and_then(slug)
+}
+
+fn base_name(context: &Context<'_>, group: &Group) -> String {
+    let first = &group[0];
+    if let Some(declared) = &first.declared {
+        return declared.clone();
+    }
+    if first.ty.is_media() {
+        let titled = title(context, first);
+        return titled.or_else(|| first.suggested.clone()).unwrap_or_else(|| first.ty.as_str().to_owned());
+    }
+    if let Some(suggested) = &first.suggested {
+        return suggested.clone();
+    }
+    match first.role {
+        Some("text" | "model") | None => {
+            let generic = matches!(first.input.as_str(), "value" | "Value" | "text" | "string" | "String" | "Text");
+            let titled = if generic { title(context, first) } else { None };
+            titled.or_else(|| slug(&first.input)).unwrap_or_else(|| first.ty.as_str().to_owned())
+        }
+        Some(role) => role.to_owned(),
+    }
+}
+
+/// Where names collide: the title first, then the class, and a number only at the end.
+fn distinguish(context: &Context<'_>, groups: &[Group], bases: Vec<String>) -> Vec<String> {
+    let mut names = bases.clone();
+    let titled = |index: usize| title(context, &groups[index][0]).map(|title| format!("{title}_{}", bases[index]));
+    let classed = |index: usize| slug(&groups[index][0].class_type).map(|class| format!("{class}_{}", bases[index]));
+    let choices: [&dyn Fn(usize) -> Option<String>; 2] = [&titled, &classed];
+    for better in choices {
+        for indices in collisions(groups, &names) {
+            // The one that callers most likely mean keeps the plain name.
+            for index in indices.into_iter().skip(1) {
+                if groups[index][0].declared.is_none() {
+                    names[index] = better(index).unwrap_or_else(|| names[index].clone());
+                }
+            }
+        }
+    }
+    for indices in collisions(groups, &names) {
+        let taken: BTreeSet<String> = names.iter().cloned().collect();
+        for (number, index) in indices.into_iter().enumerate().skip(1) {
+            let free = (number + 1..).map(|number| format!("{}_{number}", names[index])).find(|name| !taken.contains(name));
+            names[index] = free.unwrap_or_default();
+        }
+    }
+    for (name, group) in names.iter_mut().zip(groups) {
+        if RESERVED.contains(&name.as_str()) && group[0].tier == Tier::Primary {
+            name.push('_');
+        }
+    }
+    names
+}
+
+/// Groups that share a name where callers would see both, the most prominent first.
+fn collisions(groups: &[Group], names: &[String]) -> Vec<Vec<usize>> {
+    let mut shared: BTreeMap<(bool, &str), Vec<usize>> = BTreeMap::new();
+    for (index, group) in groups.iter().enumerate() {
+        let seen = matches!(group[0].tier, Tier::Primary | Tier::Advanced);
+        shared.entry((seen, &names[index])).or_default().push(index);
+    }
+    let mut collisions: Vec<Vec<usize>> = shared.into_values().filter(|indices| indices.len() > 1).collect();
+    for indices in &mut collisions {
+        indices.sort_by_key(|index| (groups[*index][0].tier, *index));
+    }
+    collisions
+}
+
+fn param(group: Group, name: String, diagnostics: &mut Vec<Diagnostic>) -> Option<Param> {
+    let bindings = group.iter().map(Candidate::binding).collect();
+    // Bounds that hold for every input it is bound to.
+    let least = group.iter().filter_map(|one| one.min.clone()).max_by(|a, b| a.as_f64().total_cmp(&b.as_f64()));
+    let greatest = group.iter().filter_map(|one| one.max.clone()).min_by(|a, b| a.as_f64().total_cmp(&b.as_f64()));
+    let first = group.into_iter().next()?;
+    if first.signal == "a secret" {
+        diagnostics.push(
+            Diagnostic::warning("secret", "the workflow holds a secret")
+                .at_node(&first.node, None)
+                .at_input(&first.input)
+                .help("remove it before sharing the file; it is not offered to callers"),
+        );
+    }
+    let described = first.role.and_then(describe);
+    let enum_name = (first.ty == ParamType::Enum).then(|| camel(&first.input));
+    Some(Param {
+        tier: first.tier,
+        ty: first.ty,
+        role: first.role.map(str::to_owned),
+        required: first.required,
+        default: first.default,
+        min: least,
+        max: greatest,
+        step: first.step,
+        options: first.options,
+        open: first.open,
+        multiline: first.multiline,
+        encoding: first.encoding.map(str::to_owned),
+        folder: first.folder,
+        description: described.map(|(text, _)| text.to_owned()).or_else(|| media_line(first.ty)),
+        unit: described.and_then(|(_, unit)| unit).map(str::to_owned),
+        enum_name,
+        bindings,
+        signal: first.signal,
+        name,
+    })
+}
+
+fn media_line(ty: ParamType) -> Option<String> {
+    let line = match ty {
+        ParamType::Image => "A picture: PNG, JPEG, WebP, GIF, BMP or TIFF.",
+        ParamType::Mask => "A picture whose channel marks an area.",
+        ParamType::Video => "A film.",
+        ParamType::Audio => "A sound.",
+        ParamType::Model3d => "A 3D model.",
+        _ => return None,
+    };
+    Some(line.to_owned())
+}
+
+/// Two fields of one name would make one of them unreachable.
+pub(super) fn refuse_clashes(params: &[Param], diagnostics: &mut Vec<Diagnostic>) {
+    let mut seen: BTreeMap<(Tier, &str), &Param> = BTreeMap::new();
+    for param in params.iter().filter(|param| matches!(param.tier, Tier::Primary | Tier::Advanced)) {
+        if let Some(other) = seen.insert((param.tier, &param.name), param) {
+            let (one, two) = (&other.bindings[0], &param.bindings[0]);
+            let line = format!("[params.\"{}.{}\"]\nname = \"{}_b\"", two.node, two.input, param.name);
+            diagnostics.push(
+                Diagnostic::error(
+                    "ambiguous-name",
+                    format!(
+                        "two parameters are called `{}`: {}.{} and {}.{}",
+                        param.name, one.node, one.input, two.node, two.input
+                    ),
+                )
+                .at_node(&two.node, None)
+                .at_input(&two.input)
+                .help(format!("give one of them another name in the sidecar file:\n{line}")),
+            );
+        }
+    }
+}
+
+/// ASCII snake case; `None` where fewer than two letters are left.
+pub(crate) fn slug(text: &str) -> Option<String> {
+    let mut slug = String::new();
+    let mut previous_lower = false;
+    for one in text.chars().take(80) {
+        if one.is_ascii_alphanumeric() {
+            if one.is_ascii_uppercase() && previous_lower {
+                slug.push('_');
+            }
+            slug.push(one.to_ascii_lowercase());
+            previous_lower = one.is_ascii_lowercase();
+        } else {
+            if !slug.is_empty() && !slug.ends_with('_') {
+                slug.push('_');
+            }
+            previous_lower = false;
+        }
+    }
+    let slug = slug.trim_matches('_').to_owned();
+    if slug.bytes().filter(u8::is_ascii_lowercase).count() < 2 {
+        return None;
+    }
+    Some(if slug.starts_with(|first: char| first.is_ascii_digit()) { format!("p_{slug}") } else { slug })
+}
+
+fn camel(text: &str) -> String {
+    let slug = slug(text).unwrap_or_else(|| "choice".to_owned());
+    slug.split('_').map(|word| word.chars().next().map_or_else(String::new, |first| first.to_ascii_uppercase().to_string() + &word[1..])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slugs_are_plain_names() {
+        for (text, expected) in [
+            ("INPUTIMAGE", Some("inputimage")),
+            ("EXPORT IMAGE", Some("export_image")),
+            ("fooBar", Some("foo_bar")),
+            ("Depth Map", Some("depth_map")),
+            ("2nd image", Some("p_2nd_image")),
+            ("提示词", None),
+            ("x", None),
+        ] {
+            assert_eq!(slug(text).as_deref(), expected, "{text}");
+        }
+        assert_eq!(camel("sampler_name"), "SamplerName");
+    }
+}

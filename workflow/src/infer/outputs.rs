@@ -1,0 +1,126 @@
+//! Which nodes yield results, and what those are.
+
+use std::collections::BTreeMap;
+
+use super::{Context, Found, names::slug};
+use crate::{
+    catalog::Catalog,
+    endpoint::{Output, OutputKind, Stage},
+    graph::{Graph, Node, compare_ids},
+};
+
+/// Nodes that do something and yield nothing.
+const SIDE_EFFECTS: &[&str] = &["clean", "clear", "playsound", "unload", "freememory", "garbage", "beep", "notify"];
+
+/// Words of output nodes whose definition is not known.
+const STRONG: &[&str] = &["save", "preview", "combine", "show", "export"];
+const WEAK: &[&str] = &["output", "display", "websocket", "send", "upload", "write", "result", "return"];
+
+/// Results in the order of ids. Previews count only where nothing is kept.
+pub(super) fn find(graph: &Graph, catalog: &Catalog) -> Vec<Found> {
+    let consumers = graph.consumers();
+    let mut found: Vec<Found> = graph
+        .nodes
+        .values()
+        .filter(|node| is_output(node, catalog, !consumers.contains_key(node.id.as_str())))
+        .filter(|node| !is_side_effect(&node.class_type))
+        .map(|node| Found { node: node.id.clone(), kind: kind(node, graph, catalog), stage: stage(&node.class_type) })
+        .collect();
+    if found.iter().any(|output| output.stage != Stage::Preview) {
+        found.retain(|output| output.stage != Stage::Preview);
+    }
+    found.sort_by(|left, right| compare_ids(&left.node, &right.node));
+    found
+}
+
+fn is_output(node: &Node, catalog: &Catalog, sink: bool) -> bool {
+    if let Some(definition) = catalog.get(&node.class_type) {
+        return definition.output_node;
+    }
+    let class = node.class_type.to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| class.contains(word));
+    let loads = class.starts_with("load") || class.contains("loader");
+    node.links().next().is_some() && !loads && (says(STRONG) || (sink && says(WEAK)))
+}
+
+fn is_side_effect(class_type: &str) -> bool {
+    let class = class_type.to_lowercase();
+    SIDE_EFFECTS.iter().any(|word| class.contains(word))
+}
+
+fn stage(class_type: &str) -> Stage {
+    let class = class_type.to_lowercase();
+    if class.contains("websocket") {
+        Stage::Websocket
+    } else if ["preview", "show", "display"].iter().any(|word| class.contains(word)) {
+        Stage::Preview
+    } else {
+        Stage::Final
+    }
+}
+
+fn kind(node: &Node, graph: &Graph, catalog: &Catalog) -> OutputKind {
+    let class = node.class_type.to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| class.contains(word));
+    if says(&["glb", "mesh", "3d", "gltf", "ply", "obj"]) && !says(&["object"]) {
+        OutputKind::Mesh
+    } else if says(&["animated", "gif"]) {
+        OutputKind::ImageAnimated
+    } else if says(&["video", "webm", "mp4"]) {
+        OutputKind::Video
+    } else if says(&["audio", "sound", "music"]) {
+        OutputKind::Audio
+    } else if says(&["latent"]) {
+        OutputKind::Latent
+    } else if says(&["lora", "checkpoint", "savemodel", "modelsave", "clipsave", "vaesave"]) {
+        OutputKind::File
+    } else if says(&["text", "string", "previewany", "anything", "json"]) {
+        OutputKind::Text
+    } else {
+        from_links(node, graph, catalog).unwrap_or(OutputKind::Image)
+    }
+}
+
+/// What arrives at the node, where the class does not say what it saves.
+fn from_links(node: &Node, graph: &Graph, catalog: &Catalog) -> Option<OutputKind> {
+    node.links().find_map(|(_, link)| {
+        let source = catalog.get(&graph.node(&link.node)?.class_type)?;
+        match source.outputs.get(link.slot as usize)?.ty.as_str() {
+            "IMAGE" | "MASK" => Some(OutputKind::Image),
+            "VIDEO" => Some(OutputKind::Video),
+            "AUDIO" => Some(OutputKind::Audio),
+            "MESH" | "VOXEL" => Some(OutputKind::Mesh),
+            "STRING" | "INT" | "FLOAT" | "BOOLEAN" => Some(OutputKind::Text),
+            "LATENT" => Some(OutputKind::Latent),
+            _ => None,
+        }
+    })
+}
+
+/// Names results: the author's title, else what they are, with numbers only where nothing else tells them apart.
+pub(super) fn name(context: &Context<'_>, found: Vec<Found>) -> Vec<Output> {
+    let mut taken: BTreeMap<String, usize> = BTreeMap::new();
+    let mut outputs = Vec::new();
+    for result in found {
+        let Some(node) = context.graph.node(&result.node) else { continue };
+        let title = context.custom_title(node).map(untagged).and_then(|title| slug(&title));
+        let base = title.unwrap_or_else(|| result.kind.as_str().to_owned());
+        let count = taken.entry(base.clone()).or_default();
+        *count += 1;
+        let name = if *count == 1 { base } else { format!("{base}_{count}") };
+        outputs.push(Output {
+            name,
+            node: node.id.clone(),
+            class_type: node.class_type.clone(),
+            kind: result.kind,
+            stage: result.stage,
+            many: matches!(result.kind, OutputKind::Image | OutputKind::Text),
+        });
+    }
+    outputs
+}
+
+/// Authors mark outputs as they mark inputs: `{result}`, `#result`.
+fn untagged(title: &str) -> String {
+    title.trim().trim_start_matches(['#', '$', '@', '{', '[']).trim_end_matches(['}', ']']).to_owned()
+}

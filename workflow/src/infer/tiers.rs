@@ -1,0 +1,106 @@
+//! Where callers meet a value: as a field, under `advanced`, or not at all.
+
+use super::{Context, candidate::Candidate, text::is_primary_text};
+use crate::{
+    endpoint::{ParamType, Tier},
+    graph::Node,
+    json::Value,
+};
+
+/// Values that only the editor's own buttons use.
+const EDITOR: &[&str] = &["upload", "choose file to upload", "videopreview", "speak_and_recognation", "audioui", "preview", "refresh"];
+/// Settings of the machine rather than of the result.
+const MACHINE: &[&str] = &[
+    "weight_dtype", "device", "precision", "compile", "offload", "dtype", "attention_mode", "force_offload", "load_device",
+    "keep_model_loaded", "keep_models_loaded", "cache_dir", "base_precision", "quantization", "low_vram", "use_tiled_vae",
+];
+const SECRETS: &[&str] = &["api_key", "apikey", "password", "secret", "access_token", "auth_token", "_token", "hf_token"];
+/// What callers may choose of how a result is saved.
+const SAVE_CHOICES: &[&str] = &["format", "quality", "fps", "frame_rate", "crf", "codec", "lossless", "method", "compression"];
+/// Classes that make the space the result is painted in.
+const SIZED: &[&str] = &["empty", "latent", "tovideo", "imagetovideo", "aspect", "resolution", "conditioning"];
+const RESIZED: &[&str] = &["resize", "upscale", "scale", "crop", "pad", "composite", "fromarea"];
+
+pub(super) fn assign(context: &Context<'_>, candidates: &mut [Candidate]) {
+    for candidate in candidates.iter_mut() {
+        let decided = candidate.declared.is_some() || matches!(candidate.tier, Tier::Hidden | Tier::Model);
+        if decided || candidate.ty.is_media() {
+            continue;
+        }
+        let Some(node) = context.graph.node(&candidate.node) else { continue };
+        let (tier, signal) = tier(context, node, candidate);
+        let keeps = tier == Tier::Primary && is_primary_text(candidate);
+        let signal = if keeps { candidate.signal.clone() } else { signal.to_owned() };
+        candidate.put(tier, signal);
+    }
+}
+
+fn tier(context: &Context<'_>, node: &Node, candidate: &Candidate) -> (Tier, &'static str) {
+    let input = candidate.input.to_lowercase();
+    let class = node.class_type.to_lowercase();
+    if EDITOR.contains(&input.as_str()) || input.contains("widget") {
+        return (Tier::Hidden, "a control of the editor");
+    }
+    if MACHINE.contains(&input.as_str()) || input.starts_with("tile_") {
+        return (Tier::Hidden, "a setting of the machine");
+    }
+    if input == "type" && class.contains("loader") {
+        return (Tier::Hidden, "goes with the model");
+    }
+    if SECRETS.iter().any(|word| input.contains(word)) && !input.contains("max_token") && candidate.ty == ParamType::String {
+        return (Tier::Hidden, "a secret");
+    }
+    let is_output = context.definition(node).map_or_else(
+        || ["save", "preview", "combine", "show", "export"].iter().any(|word| class.contains(word)) && context.fed_by(&node.id).is_empty(),
+        |definition| definition.output_node,
+    );
+    if is_output && !SAVE_CHOICES.iter().any(|word| input.contains(word)) {
+        return (Tier::Hidden, "a setting of the output node");
+    }
+    if candidate.is("seed") && node.literal("add_noise").and_then(Value::as_str) == Some("disable") {
+        return (Tier::Hidden, "the sampler adds no noise");
+    }
+    if is_primary_text(candidate) {
+        return (Tier::Primary, "a text prompt");
+    }
+    by_role(context, node, candidate, &class)
+}
+
+fn by_role(context: &Context<'_>, node: &Node, candidate: &Candidate, class: &str) -> (Tier, &'static str) {
+    let literal = candidate.value.as_f64();
+    let sized = SIZED.iter().any(|word| class.contains(word)) && !RESIZED.iter().any(|word| class.contains(word));
+    match candidate.role {
+        Some("seed") => (Tier::Primary, "a seed"),
+        Some("steps" | "cfg" | "guidance") => (Tier::Primary, "a sampler setting callers change"),
+        Some("denoise") if literal.is_some_and(|value| value < 1.0) => (Tier::Primary, "denoise below 1 starts from an input"),
+        Some("width" | "height" | "length" | "num_frames") if sized || makes_latent(context, node, class) => {
+            (Tier::Primary, "the size of the result")
+        }
+        Some("fps") if class.contains("video") || class.contains("save") => (Tier::Primary, "the speed of the film"),
+        Some("seconds" | "duration") if class.contains("audio") || class.contains("latent") => {
+            (Tier::Primary, "the length of the result")
+        }
+        _ if is_value_node(node, class) => value_node(context, node),
+        _ => (Tier::Advanced, "a value of the workflow"),
+    }
+}
+
+fn makes_latent(context: &Context<'_>, node: &Node, class: &str) -> bool {
+    let resizes = RESIZED.iter().any(|word| class.contains(word));
+    let latent = context.definition(node).is_some_and(|definition| definition.outputs.iter().any(|output| output.ty == "LATENT"));
+    latent && !resizes
+}
+
+/// Nodes that hold a value and nothing else.
+fn is_value_node(node: &Node, class: &str) -> bool {
+    let named = ["primitive", "constant", "literal", "easy int", "easy float", "easy string", "jwinteger", "jwfloat", "jwstring", "intnode", "floatslider", "mxslider"];
+    let exact = ["int", "float", "string", "boolean", "seed", "number", "text"];
+    node.links().next().is_none()
+        && node.inputs.len() <= 4
+        && (named.iter().any(|word| class.contains(word)) || exact.contains(&class))
+}
+
+fn value_node(context: &Context<'_>, node: &Node) -> (Tier, &'static str) {
+    let titled = context.graph.node(&node.id).and_then(|node| context.custom_title(node)).is_some();
+    if titled { (Tier::Primary, "a value node that the author titled") } else { (Tier::Advanced, "a value node") }
+}

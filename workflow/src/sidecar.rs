@@ -1,0 +1,383 @@
+//! The file beside a workflow in which its author decides.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::{
+    diagnostic::Diagnostic,
+    endpoint::{Endpoint, NodePack, Output, Param, ParamType, Tier},
+    json::{Number, Value},
+};
+
+/// `name.toml` beside `name.json`. Every key is optional; unknown keys are errors.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sidecar {
+    /// A name for people.
+    pub title: Option<String>,
+    /// What the workflow does.
+    pub description: Option<String>,
+    /// Decisions about parameters, by public name or by `node.input`.
+    #[serde(default)]
+    pub params: BTreeMap<String, ParamRule>,
+    /// Decisions about outputs, by public name or by node id.
+    #[serde(default)]
+    pub outputs: BTreeMap<String, OutputRule>,
+    /// Where model files come from, by file name.
+    #[serde(default)]
+    pub models: BTreeMap<String, ModelRule>,
+    /// Where node packs come from, by id.
+    #[serde(default)]
+    pub node_packs: BTreeMap<String, PackRule>,
+}
+
+/// What the author decides about one parameter.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ParamRule {
+    /// Another name.
+    pub name: Option<String>,
+    /// Where callers meet it: `true` and `"primary"` are the request itself, `"advanced"` its `advanced` object.
+    pub expose: Option<Expose>,
+    /// Not offered to callers.
+    #[serde(default)]
+    pub hide: bool,
+    /// What it is when left out.
+    pub default: Option<toml::Value>,
+    /// The least value.
+    pub min: Option<toml::Value>,
+    /// The greatest value.
+    pub max: Option<toml::Value>,
+    /// The distance between sensible values.
+    pub step: Option<toml::Value>,
+    /// The values to choose from; no others are accepted.
+    pub options: Option<Vec<toml::Value>>,
+    /// Whether callers must give it.
+    pub required: Option<bool>,
+    /// One sentence for callers.
+    pub description: Option<String>,
+}
+
+/// Where a parameter is exposed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Expose {
+    /// `true` is the request itself, `false` nowhere.
+    Flag(bool),
+    /// By name.
+    Tier(ExposeTier),
+}
+
+/// Where a parameter is exposed, by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExposeTier {
+    /// A field of the request.
+    Primary,
+    /// A field of its `advanced` object.
+    Advanced,
+}
+
+/// What the author decides about one output.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutputRule {
+    /// Another name.
+    pub name: Option<String>,
+    /// Not given to callers.
+    #[serde(default)]
+    pub hide: bool,
+}
+
+/// Where a model file comes from.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelRule {
+    /// An address to fetch it from.
+    pub url: Option<String>,
+    /// What its content must hash to.
+    pub sha256: Option<String>,
+    /// The models folder it belongs in.
+    pub folder: Option<String>,
+}
+
+/// Where a node pack comes from.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PackRule {
+    /// Its repository.
+    pub repository: Option<String>,
+    /// The version to use.
+    pub version: Option<String>,
+}
+
+impl Sidecar {
+    /// Reads a sidecar file.
+    pub fn parse(text: &str) -> Result<Self, Vec<Diagnostic>> {
+        toml::from_str(text).map_err(|error| {
+            let line = error.span().map_or(1, |span| 1 + text.bytes().take(span.start).filter(|byte| *byte == b'\n').count());
+            let message = error.message().to_owned();
+            let diagnostic = Diagnostic::error("sidecar", format!("sidecar file, line {line}: {message}"));
+            vec![match suggestion(&message) {
+                Some(known) => diagnostic.help(format!("did you mean `{known}`?")),
+                None => diagnostic,
+            }]
+        })
+    }
+
+    pub(crate) fn apply(
+        &self,
+        endpoint: &mut Endpoint,
+        params: &mut [Param],
+        outputs: &mut Vec<Output>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) {
+        if let Some(title) = &self.title {
+            endpoint.title.clone_from(title);
+        }
+        endpoint.description.clone_from(&self.description);
+        self.apply_params(params, diagnostics);
+        self.apply_outputs(outputs, diagnostics);
+        self.apply_models(endpoint, diagnostics);
+        self.apply_packs(endpoint);
+    }
+
+    fn apply_params(&self, params: &mut [Param], diagnostics: &mut Vec<Diagnostic>) {
+        // Found before anything is renamed, so that the order of entries does not matter.
+        let targets: Vec<(Option<usize>, &str, &ParamRule)> =
+            self.params.iter().map(|(key, rule)| (find_param(params, key), key.as_str(), rule)).collect();
+        for (target, key, rule) in targets {
+            match target {
+                Some(index) => rule.apply(&mut params[index], key, diagnostics),
+                None => diagnostics.push(unmatched_param(params, key)),
+            }
+        }
+    }
+
+    fn apply_outputs(&self, outputs: &mut Vec<Output>, diagnostics: &mut Vec<Diagnostic>) {
+        let mut hidden = Vec::new();
+        for (key, rule) in &self.outputs {
+            let Some(output) = outputs.iter_mut().find(|output| output.name == *key || output.node == *key) else {
+                let known: Vec<&str> = outputs.iter().map(|output| output.name.as_str()).collect();
+                diagnostics.push(
+                    Diagnostic::error("sidecar", format!("[outputs.\"{key}\"] matches no output"))
+                        .help(format!("the outputs are: {}", known.join(", "))),
+                );
+                continue;
+            };
+            if let Some(name) = rule.name.as_deref() {
+                if is_name(name) {
+                    name.clone_into(&mut output.name);
+                } else {
+                    diagnostics.push(bad_name(name));
+                }
+            }
+            if rule.hide {
+                hidden.push(output.node.clone());
+            }
+        }
+        outputs.retain(|output| !hidden.contains(&output.node));
+        let mut names: Vec<&str> = outputs.iter().map(|output| output.name.as_str()).collect();
+        names.sort_unstable();
+        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            diagnostics.push(Diagnostic::error("sidecar", format!("two outputs are called `{}`", twice[0])));
+        }
+    }
+
+    fn apply_models(&self, endpoint: &mut Endpoint, diagnostics: &mut Vec<Diagnostic>) {
+        for (file, rule) in &self.models {
+            let mut found = false;
+            for model in endpoint.models.iter_mut().filter(|model| model.file == *file) {
+                found = true;
+                model.url = rule.url.clone().or_else(|| model.url.take());
+                model.sha256 = rule.sha256.clone().or_else(|| model.sha256.take());
+                if let Some(folder) = &rule.folder {
+                    model.folder.clone_from(folder);
+                }
+            }
+            if !found {
+                let known: Vec<&str> = endpoint.models.iter().map(|model| model.file.as_str()).collect();
+                diagnostics.push(
+                    Diagnostic::error("sidecar", format!("[models.\"{file}\"] matches no model of the workflow"))
+                        .help(format!("the models are: {}", known.join(", "))),
+                );
+            }
+        }
+    }
+
+    fn apply_packs(&self, endpoint: &mut Endpoint) {
+        for (id, rule) in &self.node_packs {
+            let evidence = match &rule.version {
+                Some(version) => format!("sidecar file, version {version}"),
+                None => "sidecar file".to_owned(),
+            };
+            match endpoint.node_packs.iter_mut().find(|pack| pack.id == *id) {
+                Some(pack) => {
+                    pack.repository = rule.repository.clone().or_else(|| pack.repository.take());
+                    pack.evidence = evidence;
+                }
+                None => endpoint.node_packs.push(NodePack {
+                    id: id.clone(),
+                    repository: rule.repository.clone(),
+                    classes: Vec::new(),
+                    evidence,
+                }),
+            }
+        }
+    }
+}
+
+impl ParamRule {
+    fn apply(&self, param: &mut Param, key: &str, diagnostics: &mut Vec<Diagnostic>) {
+        let mut odd = |what: &str, help: &str| {
+            diagnostics.push(Diagnostic::error("sidecar", format!("[params.\"{key}\"]: {what}")).help(help));
+        };
+        "sidecar file".clone_into(&mut param.signal);
+        if let Some(name) = self.name.as_deref() {
+            if is_name(name) {
+                name.clone_into(&mut param.name);
+            } else {
+                odd(&format!("`{name}` is not a name"), NAME_RULE);
+            }
+        }
+        match self.expose {
+            Some(Expose::Flag(true) | Expose::Tier(ExposeTier::Primary)) => param.tier = Tier::Primary,
+            Some(Expose::Tier(ExposeTier::Advanced)) => param.tier = Tier::Advanced,
+            Some(Expose::Flag(false)) => param.tier = Tier::Hidden,
+            None => {}
+        }
+        if self.hide {
+            param.tier = Tier::Hidden;
+        }
+        for (bound, value) in [(&mut param.min, &self.min), (&mut param.max, &self.max), (&mut param.step, &self.step)] {
+            match value.as_ref().map(number) {
+                Some(Some(number)) => *bound = Some(number),
+                Some(None) => odd("`min`, `max` and `step` are numbers", "write them without quotes"),
+                None => {}
+            }
+        }
+        if let Some(options) = &self.options {
+            let options: Vec<Value> = options.iter().filter_map(value).collect();
+            param.enum_name = None;
+            param.ty = ParamType::Enum;
+            param.open = false;
+            param.options = options;
+        }
+        if let Some(default) = &self.default {
+            match value(default).filter(|default| fits(param, default)) {
+                Some(default) => {
+                    param.default = Some(default);
+                    param.required = false;
+                }
+                None => odd(&format!("`{default}` is not a {} it accepts", param.ty.as_str()), "change the default or the range"),
+            }
+        }
+        if let Some(required) = self.required {
+            param.required = required;
+            if required {
+                param.default = None;
+            } else if param.default.is_none() && param.ty != ParamType::Seed && !param.ty.is_media() {
+                odd("an optional parameter needs a default", "add `default = …`");
+            } else if param.ty.is_media() {
+                odd("media cannot be left out yet", "remove `required = false`");
+            }
+        }
+        if let Some(description) = &self.description {
+            param.description = Some(description.clone());
+        }
+    }
+}
+
+const NAME_RULE: &str = "a name has lower-case letters, digits and `_`, and starts with a letter";
+
+fn is_name(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+        && name.len() <= 64
+        && !matches!(name, "options" | "advanced")
+}
+
+fn bad_name(name: &str) -> Diagnostic {
+    Diagnostic::error("sidecar", format!("`{name}` is not a name")).help(NAME_RULE)
+}
+
+fn find_param(params: &[Param], key: &str) -> Option<usize> {
+    let bound = |param: &Param| {
+        param.bindings.iter().any(|binding| {
+            key.strip_prefix(binding.node.as_str()).and_then(|rest| rest.strip_prefix('.')) == Some(binding.input.as_str())
+        })
+    };
+    params.iter().position(bound).or_else(|| {
+        let mut named: Vec<usize> = (0..params.len()).filter(|index| params[*index].name == key).collect();
+        named.sort_by_key(|index| params[*index].tier);
+        named.first().copied()
+    })
+}
+
+fn unmatched_param(params: &[Param], key: &str) -> Diagnostic {
+    let places = params.iter().flat_map(|param| {
+        param.bindings.iter().map(|binding| format!("{}.{}", binding.node, binding.input)).chain([param.name.clone()])
+    });
+    let mut places: Vec<String> = places.collect();
+    places.sort_by(|left, right| strsim::jaro_winkler(right, key).total_cmp(&strsim::jaro_winkler(left, key)));
+    places.dedup();
+    places.truncate(5);
+    Diagnostic::error("sidecar", format!("[params.\"{key}\"] matches no value of the workflow"))
+        .help(format!("the closest are: {}", places.join(", ")))
+}
+
+fn number(value: &toml::Value) -> Option<Number> {
+    match value {
+        toml::Value::Integer(value) => Some(Number::from_i128(i128::from(*value))),
+        toml::Value::Float(value) => Some(Number::from_f64(*value)).filter(Number::is_finite),
+        // TOML integers end at 2^63-1: larger bounds come as text.
+        toml::Value::String(text) => Number::parse(text),
+        _ => None,
+    }
+}
+
+fn value(toml: &toml::Value) -> Option<Value> {
+    Some(match toml {
+        toml::Value::String(text) => Value::from(text.as_str()),
+        toml::Value::Boolean(value) => Value::Bool(*value),
+        toml::Value::Integer(_) | toml::Value::Float(_) => Value::Number(number(toml)?),
+        _ => return None,
+    })
+}
+
+fn fits(param: &Param, value: &Value) -> bool {
+    let in_range = |number: &Number| {
+        param.min.as_ref().is_none_or(|min| number.as_f64() >= min.as_f64())
+            && param.max.as_ref().is_none_or(|max| number.as_f64() <= max.as_f64())
+    };
+    match param.ty {
+        ParamType::String => value.as_str().is_some(),
+        ParamType::Boolean => value.as_bool().is_some(),
+        ParamType::Integer | ParamType::Seed => value.as_number().is_some_and(|number| number.as_i128().is_some() && in_range(number)),
+        ParamType::Number => value.as_number().is_some_and(in_range),
+        ParamType::Enum => param.options.contains(value),
+        _ => false,
+    }
+}
+
+/// serde says "unknown field `x`, expected one of `a`, `b`": the closest of those.
+fn suggestion(message: &str) -> Option<String> {
+    let mut names = message.split('`').skip(1).step_by(2);
+    let unknown = names.next().filter(|_| message.starts_with("unknown field"))?;
+    let best = names.max_by(|left, right| strsim::jaro_winkler(left, unknown).total_cmp(&strsim::jaro_winkler(right, unknown)))?;
+    (strsim::jaro_winkler(best, unknown) > 0.7).then(|| best.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_keys_are_errors_with_a_suggestion() {
+        let diagnostics = Sidecar::parse("[params.steps]\nmaximum = 3").unwrap_err();
+        assert!(diagnostics[0].message.contains("line 2"), "{diagnostics:?}");
+        let diagnostics = Sidecar::parse("titel = \"x\"").unwrap_err();
+        assert_eq!(diagnostics[0].help.as_deref(), Some("did you mean `title`?"));
+    }
+}
