@@ -1,1 +1,38 @@
-//! endpoint
+//! What a typed endpoint is at run time.
+//!
+//! Generated code declares a request struct with `#[derive(Request)]` and one static [`Endpoint`]. This crate decodes
+//! requests into such structs, collecting every fault, and writes them into the prompt that an engine runs.
+//!
+//! It knows neither how endpoints are inferred nor how they are served.
+
+// The derives name this crate by its path, also from within its own tests.
+extern crate self as comfyport_endpoint;
+
+mod advanced;
+mod decode;
+mod description;
+mod fault;
+mod field;
+mod limits;
+mod media;
+mod slot;
+mod template;
+
+pub use advanced::Advanced;
+pub use comfyport_macros::{Choice, Request};
+pub use decode::{Decoded, Part, PartValue};
+pub use description::{Endpoint, Model, NodeLabel, NodePack, Output, OutputKind};
+pub use fault::{Allowed, Fault, FaultKind, Faults};
+pub use field::{Field, Kind, MediaEncoding, MediaKind};
+pub use limits::DecodeLimits;
+pub use media::{Audio, FileInput, Image, Mask, Media, MediaSource, Model3d, Video};
+pub use slot::{Choice, Raw, Request, Seed, Slot};
+#[doc(hidden)]
+pub mod __private {
+    //! What the derives expand to; not for other code.
+    pub use crate::{
+        fault::ValueFault,
+        slot::{choice, not_an_option, write_text},
+    };
+}
+pub use template::{Piece, Template};

@@ -1,0 +1,117 @@
+//! What is known of a field at build time.
+
+/// One field of a request.
+#[derive(Debug, Clone, Copy)]
+pub struct Field {
+    /// The name in JSON and in forms.
+    pub name: &'static str,
+    /// One sentence for callers; may be empty.
+    pub doc: &'static str,
+    /// What values it takes.
+    pub kind: Kind,
+    /// Whether callers must give it.
+    pub required: bool,
+    /// What it is when left out, as JSON text.
+    pub default: Option<&'static str>,
+    /// The node inputs it sets, as `"3.steps"`: the id ends at the first dot.
+    pub at: &'static [&'static str],
+    /// What it means, where that is known: `prompt`, `seed`…
+    pub role: Option<&'static str>,
+}
+
+impl Field {
+    /// A field of this name and kind that is optional and bound to nothing; the derive sets the rest.
+    pub const fn new(name: &'static str, kind: Kind) -> Self {
+        Self { name, doc: "", kind, required: false, default: None, at: &[], role: None }
+    }
+}
+
+/// What values a field takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Kind {
+    /// Text of at most this many characters.
+    Text {
+        /// The greatest number of characters.
+        max_length: usize,
+    },
+    /// A whole number in a closed range.
+    Integer {
+        /// The least value.
+        min: i128,
+        /// The greatest value.
+        max: i128,
+    },
+    /// A number in a closed range.
+    Float {
+        /// The least value.
+        min: f64,
+        /// The greatest value.
+        max: f64,
+    },
+    /// True or false.
+    Boolean,
+    /// One of a list of texts.
+    Choice {
+        /// The texts.
+        options: &'static [&'static str],
+    },
+    /// One of a list of whole numbers.
+    NumberChoice {
+        /// The numbers.
+        options: &'static [i64],
+    },
+    /// Text, with examples.
+    Suggest {
+        /// The examples.
+        options: &'static [&'static str],
+    },
+    /// A whole number that is drawn where left out.
+    Seed {
+        /// The least value.
+        min: u64,
+        /// The greatest value.
+        max: u64,
+    },
+    /// The name of a model file, which must exist on the engine.
+    Model {
+        /// The folder below ComfyUI's `models`.
+        folder: &'static str,
+    },
+    /// A file.
+    Media {
+        /// What it holds.
+        kind: MediaKind,
+        /// How it reaches the node.
+        encoding: MediaEncoding,
+    },
+}
+
+/// What a file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MediaKind {
+    /// A picture.
+    Image,
+    /// A picture whose channel marks an area.
+    Mask,
+    /// A film.
+    Video,
+    /// A sound.
+    Audio,
+    /// A 3D model.
+    Model3d,
+    /// Anything.
+    File,
+}
+
+/// How a file reaches a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MediaEncoding {
+    /// By the name it was uploaded under.
+    UploadName,
+    /// By an address.
+    Url,
+    /// As base64 in the prompt.
+    Base64,
+    /// By a path on the engine.
+    Path,
+}
