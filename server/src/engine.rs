@@ -1,0 +1,116 @@
+//! Places that can run a prompt.
+//!
+//! Everything above this trait speaks of runs and outputs; everything below knows one kind of engine. The words for
+//! events and outcomes are those of the ComfyUI client, because every engine runs ComfyUI in the end.
+
+use std::{collections::BTreeSet, fmt, sync::Arc};
+
+use bytes::Bytes;
+use comfyport_comfyui::{Event, FileRef, Outcome, SubmitError};
+use futures_util::{future::BoxFuture, stream::BoxStream};
+use uuid::Uuid;
+
+pub mod comfyui;
+
+/// A place that can run a prompt.
+///
+/// Dropping a future that one of these methods returned abandons it; it does not undo what the engine already did.
+pub trait Engine: Send + Sync + fmt::Debug {
+    /// The name in results, logs and metrics.
+    fn name(&self) -> &str;
+
+    /// Whether its results are made up.
+    fn is_simulated(&self) -> bool;
+
+    /// The node classes it has. Expensive: callers remember the answer for a while.
+    fn capabilities(&self) -> BoxFuture<'_, Result<Capabilities, EngineError>>;
+
+    /// The files in one models folder, with `/` between folders; `None` if it does not know the folder.
+    fn models<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, Result<Option<BTreeSet<String>>, EngineError>>;
+
+    /// Whether it answers, and what it says about itself. An answer does not prove that it makes progress.
+    fn health(&self) -> BoxFuture<'_, Result<Health, EngineError>>;
+
+    /// Makes an input file available; the value that a loader node's input takes for it.
+    fn upload<'a>(&'a self, file: InputFile<'a>) -> BoxFuture<'a, Result<String, EngineError>>;
+
+    /// Queues a prompt: the JSON text of a graph. An error means that it is not queued, or no longer.
+    fn submit<'a>(&'a self, prompt_id: Uuid, prompt: &'a [u8]) -> BoxFuture<'a, Result<Box<dyn Watch>, SubmitError>>;
+
+    /// Removes a prompt from the queue, or stops it if it runs. Other prompts are left alone.
+    fn cancel(&self, prompt_id: Uuid) -> BoxFuture<'_, Result<(), EngineError>>;
+
+    /// The bytes of an output file.
+    fn fetch<'a>(&'a self, file: &'a FileRef) -> BoxFuture<'a, Result<Download, EngineError>>;
+}
+
+/// A queued prompt, as seen from here.
+pub trait Watch: Send {
+    /// The next event; `None` once there will be no more. Events are hints: the outcome is the truth.
+    fn next_event(&mut self) -> BoxFuture<'_, Option<Event>>;
+
+    /// How it ended.
+    fn outcome(self: Box<Self>) -> BoxFuture<'static, Outcome>;
+}
+
+/// What an engine can do.
+#[derive(Debug, Clone)]
+pub struct Capabilities {
+    /// Of them, the output nodes.
+    pub output_classes: Arc<BTreeSet<String>>,
+    /// The node classes it has.
+    pub classes: Arc<BTreeSet<String>>,
+}
+
+/// What an engine says about itself.
+#[derive(Debug, Clone, Default)]
+pub struct Health {
+    /// The version of ComfyUI.
+    pub version: Option<String>,
+    /// Memory of its devices, in bytes.
+    pub vram_total: Option<u64>,
+    /// Of it, free.
+    pub vram_free: Option<u64>,
+}
+
+/// A file to make available to an engine.
+#[derive(Debug, Clone)]
+pub struct InputFile<'a> {
+    /// The name to give it: made from its content, never from what a caller said.
+    pub name: &'a str,
+    /// Its media type.
+    pub content_type: &'static str,
+    /// Its bytes.
+    pub data: Bytes,
+}
+
+/// An output file on its way.
+pub struct Download {
+    /// Its media type, as the engine declares it.
+    pub content_type: Option<String>,
+    /// How many bytes the engine says there are.
+    pub length: Option<u64>,
+    /// The bytes.
+    pub data: BoxStream<'static, Result<Bytes, EngineError>>,
+}
+
+impl fmt::Debug for Download {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = formatter.debug_struct("Download");
+        shown.field("content_type", &self.content_type).field("length", &self.length).finish_non_exhaustive()
+    }
+}
+
+/// Why an engine did not do what it was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum EngineError {
+    /// It cannot be reached.
+    #[error("the engine cannot be reached: {0}")]
+    Unreachable(String),
+    /// It answered something that makes no sense.
+    #[error("the engine answered nonsense: {0}")]
+    Protocol(String),
+    /// It does not have what was asked for.
+    #[error("the engine does not have it")]
+    NotFound,
+}

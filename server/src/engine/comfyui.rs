@@ -1,0 +1,129 @@
+//! A ComfyUI, or a simulator that speaks like one.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use comfyport_comfyui::{Client, ClientError, Event, FileRef, Outcome, Run, SubmitError};
+use comfyport_workflow::json::Value;
+use futures_util::{FutureExt, StreamExt, future::BoxFuture};
+use uuid::Uuid;
+
+use super::{Capabilities, Download, Engine, EngineError, Health, InputFile, Watch};
+
+/// The folder, below an engine's own, that everything of ours is in.
+const FOLDER: &str = "comfyport";
+
+/// One ComfyUI.
+#[derive(Debug)]
+pub struct ComfyUi {
+    name: String,
+    simulated: bool,
+    client: Client,
+}
+
+impl ComfyUi {
+    /// Nothing is sent before the first question.
+    pub fn new(name: impl Into<String>, client: Client, simulated: bool) -> Self {
+        Self { name: name.into(), simulated, client }
+    }
+}
+
+impl Engine for ComfyUi {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn is_simulated(&self) -> bool {
+        self.simulated
+    }
+
+    fn capabilities(&self) -> BoxFuture<'_, Result<Capabilities, EngineError>> {
+        async {
+            let info = self.client.object_info().await.map_err(engine_error)?;
+            let nodes = info.as_object().ok_or_else(|| EngineError::Protocol("its nodes are no object".to_owned()))?;
+            let is_output = |node: &Value| {
+                node.get("output_node").and_then(|flag| flag.as_bool()).unwrap_or(false)
+            };
+            let outputs = nodes.iter().filter(|(_, node)| is_output(node)).map(|(class, _)| class.clone());
+            Ok(Capabilities {
+                output_classes: Arc::new(outputs.collect()),
+                classes: Arc::new(nodes.keys().cloned().collect()),
+            })
+        }
+        .boxed()
+    }
+
+    fn models<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, Result<Option<BTreeSet<String>>, EngineError>> {
+        async move {
+            let files = self.client.models(folder).await.map_err(engine_error)?;
+            Ok(files.map(|files| files.into_iter().collect()))
+        }
+        .boxed()
+    }
+
+    fn health(&self) -> BoxFuture<'_, Result<Health, EngineError>> {
+        async {
+            let stats = self.client.system_stats().await.map_err(engine_error)?;
+            Ok(read_health(&stats))
+        }
+        .boxed()
+    }
+
+    fn upload<'a>(&'a self, file: InputFile<'a>) -> BoxFuture<'a, Result<String, EngineError>> {
+        self.client
+            .upload(file.name, FOLDER, file.content_type, file.data)
+            .map(|answer| answer.map_err(engine_error))
+            .boxed()
+    }
+
+    fn submit<'a>(&'a self, prompt_id: Uuid, prompt: &'a [u8]) -> BoxFuture<'a, Result<Box<dyn Watch>, SubmitError>> {
+        async move {
+            let run = self.client.submit(prompt_id, prompt).await?;
+            Ok(Box::new(Watched(run)) as Box<dyn Watch>)
+        }
+        .boxed()
+    }
+
+    fn cancel(&self, prompt_id: Uuid) -> BoxFuture<'_, Result<(), EngineError>> {
+        async move { self.client.cancel(prompt_id).await.map(drop).map_err(engine_error) }.boxed()
+    }
+
+    fn fetch<'a>(&'a self, file: &'a FileRef) -> BoxFuture<'a, Result<Download, EngineError>> {
+        async move {
+            let download = self.client.view(file).await.map_err(engine_error)?;
+            Ok(Download {
+                content_type: download.content_type,
+                length: download.content_length,
+                data: download.stream.map(|chunk| chunk.map_err(engine_error)).boxed(),
+            })
+        }
+        .boxed()
+    }
+}
+
+fn engine_error(error: ClientError) -> EngineError {
+    EngineError::Protocol(format!("{error:?}"))
+}
+
+/// What an engine says about itself, where it says it.
+fn read_health(stats: &Value) -> Health {
+    let device = stats.get("devices").and_then(Value::as_array).and_then(<[Value]>::first);
+    let memory = |name: &str| device?.get(name)?.as_u64();
+    let version = stats.get("system").and_then(|system| system.get("comfyui_version")).and_then(Value::as_str);
+    Health {
+        version: version.map(str::to_owned),
+        vram_total: memory("vram_total"),
+        vram_free: memory("vram_free"),
+    }
+}
+
+struct Watched(Run);
+
+impl Watch for Watched {
+    fn next_event(&mut self) -> BoxFuture<'_, Option<Event>> {
+        self.0.next_event().boxed()
+    }
+
+    fn outcome(self: Box<Self>) -> BoxFuture<'static, Outcome> {
+        self.0.outcome().boxed()
+    }
+}

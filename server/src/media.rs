@@ -1,0 +1,185 @@
+//! What callers upload, judged by its bytes.
+//!
+//! Names and declared types are claims; the first bytes decide. Nothing is decoded here: sizes and frame counts come
+//! from headers, so a picture that would unpack to gigabytes is refused for the price of reading its header.
+
+use comfyport_endpoint::MediaKind;
+
+mod format;
+mod frames;
+
+pub use format::Format;
+
+/// How large a picture may be.
+#[derive(Debug, Clone, Copy)]
+pub struct PictureLimits {
+    /// Width times height, in pixels.
+    pub pixels: u64,
+    /// The longer side, in pixels.
+    pub side: u32,
+}
+
+impl Default for PictureLimits {
+    fn default() -> Self {
+        Self { pixels: 50_000_000, side: 65_535 }
+    }
+}
+
+/// Why a file is not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MediaFault {
+    /// It is of a kind that this parameter does not take.
+    #[error("this is {found}; accepted are {accepted}")]
+    Unsupported {
+        /// What it seems to be.
+        found: &'static str,
+        /// What would do.
+        accepted: &'static str,
+    },
+    /// It is empty.
+    #[error("the file is empty")]
+    Empty,
+    /// Its header makes no sense or ends early.
+    #[error("the {format} file is damaged or cut short")]
+    Damaged {
+        /// What it claims to be.
+        format: &'static str,
+    },
+    /// The picture is too large.
+    #[error("the picture is {width} × {height}; at most {pixels} pixels and {side} on a side are accepted")]
+    TooLarge {
+        /// Width in pixels.
+        width: u64,
+        /// Height in pixels.
+        height: u64,
+        /// The most pixels accepted.
+        pixels: u64,
+        /// The longest side accepted.
+        side: u32,
+    },
+    /// The picture moves where a still one is wanted.
+    #[error("the picture is animated; a single frame is accepted")]
+    Animated,
+}
+
+/// Finds out what a file is, and whether a parameter of this kind takes it.
+pub fn check(kind: MediaKind, data: &[u8], limits: &PictureLimits) -> Result<Format, MediaFault> {
+    if data.is_empty() {
+        return Err(MediaFault::Empty);
+    }
+    let accepted = accepted(kind);
+    let format = Format::sniff(data)
+        .filter(|format| takes(kind, *format))
+        .ok_or_else(|| MediaFault::Unsupported { found: format::describe(data), accepted })?;
+    if format.is_picture() {
+        check_picture(format, data, limits, matches!(kind, MediaKind::Image | MediaKind::Mask))?;
+    }
+    Ok(format)
+}
+
+fn accepted(kind: MediaKind) -> &'static str {
+    match kind {
+        MediaKind::Image | MediaKind::Mask => "PNG, JPEG, WebP, GIF, BMP and TIFF pictures",
+        MediaKind::Video => "MP4, WebM, Matroska, QuickTime and AVI films, GIF and WebP",
+        MediaKind::Audio => "WAV, FLAC, MP3, Ogg, AAC and M4A sounds, MP4 and WebM films",
+        MediaKind::Model3d => "GLB, FBX and PLY models",
+        MediaKind::File => "pictures, films, sounds, 3D models and safetensors files",
+    }
+}
+
+fn takes(kind: MediaKind, format: Format) -> bool {
+    match kind {
+        MediaKind::Image | MediaKind::Mask => format.is_picture(),
+        MediaKind::Video => format.is_film() || matches!(format, Format::Gif | Format::Webp),
+        MediaKind::Audio => format.is_sound() || matches!(format, Format::Mp4 | Format::Webm | Format::Mov),
+        MediaKind::Model3d => format.is_model(),
+        MediaKind::File => true,
+    }
+}
+
+fn check_picture(
+    format: Format,
+    data: &[u8],
+    limits: &PictureLimits,
+    still: bool,
+) -> Result<(), MediaFault> {
+    let damaged = || MediaFault::Damaged { format: format.name() };
+    let size = imagesize::blob_size(data).map_err(|_| damaged())?;
+    let (width, height) = (size.width as u64, size.height as u64);
+    if width == 0 || height == 0 {
+        return Err(damaged());
+    }
+    let side = u64::from(limits.side);
+    if width > side || height > side || width.saturating_mul(height) > limits.pixels {
+        return Err(MediaFault::TooLarge { width, height, pixels: limits.pixels, side: limits.side });
+    }
+    match frames::count(format, data).ok_or_else(damaged)? {
+        frames::Frames::Several if still => Err(MediaFault::Animated),
+        frames::Frames::One | frames::Frames::Several => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judge(kind: MediaKind, data: &[u8]) -> Result<Format, MediaFault> {
+        check(kind, data, &PictureLimits::default())
+    }
+
+    fn chunk(out: &mut Vec<u8>, name: &[u8], body: &[u8]) {
+        out.extend((body.len() as u32).to_be_bytes());
+        out.extend(name);
+        out.extend(body);
+        out.extend([0; 4]);
+    }
+
+    fn png(width: u32, height: u32, frames: Option<u32>) -> Vec<u8> {
+        let mut out = b"\x89PNG\r\n\x1a\n".to_vec();
+        let header = [&width.to_be_bytes()[..], &height.to_be_bytes(), &[8, 2, 0, 0, 0]].concat();
+        chunk(&mut out, b"IHDR", &header);
+        if let Some(frames) = frames {
+            chunk(&mut out, b"acTL", &[frames.to_be_bytes(), [0; 4]].concat());
+        }
+        chunk(&mut out, b"IDAT", &[1, 2, 3]);
+        chunk(&mut out, b"IEND", &[]);
+        out
+    }
+
+    #[test]
+    fn pictures_are_judged_from_their_header() {
+        assert_eq!(judge(MediaKind::Image, &png(48, 32, None)), Ok(Format::Png));
+        assert_eq!(judge(MediaKind::Image, &png(48, 32, Some(1))), Ok(Format::Png));
+        assert_eq!(judge(MediaKind::Image, &png(48, 32, Some(9))), Err(MediaFault::Animated));
+        assert!(matches!(judge(MediaKind::Image, &png(13_000, 13_000, None)), Err(MediaFault::TooLarge { .. })));
+        assert!(matches!(judge(MediaKind::Image, &png(65_536, 1, None)), Err(MediaFault::TooLarge { .. })));
+        for cut in [9, 20, 40, 50] {
+            let whole = png(48, 32, None);
+            assert!(matches!(judge(MediaKind::Image, &whole[..cut]), Err(MediaFault::Damaged { .. })), "{cut}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_picture_is_not_taken_for_one() {
+        let svg = b"<?xml version=\"1.0\"?><svg xmlns=\"http://www.w3.org/2000/svg\"/>";
+        for data in [&svg[..], b"<html><body>", b"PK\x03\x04....", b"%PDF-1.7", b"plain words", b"\x7fELF"] {
+            let fault = judge(MediaKind::Image, data).unwrap_err();
+            assert!(matches!(fault, MediaFault::Unsupported { .. }), "{data:?}: {fault}");
+        }
+        assert_eq!(judge(MediaKind::Image, b""), Err(MediaFault::Empty));
+        assert!(judge(MediaKind::Audio, &png(4, 4, None)).is_err());
+        assert_eq!(judge(MediaKind::Model3d, b"glTF\x02\0\0\0\x0c\0\0\0"), Ok(Format::Glb));
+    }
+
+    #[test]
+    fn frames_of_a_gif_are_counted() {
+        let frame = [&[0x2C][..], &[0; 8], &[0], &[2, 1, 7, 0]].concat();
+        let mut gif = [b"GIF89a\x04\0\x04\0\0\0\0".to_vec(), frame.clone(), vec![0x3B]].concat();
+        assert_eq!(judge(MediaKind::Image, &gif), Ok(Format::Gif));
+        gif.pop();
+        gif.extend(frame);
+        gif.push(0x3B);
+        assert_eq!(judge(MediaKind::Image, &gif), Err(MediaFault::Animated));
+        assert_eq!(judge(MediaKind::Video, &gif), Ok(Format::Gif));
+    }
+}

@@ -1,0 +1,275 @@
+//! Whether an engine can run a workflow: has it the node classes, and has it the model files?
+//!
+//! Answers come from the engine's own lists, which are remembered for a while. Before anybody is refused, lists that are
+//! not brand new are read again, so that a model copied into place a moment ago counts.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use comfyport_endpoint::Endpoint;
+use serde::Serialize;
+
+use crate::engine::{Capabilities, Engine, EngineError};
+
+mod cached;
+
+use cached::Cached;
+pub use cached::Ages;
+
+/// What an engine lacks for a workflow.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Missing {
+    /// Node classes it does not have.
+    pub classes: Vec<MissingClass>,
+    /// Model files it does not have.
+    pub models: Vec<MissingModel>,
+}
+
+/// A node class that an engine does not have.
+#[derive(Debug, Clone, Serialize)]
+pub struct MissingClass {
+    /// The class.
+    pub class_type: String,
+    /// The node pack that has it, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node_pack: Option<String>,
+    /// Where the node pack comes from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
+}
+
+/// A model file that an engine does not have.
+#[derive(Debug, Clone, Serialize)]
+pub struct MissingModel {
+    /// The folder below `models`.
+    pub folder: String,
+    /// The file, with `/` between folders.
+    pub file: String,
+    /// The node that loads it.
+    pub node: String,
+    /// The input that names it.
+    pub input: String,
+    /// Where it can be fetched from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// A file of the engine with nearly this name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub did_you_mean: Option<String>,
+}
+
+impl Missing {
+    /// These classes and nothing else.
+    pub fn of_classes<'c>(classes: impl Iterator<Item = &'c String>) -> Self {
+        let class = |class: &String| MissingClass { class_type: class.clone(), node_pack: None, repository: None };
+        Self { classes: classes.map(class).collect(), models: Vec::new() }
+    }
+
+    /// Whether nothing is missing.
+    pub fn is_empty(&self) -> bool {
+        self.classes.is_empty() && self.models.is_empty()
+    }
+
+    /// One sentence that names everything.
+    pub fn sentence(&self) -> String {
+        let classes = self.classes.iter().map(|class| match &class.node_pack {
+            Some(pack) => format!("node class {} (node pack {pack})", class.class_type),
+            None => format!("node class {}", class.class_type),
+        });
+        let models = self.models.iter().map(|model| format!("model {}/{}", model.folder, model.file));
+        classes.chain(models).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Whether one engine can run one workflow.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// The engine's name.
+    pub engine: String,
+    /// Whether its results are made up.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub simulated: bool,
+    /// Whether it could run it now.
+    pub ready: bool,
+    /// Why not, in a sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What it lacks.
+    #[serde(skip_serializing_if = "Missing::is_empty")]
+    pub missing: Missing,
+}
+
+/// Refusals rest on lists no older than this.
+const BRAND_NEW: Duration = Duration::from_secs(2);
+
+/// The remembered lists of one engine.
+#[derive(Debug)]
+pub struct Readiness {
+    engine: Arc<dyn Engine>,
+    ages: Ages,
+    classes: Cached<Capabilities>,
+    folders: Mutex<HashMap<String, Arc<Cached<Option<BTreeSet<String>>>>>>,
+}
+
+impl Readiness {
+    /// Knows nothing yet; the first question asks the engine.
+    pub fn new(engine: Arc<dyn Engine>, ages: Ages) -> Self {
+        Self { engine, ages, classes: Cached::default(), folders: Mutex::default() }
+    }
+
+    /// What the engine can do, if it answers.
+    pub async fn known(&self) -> Result<Arc<Capabilities>, EngineError> {
+        self.capabilities(None).await
+    }
+
+    /// What the engine lacks for a workflow. `chosen` are inputs (`"4.ckpt_name"`) whose model the caller picked, so
+    /// that the workflow's own choice does not matter.
+    pub async fn missing(&self, endpoint: &Endpoint, chosen: &[&str]) -> Result<Missing, EngineError> {
+        let missing = self.missing_since(endpoint, chosen, None).await?;
+        if missing.is_empty() {
+            return Ok(missing);
+        }
+        self.missing_since(endpoint, chosen, Instant::now().checked_sub(BRAND_NEW)).await
+    }
+
+    /// The same as a report that has an answer when the engine has none.
+    pub async fn report(&self, endpoint: &Endpoint, chosen: &[&str]) -> Report {
+        let (missing, reason) = match self.missing(endpoint, chosen).await {
+            Ok(missing) if missing.is_empty() => (missing, None),
+            Ok(missing) => {
+                let reason = format!("missing: {}", missing.sentence());
+                (missing, Some(reason))
+            }
+            Err(error) => (Missing::default(), Some(error.to_string())),
+        };
+        Report {
+            engine: self.engine.name().to_owned(),
+            simulated: self.engine.is_simulated(),
+            ready: reason.is_none(),
+            reason,
+            missing,
+        }
+    }
+
+    /// The files in a models folder; `None` if the engine does not list it.
+    pub async fn files(&self, folder: &str) -> Result<Arc<Option<BTreeSet<String>>>, EngineError> {
+        self.files_since(folder, None).await
+    }
+
+    /// The same, from a list that is brand new.
+    pub async fn files_now(&self, folder: &str) -> Result<Arc<Option<BTreeSet<String>>>, EngineError> {
+        self.files_since(folder, Instant::now().checked_sub(BRAND_NEW)).await
+    }
+
+    /// Forgets everything: the engine did something that its lists did not foretell.
+    pub fn forget(&self) {
+        self.classes.forget();
+        self.folders.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    async fn missing_since(
+        &self,
+        endpoint: &Endpoint,
+        chosen: &[&str],
+        since: Option<Instant>,
+    ) -> Result<Missing, EngineError> {
+        let capabilities = self.capabilities(since).await?;
+        let classes = endpoint
+            .classes
+            .iter()
+            .filter(|class| !capabilities.classes.contains(**class))
+            .map(|class| missing_class(endpoint, class))
+            .collect();
+        let mut models = Vec::new();
+        for model in endpoint.models {
+            let input = format!("{}.{}", model.node, model.input);
+            if model.folder == "unknown" || chosen.contains(&input.as_str()) {
+                continue;
+            }
+            let files = self.files_since(model.folder, since).await?;
+            let Some(files) = files.as_ref() else { continue };
+            let file = plain(model.file);
+            if !files.contains(&file) {
+                models.push(MissingModel {
+                    folder: canonical(model.folder).to_owned(),
+                    did_you_mean: similar(files, &file),
+                    file,
+                    node: model.node.to_owned(),
+                    input: model.input.to_owned(),
+                    url: model.url.map(str::to_owned),
+                });
+            }
+        }
+        Ok(Missing { classes, models })
+    }
+
+    async fn capabilities(&self, since: Option<Instant>) -> Result<Arc<Capabilities>, EngineError> {
+        self.classes.get(&self.ages, since, || self.engine.capabilities()).await
+    }
+
+    async fn files_since(
+        &self,
+        folder: &str,
+        since: Option<Instant>,
+    ) -> Result<Arc<Option<BTreeSet<String>>>, EngineError> {
+        let folder = canonical(folder);
+        let cached = {
+            let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(folders.entry(folder.to_owned()).or_default())
+        };
+        cached.get(&self.ages, since, || self.list(folder)).await
+    }
+
+    async fn list(&self, folder: &str) -> Result<Option<BTreeSet<String>>, EngineError> {
+        let mut files = self.engine.models(folder).await?;
+        // Engines of before the renaming know only the old name.
+        if let (None, Some(old)) = (&files, old_name(folder)) {
+            files = self.engine.models(old).await?;
+        }
+        Ok(files.map(|files| files.iter().map(|file| plain(file)).collect()))
+    }
+}
+
+fn missing_class(endpoint: &Endpoint, class: &str) -> MissingClass {
+    let pack = endpoint.node_packs.iter().find(|pack| pack.classes.contains(&class));
+    MissingClass {
+        class_type: class.to_owned(),
+        node_pack: pack.map(|pack| pack.id.to_owned()),
+        repository: pack.and_then(|pack| pack.repository).map(str::to_owned),
+    }
+}
+
+/// File names as compared: exports from Windows have backslashes.
+pub fn plain(file: &str) -> String {
+    file.replace('\\', "/")
+}
+
+/// ComfyUI renamed two folders, and keeps the old names as aliases.
+fn canonical(folder: &str) -> &str {
+    match folder {
+        "unet" => "diffusion_models",
+        "clip" => "text_encoders",
+        other => other,
+    }
+}
+
+fn old_name(folder: &str) -> Option<&'static str> {
+    match folder {
+        "diffusion_models" => Some("unet"),
+        "text_encoders" => Some("clip"),
+        _ => None,
+    }
+}
+
+/// The same name in another subfolder, else the nearest name if it is near.
+pub fn similar(files: &BTreeSet<String>, wanted: &str) -> Option<String> {
+    let base = |file: &str| file.rsplit('/').next().unwrap_or(file).to_lowercase();
+    let name = base(wanted);
+    let nearest = files
+        .iter()
+        .map(|file| (strsim::jaro_winkler(&base(file), &name), file))
+        .max_by(|left, right| left.0.total_cmp(&right.0))?;
+    (nearest.0 > 0.85).then(|| nearest.1.clone())
+}

@@ -1,0 +1,109 @@
+//! A value that an engine is asked for now and then.
+
+use std::{
+    future::Future,
+    sync::{Arc, PoisonError, RwLock},
+    time::{Duration, Instant},
+};
+
+use crate::engine::EngineError;
+
+/// How long answers are believed.
+#[derive(Debug, Clone, Copy)]
+pub struct Ages {
+    /// A good answer is not questioned before this.
+    pub fresh: Duration,
+    /// An error is repeated to everybody who asks within this.
+    pub error: Duration,
+}
+
+/// One remembered answer, fetched by one caller at a time while the others wait for it.
+#[derive(Debug)]
+pub(super) struct Cached<T> {
+    value: RwLock<Option<Known<T>>>,
+    fetching: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug)]
+struct Known<T> {
+    at: Instant,
+    answer: Result<Arc<T>, EngineError>,
+}
+
+impl<T> Default for Cached<T> {
+    fn default() -> Self {
+        Self { value: RwLock::default(), fetching: tokio::sync::Mutex::default() }
+    }
+}
+
+impl<T> Cached<T> {
+    /// The remembered answer unless it is too old, or older than `since`; else a new one.
+    pub(super) async fn get<F>(
+        &self,
+        ages: &Ages,
+        since: Option<Instant>,
+        fetch: impl FnOnce() -> F,
+    ) -> Result<Arc<T>, EngineError>
+    where
+        F: Future<Output = Result<T, EngineError>>,
+    {
+        if let Some(answer) = self.known(ages, since) {
+            return answer;
+        }
+        let _turn = self.fetching.lock().await;
+        // Whoever had the turn before may have brought what is wanted.
+        if let Some(answer) = self.known(ages, since) {
+            return answer;
+        }
+        let at = Instant::now();
+        let answer = fetch().await.map(Arc::new);
+        let known = Known { at, answer: answer.clone() };
+        *self.value.write().unwrap_or_else(PoisonError::into_inner) = Some(known);
+        answer
+    }
+
+    fn known(&self, ages: &Ages, since: Option<Instant>) -> Option<Result<Arc<T>, EngineError>> {
+        let value = self.value.read().unwrap_or_else(PoisonError::into_inner);
+        let known = value.as_ref()?;
+        let age = if known.answer.is_ok() { ages.fresh } else { ages.error };
+        let good = known.at.elapsed() < age && since.is_none_or(|since| known.at >= since);
+        good.then(|| known.answer.clone())
+    }
+
+    /// Forgets what is known: something happened that it did not foretell.
+    pub(super) fn forget(&self) {
+        *self.value.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn many_askers_share_one_question() {
+        let ages = Ages { fresh: Duration::from_mins(1), error: Duration::from_mins(1) };
+        let (cached, asked) = (Cached::<u32>::default(), AtomicU32::new(0));
+        let fetch = || async {
+            tokio::task::yield_now().await;
+            Ok(asked.fetch_add(1, Ordering::SeqCst))
+        };
+        let all = futures_util::future::join_all((0..20).map(|_| cached.get(&ages, None, fetch))).await;
+        assert!(all.iter().all(|answer| **answer.as_ref().unwrap() == 0));
+        let since = Instant::now();
+        assert_eq!(*cached.get(&ages, Some(since), fetch).await.unwrap(), 1);
+        cached.forget();
+        assert_eq!(*cached.get(&ages, None, fetch).await.unwrap(), 2);
+    }
+
+    #[tokio::test]
+    async fn errors_are_remembered_for_their_own_time() {
+        let ages = Ages { fresh: Duration::from_mins(1), error: Duration::ZERO };
+        let cached = Cached::<u32>::default();
+        let failed = cached.get(&ages, None, async || Err(EngineError::NotFound)).await;
+        assert!(failed.is_err());
+        assert_eq!(*cached.get(&ages, None, async || Ok(7)).await.unwrap(), 7);
+    }
+}

@@ -1,0 +1,54 @@
+//! `POST /{workflow}:check`: would this request run, where, and what is missing? Nothing is submitted.
+
+use axum::{
+    Json,
+    body::Body,
+    http::Request,
+    response::{IntoResponse, Response},
+};
+use comfyport_endpoint::Endpoint;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::workflow;
+use crate::{
+    app::AppState,
+    problem::Problem,
+    readiness::Report,
+    run::{Plan, RunError},
+};
+
+/// The verdict on a request that is in order.
+#[derive(Debug, Serialize)]
+struct Verdict {
+    /// Whether it would run now.
+    ready: bool,
+    /// The endpoint's path.
+    workflow: &'static str,
+    /// The engine it would run on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    engine: Option<String>,
+    /// What each engine has to say.
+    engines: Vec<Report>,
+    /// The values it would run with; a seed that was left out is drawn anew each time.
+    params: Box<RawValue>,
+}
+
+/// Answers 200 with a verdict, or with the same problem that a run of this request would be answered with.
+pub async fn check(
+    app: &AppState,
+    endpoint: &'static Endpoint,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    let prepared = workflow::prepare(app, endpoint, request).await?;
+    let chosen = match app.runs.choose(&prepared).await {
+        Ok(place) => Some(place.engine.name().to_owned()),
+        Err(error @ RunError::Request { .. }) => return Err(app.problem(error)),
+        Err(_) => None,
+    };
+    let engines = app.runs.report_for(&prepared).await;
+    let params = Plan::Endpoint(Box::new(prepared)).params();
+    let verdict =
+        Verdict { ready: chosen.is_some(), workflow: endpoint.path, engine: chosen, engines, params };
+    Ok(Json(verdict).into_response())
+}

@@ -1,0 +1,42 @@
+//! `POST /prompt`: any API-format graph, for what has no endpoint yet.
+//!
+//! A graph can make an engine read and write files, and custom nodes can do anything. The route is off unless the
+//! operator turns it on.
+
+use axum::{
+    body::Body,
+    extract::State,
+    http::Request,
+    response::Response,
+};
+use comfyport_endpoint::{Fault, FaultKind, Faults};
+
+use super::workflow;
+use crate::{
+    app::AppState,
+    problem::Problem,
+    run::{GraphPlan, Options, Plan, RunError},
+};
+
+/// Runs a graph and answers with its outputs under the ids of their nodes.
+pub async fn post(State(app): State<AppState>, request: Request<Body>) -> Result<Response, Problem> {
+    if !app.config.prompt_route.enabled {
+        return Err(Problem::prompt_disabled());
+    }
+    let wishes = workflow::Wishes::read(request.headers())?;
+    let body = workflow::read_body(&app, request.into_body()).await?;
+    let known = app.runs.known().await.map_err(|error| app.problem(error))?;
+    let read = GraphPlan::read(&body, |class| known.output_classes.contains(class));
+    let plan = read.map_err(|diagnostics| {
+        let fault = |one: comfyport_workflow::Diagnostic| {
+            let pointer = one.node.as_deref().map(crate::run::pointer).unwrap_or_default();
+            let message = one.help.map_or(one.message.clone(), |help| format!("{}; {help}", one.message));
+            Fault { pointer, param: None, message, allowed: None, did_you_mean: None, code: FaultKind::Invalid }
+        };
+        let errors = diagnostics.into_iter().filter(|one| one.is_error()).map(fault).collect();
+        app.problem(RunError::Request { faults: Faults(errors), url: false })
+    })?;
+    let place = app.runs.choose_by_classes(&plan.classes()).await.map_err(|error| app.problem(error))?;
+    let options = Options { timeout: wishes.wait, ..Options::default() };
+    workflow::answer(&app, Plan::Graph(Box::new(plan)), place, options, wishes.form).await
+}

@@ -1,0 +1,260 @@
+//! `POST /{workflow}` runs it; `GET /{workflow}` says what it is.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json,
+    body::{Body, Bytes},
+    extract::{Path, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Request, header::ACCEPT},
+    response::{IntoResponse, Response},
+};
+use comfyport_endpoint::{Endpoint, Fault, FaultKind, Faults};
+use serde::Serialize;
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::{check, workflows::OutputInfo};
+use crate::{
+    app::AppState,
+    form,
+    problem::Problem,
+    readiness::Report,
+    reply::{
+        self,
+        accept::{self, Form, Wanted},
+        prefer,
+    },
+    run::{Body as RequestBody, Options, Place, Plan, Prepared, RunError, RunResult},
+};
+
+const CHECK: &str = ":check";
+
+/// Runs an endpoint, or checks a request to it if the path ends in `:check`.
+pub async fn post(
+    State(app): State<AppState>,
+    Path(path): Path<String>,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    if let Some(path) = path.strip_suffix(CHECK) {
+        return check::check(&app, find(&app, path)?, request).await;
+    }
+    let endpoint = find(&app, &path)?;
+    let wishes = Wishes::read(request.headers())?;
+    wishes.check(endpoint)?;
+    let mut prepared = prepare(&app, endpoint, request).await?;
+    let place = app.runs.choose(&prepared).await.map_err(|error| app.problem(error))?;
+    prepared.options.timeout = match (prepared.options.timeout, wishes.wait) {
+        (Some(option), Some(wait)) => Some(option.min(wait)),
+        (option, wait) => option.or(wait),
+    };
+    let options = prepared.options;
+    answer(&app, Plan::Endpoint(Box::new(prepared)), place, options, wishes.form).await
+}
+
+/// How a caller wants to be answered.
+#[derive(Debug)]
+pub(super) struct Wishes {
+    pub(super) form: Form,
+    pub(super) wait: Option<Duration>,
+}
+
+impl Wishes {
+    pub(super) fn read(headers: &HeaderMap) -> Result<Self, Problem> {
+        let values = |name: &'static str| headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        let preferred = prefer::parse(values("prefer"));
+        if preferred.respond_async {
+            let detail = "this release answers when the run has ended; leave `Prefer: respond-async` out, \
+                          or ask for `Accept: text/event-stream` to see progress";
+            return Err(Problem::not_implemented(detail));
+        }
+        let accepted: Vec<&str> = values(ACCEPT.as_str()).collect();
+        let accepted = (!accepted.is_empty()).then(|| accepted.join(","));
+        Ok(Self { form: accept::choose(accepted.as_deref()), wait: preferred.wait })
+    }
+
+    /// Refuses, before anything runs, to look for a kind of output that the endpoint does not have.
+    fn check(&self, endpoint: &Endpoint) -> Result<(), Problem> {
+        let Form::Bytes(wanted) = &self.form else { return Ok(()) };
+        let possible = endpoint
+            .outputs
+            .iter()
+            .any(|output| wanted.iter().any(|wanted| wanted.could_match(output.kind, output.class_type)));
+        if possible { Ok(()) } else { Err(not_acceptable(wanted, endpoint.path)) }
+    }
+}
+
+fn not_acceptable(wanted: &[Wanted], workflow: &str) -> Problem {
+    let wanted: Vec<String> = wanted.iter().map(ToString::to_string).collect();
+    Problem::not_acceptable(format!("{workflow} has no output of type {}", wanted.join(", ")))
+}
+
+pub(super) fn find(app: &AppState, path: &str) -> Result<&'static Endpoint, Problem> {
+    app.find(path).ok_or_else(|| Problem::not_found(format!("there is no workflow `{path}`; GET /workflows lists them")))
+}
+
+/// Reads, decodes and checks a request. All its faults come back together.
+pub(super) async fn prepare(
+    app: &AppState,
+    endpoint: &'static Endpoint,
+    request: Request<Body>,
+) -> Result<Prepared, Problem> {
+    let limits = &app.runs.settings().request;
+    let body = if form::is_form(&request) {
+        let form = form::FormLimits { body: limits.body, parts: limits.parts };
+        let parts = form::read(request, &form).await.map_err(|fault| {
+            app.problem(RunError::Request { faults: Faults(vec![fault]), url: false })
+        })?;
+        RequestBody::Form(parts)
+    } else {
+        RequestBody::Json(read_body(app, request.into_body()).await?)
+    };
+    Prepared::read(endpoint, body, limits).map_err(|error| app.problem(error))
+}
+
+/// Reads a whole body within its limit.
+pub(super) async fn read_body(app: &AppState, body: Body) -> Result<Bytes, Problem> {
+    let limit = app.runs.settings().request.body;
+    axum::body::to_bytes(body, limit).await.map_err(|error| {
+        let full = std::error::Error::source(&error).is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>());
+        let (code, message) = if full {
+            (FaultKind::TooLarge, format!("the body is larger than {limit} bytes"))
+        } else {
+            (FaultKind::Malformed, "the body broke off".to_owned())
+        };
+        let fault = Fault { pointer: String::new(), param: None, message, allowed: None, did_you_mean: None, code };
+        app.problem(RunError::Request { faults: Faults(vec![fault]), url: false })
+    })
+}
+
+/// Runs and answers in the wanted form. If the caller leaves meanwhile, this future is dropped, and the run with it.
+pub(super) async fn answer(
+    app: &AppState,
+    plan: Plan,
+    place: Arc<Place>,
+    options: Options,
+    form: Form,
+) -> Result<Response, Problem> {
+    let (sender, updates) = match form {
+        Form::Events => {
+            let (sender, updates) = mpsc::channel(reply::events::BUFFER);
+            (Some(sender), Some(updates))
+        }
+        Form::Json | Form::Bytes(_) => (None, None),
+    };
+    let running = app.runs.start(plan, place, options, sender).map_err(|error| app.problem(error))?;
+    if let Some(updates) = updates {
+        let app = app.clone();
+        return Ok(reply::events::stream(running, updates, move |error| app.problem(error)));
+    }
+    let mut running = running;
+    let result = running.finish().await.map_err(|error| app.problem(error))?;
+    let mut response = match form {
+        Form::Json | Form::Events => Json(&result).into_response(),
+        Form::Bytes(wanted) => first_of(&wanted, &result).await?,
+    };
+    label(&mut response, &result);
+    Ok(response)
+}
+
+async fn first_of(wanted: &[Wanted], result: &RunResult) -> Result<Response, Problem> {
+    let found = wanted
+        .iter()
+        .find_map(|wanted| result.files().find(|file| wanted.matches(&file.artifact.content_type)));
+    let file = found.ok_or_else(|| not_acceptable(wanted, &result.workflow))?;
+    // The caller's headers are about the run, not about this file: no ranges, no validators.
+    reply::bytes::file(&file.artifact, &HeaderMap::new()).await.map_err(|error| {
+        tracing::error!(%error, "cannot read an artifact");
+        Problem::not_found("the output is no longer kept")
+    })
+}
+
+/// What a body of bytes has no room for.
+fn label(response: &mut Response, result: &RunResult) {
+    let mut set = |name: &'static str, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            response.headers_mut().insert(HeaderName::from_static(name), value);
+        }
+    };
+    set("x-comfyport-run", &result.id.to_string());
+    set("x-comfyport-engine", &result.engine);
+    if let Some(seed) = result.seed() {
+        set("x-comfyport-seed", &seed);
+    }
+}
+
+/// What an endpoint is.
+#[derive(Debug, Serialize)]
+pub struct Description {
+    path: &'static str,
+    title: &'static str,
+    description: &'static str,
+    request_schema: Value,
+    response_schema: Value,
+    outputs: Vec<OutputInfo>,
+    models: Vec<ModelInfo>,
+    node_packs: Vec<PackInfo>,
+    ready: bool,
+    engines: Vec<Report>,
+}
+
+#[derive(Debug, Serialize)]
+struct ModelInfo {
+    folder: &'static str,
+    file: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+struct PackInfo {
+    id: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repository: Option<&'static str>,
+    classes: &'static [&'static str],
+}
+
+/// Describes an endpoint, ready or not.
+pub async fn describe(State(app): State<AppState>, Path(path): Path<String>) -> Result<Json<Description>, Problem> {
+    let endpoint = find(&app, &path)?;
+    let engines = app.runs.report(endpoint).await;
+    let document: Value = serde_json::from_str(endpoint.openapi).unwrap_or_default();
+    let operation = &document["paths"][format!("/{}", endpoint.path)]["post"];
+    let json = |content: &Value| inline(&content["content"]["application/json"]["schema"], &document, 0);
+    let model = |model: &comfyport_endpoint::Model| {
+        ModelInfo { folder: model.folder, file: model.file, url: model.url, sha256: model.sha256 }
+    };
+    let pack = |pack: &comfyport_endpoint::NodePack| {
+        PackInfo { id: pack.id, repository: pack.repository, classes: pack.classes }
+    };
+    Ok(Json(Description {
+        path: endpoint.path,
+        title: endpoint.title,
+        description: endpoint.description,
+        request_schema: json(&operation["requestBody"]),
+        response_schema: json(&operation["responses"]["200"]),
+        outputs: super::workflows::outputs(endpoint),
+        models: endpoint.models.iter().map(model).collect(),
+        node_packs: endpoint.node_packs.iter().map(pack).collect(),
+        ready: engines.iter().any(|engine| engine.ready),
+        engines,
+    }))
+}
+
+/// Puts schemas in the place of references to them, so that a description is of use on its own.
+fn inline(schema: &Value, document: &Value, depth: usize) -> Value {
+    const DEEPEST: usize = 12;
+    match schema {
+        Value::Object(members) => {
+            let target = members.get("$ref").and_then(Value::as_str).and_then(|path| path.strip_prefix('#'));
+            if let Some(found) = target.and_then(|path| document.pointer(path)).filter(|_| depth < DEEPEST) {
+                return inline(found, document, depth + 1);
+            }
+            Value::Object(members.iter().map(|(name, one)| (name.clone(), inline(one, document, depth))).collect())
+        }
+        Value::Array(items) => Value::Array(items.iter().map(|one| inline(one, document, depth)).collect()),
+        other => other.clone(),
+    }
+}

@@ -1,0 +1,187 @@
+//! From what nodes yielded to what an endpoint's outputs are.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use comfyport_comfyui::{FileRef, NodeOutput, OutputItem};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use uuid::Uuid;
+
+use super::result::{FileItem, Item, Named};
+use crate::{
+    artifacts::{Artifact, Artifacts, Source, StoreError},
+    engine::{Engine, EngineError},
+};
+
+/// An output that is waited for.
+#[derive(Debug, Clone)]
+pub(super) struct Expected {
+    /// The name callers use.
+    pub(super) name: String,
+    /// The node that yields it.
+    pub(super) node: String,
+    /// Whether a run without it has failed.
+    pub(super) required: bool,
+}
+
+/// An output that did not come.
+#[derive(Debug)]
+pub(super) struct Absent {
+    pub(super) output: String,
+    pub(super) why: String,
+    /// Whether it is our disk that failed.
+    pub(super) storage: bool,
+}
+
+/// How many files of one run travel at once.
+const TOGETHER: usize = 4;
+
+/// A file that is not there yet may be there now.
+const SECOND_LOOK: Duration = Duration::from_millis(250);
+
+pub(super) struct Collector<'a> {
+    pub(super) engine: &'a dyn Engine,
+    pub(super) artifacts: &'a Artifacts,
+    pub(super) run: Uuid,
+    pub(super) inline: bool,
+}
+
+impl Collector<'_> {
+    /// Fetches every expected output, all at the same time.
+    pub(super) async fn collect(
+        &self,
+        expected: Vec<Expected>,
+        mut yielded: BTreeMap<String, NodeOutput>,
+    ) -> Result<Vec<Named>, Absent> {
+        let mut wanted = Vec::new();
+        let mut names = Vec::new();
+        for output in expected {
+            let items = yielded.remove(&output.node).map(|output| output.items).unwrap_or_default();
+            if items.is_empty() && output.required {
+                let why = "the node yielded nothing".to_owned();
+                return Err(Absent { output: output.name, why, storage: false });
+            }
+            let position = names.len();
+            // Only files are counted: the number is part of their address.
+            let mut files = 0;
+            for item in items {
+                let at = files;
+                files += usize::from(matches!(item, OutputItem::File(_) | OutputItem::Bytes { .. }));
+                wanted.push((position, output.name.clone(), at, item));
+            }
+            names.push(output.name);
+        }
+        let fetched: Vec<(usize, Item)> = stream::iter(wanted)
+            .map(|(position, name, at, item)| async move {
+                Ok::<_, Absent>((position, self.item(&name, at, item).await?))
+            })
+            .buffered(TOGETHER)
+            .try_collect()
+            .await?;
+        let mut outputs: Vec<Named> =
+            names.into_iter().map(|name| Named { name, items: Vec::new() }).collect();
+        for (position, item) in fetched {
+            if let Some(output) = outputs.get_mut(position) {
+                output.items.push(item);
+            }
+        }
+        self.artifacts.publish(self.run, files(&outputs));
+        Ok(outputs)
+    }
+
+    async fn item(&self, output: &str, at: usize, item: OutputItem) -> Result<Item, Absent> {
+        let stored = match item {
+            OutputItem::Text(text) => return Ok(Item::Text(text)),
+            OutputItem::Json(value) => return Ok(Item::Json(value)),
+            OutputItem::File(file) => match self.file(output, at, &file).await {
+                Err(failure) if failure.may_pass() => {
+                    tokio::time::sleep(SECOND_LOOK).await;
+                    self.file(output, at, &file).await
+                }
+                other => other,
+            },
+            OutputItem::Bytes { content_type, data } => self.bytes(output, at, content_type, data).await,
+        };
+        let artifact = stored.map_err(|failure| Absent {
+            output: output.to_owned(),
+            why: failure.to_string(),
+            storage: matches!(failure, Failure::Store(StoreError::Io(_))),
+        })?;
+        let data = if self.inline { Some(inline(&artifact).await.map_err(|why| storage(output, &why))?) } else { None };
+        let url = format!("/jobs/{}/outputs/{output}/{at}", self.run);
+        Ok(Item::File(FileItem { url, artifact, data }))
+    }
+
+    async fn file(&self, output: &str, at: usize, file: &FileRef) -> Result<Arc<Artifact>, Failure> {
+        let download = self.engine.fetch(file).await.map_err(Failure::Engine)?;
+        let source = Source {
+            content_type: download.content_type,
+            length: download.length,
+            filename: file.filename.clone(),
+            stem: stem(output, at),
+        };
+        self.artifacts.store(source, download.data).await.map_err(Failure::Store)
+    }
+
+    /// Bytes that came over the socket are already here.
+    async fn bytes(
+        &self,
+        output: &str,
+        at: usize,
+        content_type: String,
+        data: bytes::Bytes,
+    ) -> Result<Arc<Artifact>, Failure> {
+        let ending = content_type.rsplit('/').next().unwrap_or("bin").to_owned();
+        let source = Source {
+            length: None,
+            filename: format!("socket.{ending}"),
+            content_type: Some(content_type),
+            stem: stem(output, at),
+        };
+        let data = stream::iter([Ok::<_, EngineError>(data)]);
+        self.artifacts.store(source, data).await.map_err(Failure::Store)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{0}")]
+    Engine(EngineError),
+    #[error("{0}")]
+    Store(StoreError<EngineError>),
+}
+
+impl Failure {
+    /// Whether looking again may help.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Engine(_) | Self::Store(StoreError::Engine(_) | StoreError::Defect(_)) => true,
+            Self::Store(StoreError::TooLarge { .. } | StoreError::Io(_)) => false,
+        }
+    }
+}
+
+/// `image` for the first, `image_2` for the second: names for people who save them.
+fn stem(output: &str, at: usize) -> String {
+    let plain: String = output.chars().map(|one| if one.is_ascii_alphanumeric() { one } else { '_' }).collect();
+    if at == 0 { plain } else { format!("{plain}_{}", at + 1) }
+}
+
+async fn inline(artifact: &Artifact) -> std::io::Result<String> {
+    Ok(STANDARD.encode(tokio::fs::read(&artifact.path).await?))
+}
+
+fn storage(output: &str, error: &std::io::Error) -> Absent {
+    Absent { output: output.to_owned(), why: error.to_string(), storage: true }
+}
+
+fn files(outputs: &[Named]) -> Vec<(String, Vec<Arc<Artifact>>)> {
+    let of = |output: &Named| {
+        output
+            .items
+            .iter()
+            .filter_map(|item| if let Item::File(file) = item { Some(Arc::clone(&file.artifact)) } else { None })
+            .collect()
+    };
+    outputs.iter().map(|output| (output.name.clone(), of(output))).collect()
+}

@@ -1,0 +1,61 @@
+//! What is different between a request to an endpoint and a graph that a caller sent.
+
+use serde_json::value::RawValue;
+
+use super::{Plan, collect::Expected, failure::Names};
+
+impl Plan {
+    /// The endpoint's path.
+    pub(super) fn workflow(&self) -> &str {
+        match self {
+            Self::Endpoint(prepared) => prepared.endpoint.path,
+            Self::Graph(_) => "prompt",
+        }
+    }
+
+    pub(super) fn names(&self) -> Names {
+        match self {
+            Self::Endpoint(prepared) => Names::Endpoint(prepared.endpoint),
+            Self::Graph(plan) => Names::Graph(std::sync::Arc::clone(&plan.nodes)),
+        }
+    }
+
+    /// The prompt as JSON, its output nodes writing below `prefix`.
+    pub(super) fn prompt(&self, prefix: &str) -> Vec<u8> {
+        match self {
+            Self::Endpoint(prepared) => {
+                let mut out = Vec::with_capacity(4096);
+                prepared.decoded.write_prompt(prefix, &mut out);
+                out
+            }
+            Self::Graph(plan) => plan.prompt(prefix),
+        }
+    }
+
+    pub(super) fn expected(&self) -> Vec<Expected> {
+        match self {
+            Self::Endpoint(prepared) => {
+                let outputs = prepared.endpoint.outputs;
+                // Where something is kept, previews are a by-product; where nothing is, they are the result.
+                let only_previews = outputs.iter().all(|output| output.preview);
+                let expected = |output: &comfyport_endpoint::Output| Expected {
+                    name: output.name.to_owned(),
+                    node: output.node.to_owned(),
+                    required: only_previews || !output.preview,
+                };
+                outputs.iter().map(expected).collect()
+            }
+            Self::Graph(plan) => plan.expected(),
+        }
+    }
+
+    /// The values of the run as JSON.
+    pub fn params(&self) -> Box<RawValue> {
+        let mut out = Vec::new();
+        if let Self::Endpoint(prepared) = self {
+            prepared.decoded.write_params(&mut out);
+        }
+        let written = String::from_utf8(out).ok().and_then(|text| RawValue::from_string(text).ok());
+        written.unwrap_or_else(|| RawValue::from_string("{}".to_owned()).unwrap_or_default())
+    }
+}

@@ -1,0 +1,117 @@
+//! What happens on the way, for those who watch.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use comfyport_comfyui::Event;
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+use super::failure::Names;
+
+/// Something that happened to a run.
+#[derive(Debug, Clone)]
+pub enum Update {
+    /// It is in the engine's queue.
+    Queued {
+        /// How many prompts are before it, where the engine says so.
+        position: Option<u64>,
+    },
+    /// The engine began with it.
+    Started,
+    /// It came further.
+    Progress(Step),
+    /// A picture of the present state.
+    Preview {
+        /// The node at work.
+        node: String,
+        /// The picture's media type.
+        content_type: String,
+        /// The picture.
+        data: Bytes,
+    },
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, Serialize)]
+pub struct Step {
+    /// Of the whole run, from 0 to 100. It never goes back.
+    pub percent: f64,
+    /// The node at work.
+    pub node: String,
+    /// Its title.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// How far this node is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<f64>,
+    /// What `value` will be in the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max: Option<f64>,
+}
+
+/// Turns events of nodes into progress of the whole.
+pub(super) struct Progress<'n> {
+    names: &'n Names,
+    total: usize,
+    done: BTreeSet<String>,
+    current: Option<String>,
+    percent: f64,
+    started: bool,
+}
+
+impl<'n> Progress<'n> {
+    pub(super) fn new(names: &'n Names) -> Self {
+        let total = names.count().max(1);
+        Self { names, total, done: BTreeSet::new(), current: None, percent: 0.0, started: false }
+    }
+
+    /// Passes on what an event means. A watcher who is slow misses some of it.
+    pub(super) fn tell(&mut self, event: Event, updates: &mpsc::Sender<Update>, previews: bool) {
+        let update = match event {
+            Event::Queued { position } => Some(Update::Queued { position: Some(position as u64) }),
+            Event::Started => {
+                let first = !std::mem::replace(&mut self.started, true);
+                first.then_some(Update::Started)
+            }
+            Event::Cached { nodes } => {
+                self.done.extend(nodes);
+                None
+            }
+            Event::Executing { node } => {
+                if let Some(before) = self.current.replace(node.clone()).filter(|before| *before != node) {
+                    self.done.insert(before);
+                }
+                Some(self.step(node, None))
+            }
+            Event::Progress { node, value, max } => Some(self.step(node, Some((value, max)))),
+            Event::Executed { node } => {
+                self.done.insert(node);
+                None
+            }
+            Event::Preview { node, content_type, data } if previews => {
+                Some(Update::Preview { node: node.unwrap_or_default(), content_type, data })
+            }
+            Event::Preview { .. } | Event::Text { .. } | Event::Lagged | Event::Unknown => None,
+        };
+        if let Some(update) = update {
+            updates.try_send(update).ok();
+        }
+    }
+
+    fn step(&mut self, node: String, of: Option<(f64, f64)>) -> Update {
+        let fraction = of.map_or(0.0, |(value, max)| if max > 0.0 { (value / max).clamp(0.0, 1.0) } else { 0.0 });
+        let done = self.done.iter().filter(|done| **done != node).count().min(self.total);
+        let percent = (done as f64 + fraction) / self.total as f64 * 100.0;
+        // Rounded to tenths: more would be a false promise.
+        self.percent = self.percent.max((percent.min(100.0) * 10.0).round() / 10.0);
+        let title = self.names.title(&node);
+        Update::Progress(Step {
+            percent: self.percent,
+            node,
+            title,
+            value: of.map(|(value, _)| value),
+            max: of.map(|(_, max)| max),
+        })
+    }
+}

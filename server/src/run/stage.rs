@@ -1,0 +1,88 @@
+//! Input files on their way to an engine: uploaded once, remembered by what they contain.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::request::{File, Prepared};
+use crate::engine::{Engine, EngineError, InputFile};
+
+/// What an engine already has, and what it calls it.
+#[derive(Debug, Default)]
+pub(super) struct Uploaded(Mutex<Recent>);
+
+#[derive(Debug, Default)]
+struct Recent {
+    values: HashMap<Arc<str>, Arc<str>>,
+    order: VecDeque<Arc<str>>,
+}
+
+/// How many files are remembered for each engine.
+const REMEMBERED: usize = 4096;
+
+/// How many files of one request travel at once.
+const TOGETHER: usize = 4;
+
+impl Uploaded {
+    fn get(&self, name: &str) -> Option<Arc<str>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values.get(name).map(Arc::clone)
+    }
+
+    fn insert(&self, name: Arc<str>, value: Arc<str>) {
+        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if recent.values.insert(Arc::clone(&name), value).is_none() {
+            recent.order.push_back(name);
+        }
+        if recent.order.len() > REMEMBERED
+            && let Some(oldest) = recent.order.pop_front()
+        {
+            recent.values.remove(&oldest);
+        }
+    }
+
+    /// Forgets everything: the engine does not seem to have what it was given.
+    pub(super) fn forget(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Recent::default();
+    }
+}
+
+/// Makes the files of a request available to an engine and writes into the request what it calls them. Whether any of
+/// them was believed to be there already.
+pub(super) async fn stage(
+    engine: &dyn Engine,
+    uploaded: &Uploaded,
+    prepared: &mut Prepared,
+) -> Result<bool, EngineError> {
+    if prepared.files.is_empty() {
+        return Ok(false);
+    }
+    let files = prepared.files.clone();
+    let placed: Vec<(usize, Arc<str>, bool)> =
+        stream::iter(files).map(|file| place(engine, uploaded, file)).buffer_unordered(TOGETHER).try_collect().await?;
+    let mut media = prepared.decoded.media_mut();
+    let mut remembered = false;
+    for (position, value, known) in placed {
+        remembered |= known;
+        if let Some((_, media)) = media.get_mut(position) {
+            media.engine_value = Some(value.to_string());
+        }
+    }
+    Ok(remembered)
+}
+
+async fn place(
+    engine: &dyn Engine,
+    uploaded: &Uploaded,
+    file: File,
+) -> Result<(usize, Arc<str>, bool), EngineError> {
+    if let Some(value) = uploaded.get(&file.name) {
+        return Ok((file.position, value, true));
+    }
+    let input = InputFile { name: &file.name, content_type: file.format.content_type(), data: file.data };
+    let value: Arc<str> = engine.upload(input).await?.into();
+    uploaded.insert(Arc::clone(&file.name), Arc::clone(&value));
+    Ok((file.position, value, false))
+}
