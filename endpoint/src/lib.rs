@@ -15,23 +15,26 @@ mod fault;
 mod field;
 mod limits;
 mod media;
+mod response;
 mod slot;
 mod template;
 
 pub use advanced::Advanced;
-pub use comfyport_macros::{Choice, Request};
+pub use comfyport_macros::{Choice, Request, Response};
 pub use decode::{Decoded, Part, PartValue};
 pub use description::{Endpoint, Model, NodeLabel, NodePack, Output, OutputKind};
 pub use fault::{Allowed, Fault, FaultKind, Faults};
 pub use field::{Field, Kind, MediaEncoding, MediaKind};
 pub use limits::DecodeLimits;
 pub use media::{Audio, FileInput, Image, Mask, Media, MediaSource, Model3d, Video};
+pub use response::{Artifact, OutputError, Outputs, Response};
 pub use slot::{Choice, Raw, Request, Seed, Slot};
 #[doc(hidden)]
 pub mod __private {
     //! What the derives expand to; not for other code.
     pub use crate::{
         fault::ValueFault,
+        response::take,
         slot::{choice, not_an_option, write_text},
     };
 }

@@ -81,6 +81,7 @@ use syn::{DeriveInput, parse_macro_input};
 mod attributes;
 mod choice;
 mod request;
+mod response;
 
 /// Implements `Request` for a struct with named fields, and an associated `FIELDS` table.
 ///
@@ -105,6 +106,13 @@ mod request;
 pub fn request(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     request::expand(&input).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Implements `Response` for a struct with a field for each named output.
+#[proc_macro_derive(Response)]
+pub fn response(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    response::expand(&input).unwrap_or_else(syn::Error::into_compile_error).into()
 }
 
 /// Implements `Choice` and what a field needs for an enum whose variants carry `#[choice("text")]`.

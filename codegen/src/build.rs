@@ -1,0 +1,150 @@
+//! The front door for build scripts.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a build script speaks to cargo and to people")]
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use comfyport_workflow::{Catalog, Severity};
+
+use crate::{Generated, Template, generate};
+
+/// The file in the workflows folder that extends the catalog.
+const OBJECT_INFO: &str = "object_info.json";
+
+/// Generates code for every workflow below a folder into `OUT_DIR`, and tells cargo what to watch.
+///
+/// The folder is that of the environment variable `COMFYPORT_WORKFLOWS` where it is set, `folder` otherwise; relative
+/// paths are relative to the crate that is built. `src/lib.rs` of that crate includes `OUT_DIR/endpoints.rs`.
+///
+/// Problems are printed like a compiler's, those of all files together; errors end the process with status 1. It is
+/// meant to be the only line of a build script's `main`.
+pub fn build(folder: impl AsRef<Path>) {
+    println!("cargo::rerun-if-env-changed=COMFYPORT_WORKFLOWS");
+    let base = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).unwrap_or_default();
+    let chosen = std::env::var_os("COMFYPORT_WORKFLOWS").filter(|path| !path.is_empty()).map(PathBuf::from);
+    let folder = base.join(chosen.unwrap_or_else(|| folder.as_ref().to_owned()));
+    let Some(out) = std::env::var_os("OUT_DIR").map(PathBuf::from) else {
+        return fail("`OUT_DIR` is not set: this is for build scripts");
+    };
+    println!("cargo::rerun-if-changed={}", folder.display());
+    match run(&folder, &out) {
+        Ok(()) => {}
+        Err(message) => fail(&message),
+    }
+}
+
+#[expect(clippy::exit, reason = "cargo shows a build script's own words only if it fails, and a panic would bury them")]
+fn fail(message: &str) {
+    eprintln!("{message}");
+    std::process::exit(1)
+}
+
+fn run(folder: &Path, out: &Path) -> Result<(), String> {
+    let named = |path: &Path, error: io::Error| format!("error: {}: {error}", path.display());
+    let mut files = BTreeMap::new();
+    walk(folder, folder, &mut files).map_err(|(path, error)| named(&path, error))?;
+    let mut catalog = Catalog::core().clone();
+    if let Some(path) = files.remove(OBJECT_INFO) {
+        let bytes = fs::read(&path).map_err(|error| named(&path, error))?;
+        let (own, odd) = Catalog::from_object_info(&bytes).map_err(|error| format!("error: {}: {error}", path.display()))?;
+        for found in odd {
+            println!("cargo::warning={}: {}", OBJECT_INFO, one_line(&found.message));
+        }
+        catalog.extend(own);
+    }
+    let mut templates = Vec::new();
+    for (name, path) in &files {
+        let Some(route) = name.strip_suffix(".json") else { continue };
+        let json = fs::read(path).map_err(|error| named(path, error))?;
+        let sidecar = files.get(&format!("{route}.toml"));
+        let sidecar = sidecar.map(fs::read_to_string).transpose().map_err(|error| named(path, error))?;
+        templates.push(Template { path: route.to_owned(), json, sidecar });
+    }
+    lonely_sidecars(&files);
+    match generate(&templates, &catalog) {
+        Ok(generated) => write(&generated, out).map_err(|(path, error)| named(&path, error)),
+        Err(found) => {
+            let mut text = String::new();
+            for (file, found) in found.iter().filter(|(_, found)| found.severity != Severity::Note) {
+                text.push_str(&found.render(&folder.join(file).display().to_string()));
+                text.push('\n');
+            }
+            let errors = found.iter().filter(|(_, found)| found.is_error()).count();
+            let noun = if errors == 1 { "error" } else { "errors" };
+            Err(format!("\n{text}{errors} {noun} in {}", folder.display()))
+        }
+    }
+}
+
+/// A sidecar without its workflow is probably misspelt.
+fn lonely_sidecars(files: &BTreeMap<String, PathBuf>) {
+    for name in files.keys().filter_map(|name| name.strip_suffix(".toml")) {
+        if !files.contains_key(&format!("{name}.json")) {
+            println!("cargo::warning={name}.toml: there is no {name}.json beside it");
+        }
+    }
+}
+
+/// Every workflow and sidecar by its path below the folder, with `/` between folders. Links that lead out of the
+/// folder are not followed.
+fn walk(root: &Path, folder: &Path, files: &mut BTreeMap<String, PathBuf>) -> Result<(), (PathBuf, io::Error)> {
+    let at = |path: &Path| {
+        let path = path.to_owned();
+        move |error| (path, error)
+    };
+    for entry in fs::read_dir(folder).map_err(at(folder))? {
+        let path = entry.map_err(at(folder))?.path();
+        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        let real = path.canonicalize().map_err(at(&path))?;
+        let outside = !real.starts_with(root.canonicalize().map_err(at(root))?);
+        if hidden {
+            continue;
+        }
+        if outside {
+            println!("cargo::warning={} leads out of the folder and is left out", path.display());
+            continue;
+        }
+        println!("cargo::rerun-if-changed={}", path.display());
+        let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().replace('\\', "/");
+        if real.is_dir() {
+            if !path.is_symlink() {
+                walk(root, &path, files)?;
+            }
+        } else if name.ends_with(".json") || name.ends_with(".toml") {
+            files.insert(name, path);
+        }
+    }
+    Ok(())
+}
+
+/// Writes what changed, through a file beside it, and removes what is left over from workflows that are gone.
+fn write(generated: &Generated, out: &Path) -> Result<(), (PathBuf, io::Error)> {
+    for (file, found) in &generated.diagnostics {
+        if found.severity == Severity::Warning {
+            let node = found.node.as_deref().map(|node| format!(", node {node}")).unwrap_or_default();
+            println!("cargo::warning={file}{}: {}", one_line(&node), one_line(&found.message));
+        }
+    }
+    for (name, text) in &generated.files {
+        let path = out.join(name);
+        let at = |error| (path.clone(), error);
+        if fs::read(&path).is_ok_and(|old| old == text.as_bytes()) {
+            continue;
+        }
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(at)?;
+        }
+        let partial = path.with_extension("partial");
+        fs::write(&partial, text).map_err(at)?;
+        fs::rename(&partial, &path).map_err(at)?;
+    }
+    Ok(())
+}
+
+fn one_line(text: &str) -> String {
+    comfyport_workflow::printable(text).replace('\n', " ")
+}

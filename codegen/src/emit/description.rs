@@ -1,0 +1,87 @@
+//! The static description of an endpoint.
+
+use comfyport_workflow::{Endpoint, OutputKind, Stage};
+use proc_macro2::{Ident, TokenStream};
+use quote::quote;
+
+use super::template;
+
+pub(super) fn of(endpoint: &Endpoint, request: &Ident, has_advanced: bool, file: &str) -> TokenStream {
+    let Endpoint { path, title, classes, .. } = endpoint;
+    let description = endpoint.description.as_deref().unwrap_or_default();
+    let advanced = if has_advanced { quote!(ADVANCED) } else { quote!(&[]) };
+    let outputs = outputs(endpoint);
+    let models = models(endpoint);
+    let packs = packs(endpoint);
+    let nodes = endpoint.graph.nodes.values().map(|node| {
+        let (id, class, title) = (&node.id, &node.class_type, node.title.as_ref().unwrap_or(&node.class_type));
+        quote!(NodeLabel { id: #id, class_type: #class, title: #title })
+    });
+    let pieces = template::pieces(endpoint);
+    let openapi = format!("/{file}.openapi.json");
+    let doc = format!(" `POST /{path}`");
+    quote! {
+        #[doc = #doc]
+        pub static ENDPOINT: comfyport_endpoint::Endpoint = {
+            #[allow(unused_imports)]
+            use comfyport_endpoint::{Endpoint, Model, NodeLabel, NodePack, Output, OutputKind, Piece, Template};
+            Endpoint {
+                path: #path,
+                title: #title,
+                description: #description,
+                fields: #request::FIELDS,
+                advanced: #advanced,
+                outputs: &[#(#outputs),*],
+                models: &[#(#models),*],
+                node_packs: &[#(#packs),*],
+                classes: &[#(#classes),*],
+                nodes: &[#(#nodes),*],
+                template: Template { pieces: &[#(#pieces),*] },
+                openapi: include_str!(concat!(env!("OUT_DIR"), #openapi)),
+                new_request: || Box::new(#request::default()),
+            }
+        };
+    }
+}
+
+fn outputs(endpoint: &Endpoint) -> Vec<TokenStream> {
+    let output = |output: &comfyport_workflow::Output| {
+        let comfyport_workflow::Output { name, node, class_type, many, .. } = output;
+        let preview = output.stage == Stage::Preview;
+        let kind = match output.kind {
+            OutputKind::Image | OutputKind::ImageAnimated => quote!(Image),
+            OutputKind::Video => quote!(Video),
+            OutputKind::Audio => quote!(Audio),
+            OutputKind::Mesh => quote!(Model3d),
+            OutputKind::Text => quote!(Text),
+            OutputKind::Latent => quote!(Latent),
+            OutputKind::File => quote!(File),
+        };
+        quote! {
+            Output { name: #name, node: #node, class_type: #class_type, kind: OutputKind::#kind, many: #many, preview: #preview }
+        }
+    };
+    endpoint.outputs.iter().map(output).collect()
+}
+
+fn models(endpoint: &Endpoint) -> Vec<TokenStream> {
+    // What a node fetches by itself, or nobody can say where to look up, is nothing an engine could be asked for.
+    let checked = endpoint.models.iter().filter(|model| !model.auto_download && model.folder != "unknown");
+    let model = |model: &comfyport_workflow::ModelRef| {
+        let comfyport_workflow::ModelRef { file, folder, node, input, .. } = model;
+        let optional = |text: &Option<String>| text.as_ref().map_or_else(|| quote!(None), |text| quote!(Some(#text)));
+        let (url, sha256) = (optional(&model.url), optional(&model.sha256));
+        quote!(Model { file: #file, folder: #folder, node: #node, input: #input, url: #url, sha256: #sha256 })
+    };
+    checked.map(model).collect()
+}
+
+fn packs(endpoint: &Endpoint) -> Vec<TokenStream> {
+    let pack = |pack: &comfyport_workflow::NodePack| {
+        let comfyport_workflow::NodePack { id, classes, .. } = pack;
+        let repository =
+            pack.repository.as_ref().map_or_else(|| quote!(None), |repository| quote!(Some(#repository)));
+        quote!(NodePack { id: #id, repository: #repository, classes: &[#(#classes),*] })
+    };
+    endpoint.node_packs.iter().map(pack).collect()
+}

@@ -1,0 +1,44 @@
+//! Words from a workflow in doc comments: plain, on one line, and unable to be anything else.
+
+use comfyport_workflow::{Param, ParamType, is_disruptive};
+
+/// One line of text in which nothing is markup or code.
+pub(crate) fn line(text: &str) -> String {
+    let plain: String = text
+        .chars()
+        .take(300)
+        .map(|one| if is_disruptive(one) || one == '`' { ' ' } else { one })
+        .collect();
+    let plain = plain.split_whitespace().collect::<Vec<_>>().join(" ");
+    // rustdoc would read these as HTML and links.
+    plain.replace('<', "‹").replace('>', "›").replace('[', "(").replace(']', ")").replace("*/", "* /").replace("/*", "/ *")
+}
+
+/// What a field means, its default, range and unit, and where it comes from.
+pub(crate) fn field(param: &Param) -> String {
+    let mut doc = param.description.as_deref().map(line).unwrap_or_default();
+    if !doc.is_empty() && !doc.ends_with(['.', '!', '?']) {
+        doc.push('.');
+    }
+    let mut add = |text: String| {
+        if !doc.is_empty() {
+            doc.push(' ');
+        }
+        doc.push_str(&text);
+    };
+    if let Some(default) = &param.default {
+        let shown = line(&default.to_json());
+        let shown: String = shown.chars().take(80).collect();
+        add(format!("Default {shown}."));
+    }
+    if let (Some(min), Some(max), true) = (&param.min, &param.max, param.ty != ParamType::Seed) {
+        let unit = param.unit.as_deref().map(|unit| format!(" {unit}")).unwrap_or_default();
+        add(format!("{min} to {max}{unit}."));
+    }
+    let places = param.bindings.iter().map(|binding| {
+        format!("{}.{}, node {}", line(&binding.class_type), line(&binding.input), line(&binding.node))
+    });
+    let places = places.collect::<Vec<_>>().join("; ");
+    add(format!("(`{places}`)"));
+    doc
+}

@@ -1,0 +1,211 @@
+//! The module of one workflow.
+
+use comfyport_workflow::{Endpoint, OutputKind, Param, ParamType, Tier, json::Number, json::Value};
+use proc_macro2::TokenStream;
+use quote::quote;
+
+use super::{description, doc};
+use crate::names::{OptionLists, camel, ident};
+
+pub(super) fn of(endpoint: &Endpoint, lists: &OptionLists, file: &str) -> TokenStream {
+    let last = endpoint.path.rsplit('/').next().unwrap_or_default();
+    let request = ident(&format!("{}Request", camel(last)));
+    let response = ident(&format!("{}Response", camel(last)));
+    let fields = endpoint.tier(Tier::Primary).map(|param| field(param, lists));
+    let advanced: Vec<&Param> = endpoint.tier(Tier::Advanced).collect();
+    let (table, place) = if advanced.is_empty() {
+        (quote!(), quote!())
+    } else {
+        let rows = advanced.iter().map(|param| row(param, lists));
+        let doc = " Values that few callers set, under `advanced`.";
+        let table = quote! {
+            #[doc = #doc]
+            pub static ADVANCED: &[comfyport_endpoint::Field] = &[#(#rows),*];
+        };
+        let place = quote! {
+            #[doc = #doc]
+            #[input(table = ADVANCED)]
+            pub advanced: comfyport_endpoint::Advanced,
+        };
+        (table, place)
+    };
+    let outputs = endpoint.outputs.iter().map(|output| {
+        let (name, doc) = (ident(&output.name), format!(" `{}`, node {}", doc::line(&output.class_type), doc::line(&output.node)));
+        let ty = if output.kind == OutputKind::Text { quote!(Vec<String>) } else { quote!(Vec<comfyport_endpoint::Artifact>) };
+        quote!(#[doc = #doc] pub #name: #ty)
+    });
+    let request_doc = match &endpoint.description {
+        Some(description) => format!(" {}: {}", doc::line(&endpoint.title), doc::line(description)),
+        None => format!(" {}", doc::line(&endpoint.title)),
+    };
+    let response_doc = format!(" What `POST /{}` yields.", endpoint.path);
+    let description = description::of(endpoint, &request, !advanced.is_empty(), file);
+    quote! {
+        #[doc = #request_doc]
+        #[derive(comfyport_endpoint::Request, Debug, Clone, Default)]
+        pub struct #request {
+            #(#fields,)*
+            #place
+        }
+        #table
+        #[doc = #response_doc]
+        #[derive(comfyport_endpoint::Response, Debug, Clone)]
+        pub struct #response {
+            #(#outputs,)*
+        }
+        #description
+    }
+}
+
+/// A field of the request struct.
+fn field(param: &Param, lists: &OptionLists) -> TokenStream {
+    let (name, doc) = (ident(&param.name), format!(" {}", doc::field(param)));
+    let at = param.bindings.iter().map(at);
+    let at = if param.bindings.len() == 1 { quote!(at = #(#at)*) } else { quote!(at = [#(#at),*]) };
+    let ty = ty(param, lists);
+    let ty = if param.required { ty } else { quote!(Option<#ty>) };
+    let mut keys = vec![at];
+    if name.to_string().trim_start_matches("r#") != param.name {
+        let text = &param.name;
+        keys.push(quote!(name = #text));
+    }
+    if let Some(role) = &param.role {
+        keys.push(quote!(role = #role));
+    }
+    if matches!(param.ty, ParamType::Integer | ParamType::Number | ParamType::Seed) && param.options.is_empty() {
+        keys.extend(param.min.as_ref().and_then(literal).map(|min| quote!(min = #min)));
+        keys.extend(param.max.as_ref().and_then(literal).map(|max| quote!(max = #max)));
+    }
+    if let Some(folder) = &param.folder {
+        keys.push(quote!(folder = #folder));
+    } else if !param.options.is_empty() && lists.name(param).is_none() {
+        let options = param.options.iter().filter_map(value);
+        keys.push(quote!(options = [#(#options),*]));
+    }
+    if let Some(encoding) = param.encoding.as_deref().filter(|encoding| *encoding != "upload_name") {
+        keys.push(quote!(encoding = #encoding));
+    }
+    if let Some(default) = param.default.as_ref().and_then(value).filter(|_| !param.required) {
+        keys.push(quote!(default = #default));
+    }
+    quote! {
+        #[doc = #doc]
+        #[input(#(#keys),*)]
+        pub #name: #ty
+    }
+}
+
+fn at(binding: &comfyport_workflow::Binding) -> String {
+    format!("{}.{}", binding.node, binding.input)
+}
+
+fn ty(param: &Param, lists: &OptionLists) -> TokenStream {
+    if let Some(list) = lists.name(param) {
+        let list = ident(list);
+        return quote!(crate::options::#list);
+    }
+    match param.ty {
+        ParamType::String => quote!(String),
+        ParamType::Enum | ParamType::Integer => whole(param),
+        ParamType::Number => quote!(f64),
+        ParamType::Boolean => quote!(bool),
+        ParamType::Seed => quote!(comfyport_endpoint::Seed),
+        ParamType::Image => quote!(comfyport_endpoint::Image),
+        ParamType::Mask => quote!(comfyport_endpoint::Mask),
+        ParamType::Video => quote!(comfyport_endpoint::Video),
+        ParamType::Audio => quote!(comfyport_endpoint::Audio),
+        ParamType::Model3d => quote!(comfyport_endpoint::Model3d),
+        ParamType::File => quote!(comfyport_endpoint::FileInput),
+    }
+}
+
+/// `u64` only where a value may need it.
+fn whole(param: &Param) -> TokenStream {
+    let large = |number: &Number| number.as_i64().is_none() && number.as_u64().is_some();
+    let large = param.max.as_ref().is_some_and(large) && param.min.as_ref().is_none_or(|min| min.as_u64().is_some());
+    if large { quote!(u64) } else { quote!(i64) }
+}
+
+/// A row of the table of advanced fields.
+fn row(param: &Param, lists: &OptionLists) -> TokenStream {
+    let (name, doc) = (&param.name, doc::field(param));
+    let kind = kind(param, lists);
+    let at = param.bindings.iter().map(at);
+    let role = optional(param.role.as_deref());
+    let required = param.required;
+    let default = optional(param.default.as_ref().map(Value::to_json).as_deref());
+    quote! {
+        comfyport_endpoint::Field {
+            name: #name,
+            doc: #doc,
+            kind: comfyport_endpoint::Kind::#kind,
+            required: #required,
+            default: #default,
+            at: &[#(#at),*],
+            role: #role,
+        }
+    }
+}
+
+fn optional(text: Option<&str>) -> TokenStream {
+    text.map_or_else(|| quote!(None), |text| quote!(Some(#text)))
+}
+
+fn kind(param: &Param, lists: &OptionLists) -> TokenStream {
+    if let Some(list) = lists.name(param) {
+        let list = ident(list);
+        return quote!(Choice { options: <crate::options::#list as comfyport_endpoint::Choice>::OPTIONS });
+    }
+    let options = param.options.iter().filter_map(value);
+    let bound = |number: &Option<Number>, otherwise: TokenStream| number.as_ref().and_then(literal).unwrap_or(otherwise);
+    match param.ty {
+        ParamType::Boolean => quote!(Boolean),
+        ParamType::Enum => quote!(NumberChoice { options: &[#(#options),*] }),
+        ParamType::Integer => {
+            let (min, max) = (bound(&param.min, quote!(i64::MIN as i128)), bound(&param.max, quote!(i64::MAX as i128)));
+            quote!(Integer { min: #min, max: #max })
+        }
+        ParamType::Number => {
+            let float = |number: &Option<Number>, otherwise| {
+                number.as_ref().map(Number::as_f64).map_or(otherwise, |number| quote!(#number))
+            };
+            let (min, max) = (float(&param.min, quote!(f64::MIN)), float(&param.max, quote!(f64::MAX)));
+            quote!(Float { min: #min, max: #max })
+        }
+        ParamType::Seed => {
+            let max = param.max.as_ref().and_then(Number::as_u64).unwrap_or(u64::MAX);
+            quote!(Seed { min: 0, max: #max })
+        }
+        _ if param.folder.is_some() => {
+            let folder = &param.folder;
+            quote!(Model { folder: #folder })
+        }
+        _ if !param.options.is_empty() => quote!(Suggest { options: &[#(#options),*] }),
+        _ => quote!(Text { max_length: 100_000 }),
+    }
+}
+
+/// A value as a literal.
+fn value(value: &Value) -> Option<TokenStream> {
+    match value {
+        Value::String(text) => Some(quote!(#text)),
+        Value::Bool(value) => Some(quote!(#value)),
+        Value::Number(number) => literal(number),
+        _ => None,
+    }
+}
+
+/// A number as a literal, in the words of the workflow.
+fn literal(number: &Number) -> Option<TokenStream> {
+    if !number.is_finite() {
+        return None;
+    }
+    if number.is_integer() {
+        let value = proc_macro2::Literal::i128_unsuffixed(number.as_i128()?.abs());
+        return Some(if number.as_str().starts_with('-') { quote!(-#value) } else { quote!(#value) });
+    }
+    let value = number.as_f64();
+    let literal = proc_macro2::Literal::f64_unsuffixed(value.abs());
+    Some(if value.is_sign_negative() { quote!(-#literal) } else { quote!(#literal) })
+}
+

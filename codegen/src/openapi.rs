@@ -1,0 +1,283 @@
+//! The part of the OpenAPI document that one endpoint contributes.
+//!
+//! Schemas that all endpoints share (`Problem`, `RunOptions`, `Artifact`, `MediaValue`, `Timing`) are the server's.
+
+use comfyport_workflow::{Endpoint, OutputKind, Param, ParamType, Tier};
+use serde_json::{Map, Value, json};
+
+use crate::names::{camel, whole};
+
+/// JSON text with `paths` and `components.schemas`; keys are ordered.
+pub(crate) fn fragment(endpoint: &Endpoint) -> String {
+    let id = whole(&endpoint.path);
+    let name = camel(&id);
+    let route = format!("/{}", endpoint.path);
+    let schemas = json!({
+        format!("{name}Request"): request(endpoint, false),
+        format!("{name}Form"): request(endpoint, true),
+        format!("{name}Response"): response(endpoint),
+    });
+    let tag = endpoint.path.rsplit_once('/').map_or("workflows", |(folder, _)| folder);
+    let described = endpoint.description.clone().unwrap_or_else(|| endpoint.title.clone());
+    let paths = json!({
+        route.clone(): {
+            "post": {
+                "operationId": id,
+                "summary": endpoint.title,
+                "description": described,
+                "tags": [tag],
+                "requestBody": body(endpoint, &name),
+                "responses": responses(endpoint, &name),
+            },
+            "get": {
+                "operationId": format!("describe_{id}"),
+                "summary": format!("Describe: {}", endpoint.title),
+                "tags": [tag],
+                "responses": {
+                    "200": {
+                        "description": "What it takes and yields, and whether the engine can run it.",
+                        "content": {"application/json": {"schema": {"type": "object"}}},
+                    },
+                    "default": problem("Anything that went wrong."),
+                },
+            },
+        },
+        format!("{route}:check"): {
+            "post": {
+                "operationId": format!("check_{id}"),
+                "summary": format!("Check: {}", endpoint.title),
+                "description": "Whether this request would run, and what is missing. Nothing is submitted.",
+                "tags": [tag],
+                "requestBody": body(endpoint, &name),
+                "responses": {
+                    "200": {
+                        "description": "The request is in order; `ready` says whether the engine could run it.",
+                        "content": {"application/json": {"schema": {"type": "object"}}},
+                    },
+                    "422": problem("The request is not in order; every fault is listed."),
+                    "default": problem("Anything else that went wrong."),
+                },
+            },
+        },
+    });
+    let fragment = json!({"paths": paths, "components": {"schemas": schemas}});
+    let mut text = serde_json::to_string_pretty(&fragment).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+fn body(endpoint: &Endpoint, name: &str) -> Value {
+    let required = endpoint.params.iter().any(|param| param.required && is_public(param));
+    let schema = |form: &str| json!({"$ref": format!("#/components/schemas/{name}{form}")});
+    json!({
+        "required": required,
+        "content": {
+            "application/json": {"schema": schema("Request"), "example": example(endpoint)},
+            "multipart/form-data": {"schema": schema("Form")},
+        },
+    })
+}
+
+fn is_public(param: &Param) -> bool {
+    matches!(param.tier, Tier::Primary | Tier::Advanced)
+}
+
+/// A request with what is required and nothing else.
+fn example(endpoint: &Endpoint) -> Value {
+    let mut example = Map::new();
+    for param in endpoint.tier(Tier::Primary).filter(|param| param.required) {
+        let value = match param.ty {
+            ParamType::String => json!(sample_text(param)),
+            ParamType::Integer | ParamType::Number => json!(param.min.as_ref().map_or(1.0, |min| min.as_f64().max(1.0))),
+            ParamType::Boolean => json!(true),
+            ParamType::Enum => param.options.first().map_or(Value::Null, |option| json!(option)),
+            ParamType::Seed => json!(1),
+            // The smallest picture there is: one grey pixel.
+            _ => json!("data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="),
+        };
+        example.insert(param.name.clone(), value);
+    }
+    Value::Object(example)
+}
+
+fn sample_text(param: &Param) -> &'static str {
+    match param.role.as_deref() {
+        Some("tags") => "lo-fi, piano, calm",
+        Some("lyrics") => "[verse]\nRain on the window",
+        _ => "a lighthouse at dusk",
+    }
+}
+
+fn request(endpoint: &Endpoint, form: bool) -> Value {
+    let (mut properties, mut required) = (Map::new(), Vec::new());
+    for param in endpoint.tier(Tier::Primary) {
+        properties.insert(param.name.clone(), schema(param, form));
+        if param.required {
+            required.push(json!(param.name));
+        }
+    }
+    if endpoint.tier(Tier::Advanced).next().is_some() {
+        let (mut advanced, mut needed) = (Map::new(), Vec::new());
+        for param in endpoint.tier(Tier::Advanced) {
+            advanced.insert(param.name.clone(), schema(param, form));
+            if param.required {
+                needed.push(json!(param.name));
+            }
+        }
+        let mut object = object(advanced, &needed);
+        object["description"] = json!("Values that few callers set.");
+        properties.insert("advanced".to_owned(), object);
+        if !needed.is_empty() {
+            required.push(json!("advanced"));
+        }
+    }
+    properties.insert("options".to_owned(), json!({"$ref": "#/components/schemas/RunOptions"}));
+    object(properties, &required)
+}
+
+fn object(properties: Map<String, Value>, required: &[Value]) -> Value {
+    let mut object = json!({"type": "object", "properties": properties, "additionalProperties": false});
+    if !required.is_empty() {
+        object["required"] = json!(required);
+    }
+    object
+}
+
+/// The schema of one parameter.
+fn schema(param: &Param, form: bool) -> Value {
+    let mut schema = match param.ty {
+        ParamType::String | ParamType::Enum if param.open => {
+            let mut schema = json!({"type": "string", "maxLength": 1000});
+            if !param.options.is_empty() {
+                schema["examples"] = json!(param.options);
+            }
+            schema
+        }
+        ParamType::String => json!({"type": "string", "maxLength": 100_000}),
+        ParamType::Enum => json!({"enum": param.options}),
+        ParamType::Boolean => json!({"type": "boolean"}),
+        ParamType::Integer => ranged("integer", param),
+        ParamType::Number => ranged("number", param),
+        ParamType::Seed => {
+            let max = param.max.as_ref().and_then(comfyport_workflow::json::Number::as_u64).unwrap_or(u64::MAX);
+            json!({"type": "integer", "minimum": 0, "maximum": max})
+        }
+        media if form => json!({"type": "string", "format": "binary", "contentMediaType": media_type(media)}),
+        _ => json!({"$ref": "#/components/schemas/MediaValue"}),
+    };
+    let description = describe(param);
+    if !description.is_empty() {
+        schema["description"] = json!(description);
+    }
+    if let Some(default) = &param.default {
+        schema["default"] = json!(default);
+    }
+    schema
+}
+
+fn describe(param: &Param) -> String {
+    let mut text = param.description.clone().unwrap_or_default();
+    if let Some(unit) = &param.unit {
+        text.push_str(&format!(" In {unit}."));
+    }
+    let places: Vec<String> = param
+        .bindings
+        .iter()
+        .map(|binding| format!("{}.{}, node {}", binding.class_type, binding.input, binding.node))
+        .collect();
+    if !text.is_empty() {
+        text.push(' ');
+    }
+    text.push_str(&format!("({})", comfyport_workflow::printable(&places.join("; "))));
+    text
+}
+
+fn ranged(ty: &str, param: &Param) -> Value {
+    let mut schema = json!({"type": ty});
+    for (key, bound) in [("minimum", &param.min), ("maximum", &param.max)] {
+        if let Some(bound) = bound.as_ref().filter(|bound| bound.is_finite()) {
+            schema[key] = json!(bound);
+        }
+    }
+    schema
+}
+
+fn media_type(ty: ParamType) -> &'static str {
+    match ty {
+        ParamType::Image | ParamType::Mask => "image/*",
+        ParamType::Video => "video/*",
+        ParamType::Audio => "audio/*",
+        ParamType::Model3d => "model/gltf-binary",
+        _ => "application/octet-stream",
+    }
+}
+
+fn response(endpoint: &Endpoint) -> Value {
+    let outputs: Map<String, Value> = endpoint
+        .outputs
+        .iter()
+        .map(|output| {
+            let items = if output.kind == OutputKind::Text {
+                json!({})
+            } else {
+                json!({"$ref": "#/components/schemas/Artifact"})
+            };
+            let doc = format!("{}, node {}", comfyport_workflow::printable(&output.class_type), output.node);
+            (output.name.clone(), json!({"type": "array", "items": items, "description": doc}))
+        })
+        .collect();
+    let names: Vec<&String> = outputs.keys().collect();
+    json!({
+        "type": "object",
+        "required": ["id", "status", "workflow", "outputs", "params", "engine", "timing"],
+        "properties": {
+            "id": {"type": "string", "format": "uuid"},
+            "status": {"const": "succeeded"},
+            "workflow": {"const": endpoint.path},
+            "outputs": {"type": "object", "required": names, "properties": outputs},
+            "params": {"type": "object", "description": "The values the run was made with, seeds included."},
+            "engine": {"type": "string"},
+            "simulated": {"type": "boolean", "description": "Present and true where the engine is the simulator."},
+            "timing": {"$ref": "#/components/schemas/Timing"},
+        },
+    })
+}
+
+fn responses(endpoint: &Endpoint, name: &str) -> Value {
+    let mut content = Map::new();
+    content.insert(
+        "application/json".to_owned(),
+        json!({"schema": {"$ref": format!("#/components/schemas/{name}Response")}}),
+    );
+    let stream = json!({"schema": {"type": "string", "description": "Progress, then the result or a problem."}});
+    content.insert("text/event-stream".to_owned(), stream);
+    for output in &endpoint.outputs {
+        let media = match output.kind {
+            OutputKind::Image | OutputKind::ImageAnimated => "image/*",
+            OutputKind::Video => "video/*",
+            OutputKind::Audio => "audio/*",
+            OutputKind::Mesh => "model/gltf-binary",
+            OutputKind::Text | OutputKind::Latent | OutputKind::File => continue,
+        };
+        content.insert(media.to_owned(), json!({"schema": {"type": "string", "format": "binary"}}));
+    }
+    json!({
+        "200": {"description": "The run succeeded.", "content": content},
+        "400": problem("The request cannot be read."),
+        "413": problem("The request is too large."),
+        "415": problem("A file is of a kind that is not supported."),
+        "422": problem("The request is not in order; every fault is listed."),
+        "501": problem("Asked for something that is not there yet, such as `Prefer: respond-async`."),
+        "502": problem("The engine refused or failed."),
+        "503": problem("The engine cannot run this now; what is missing is named."),
+        "504": problem("The run took too long."),
+        "default": problem("Anything else that went wrong."),
+    })
+}
+
+fn problem(description: &str) -> Value {
+    json!({
+        "description": description,
+        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    })
+}
