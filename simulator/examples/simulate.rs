@@ -1,0 +1,19 @@
+//! Runs a simulator: `cargo run -p comfyport-simulator --example simulate -- 127.0.0.1:8288 [--previews]`.
+
+use comfyport_simulator::{Options, Simulator};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut options = Options::default();
+    for argument in std::env::args().skip(1) {
+        match argument.as_str() {
+            "--previews" => options.previews = true,
+            address => options.listen = address.parse()?,
+        }
+    }
+    let simulator = Simulator::start(options).await?;
+    println!("{}", simulator.url());
+    tokio::signal::ctrl_c().await?;
+    simulator.stop().await;
+    Ok(())
+}
