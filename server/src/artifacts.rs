@@ -204,17 +204,20 @@ mod tests {
     fn the_oldest_go_first_and_the_newest_stays() {
         let folder = tempfile::tempdir().unwrap();
         let artifacts = open(folder.path());
-        let runs: Vec<(Uuid, Arc<Artifact>)> =
-            [60, 60, 200].map(|size| (Uuid::new_v4(), artifact(&artifacts, size))).into();
-        let publish = |at: usize| {
-            artifacts.publish(runs[at].0, vec![("image".to_owned(), vec![Arc::clone(&runs[at].1)])]);
+        let runs = [Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4()];
+        let publish = |at: usize, size| {
+            let artifact = artifact(&artifacts, size);
+            let path = artifact.path.clone();
+            artifacts.publish(runs[at], vec![("image".to_owned(), vec![artifact])]);
+            path
         };
-        let known = || runs.iter().map(|(run, _)| artifacts.find(*run, "image", 0).is_some()).collect::<Vec<_>>();
-        publish(0);
-        publish(1);
+        let known = || runs.iter().map(|run| artifacts.find(*run, "image", 0).is_some()).collect::<Vec<_>>();
+        let first = publish(0, 60);
+        assert!(first.exists());
+        publish(1, 60);
         assert_eq!(known(), [false, true, false]);
-        assert!(!runs[0].1.path.exists());
-        publish(2);
+        assert!(!first.exists());
+        publish(2, 200);
         assert_eq!(known(), [false, false, true]);
         assert_eq!(artifacts.bytes(), 200);
         artifacts.sweep(Instant::now() + Duration::from_mins(2));

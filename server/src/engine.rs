@@ -34,8 +34,8 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// Makes an input file available; the value that a loader node's input takes for it.
     fn upload<'a>(&'a self, file: InputFile<'a>) -> BoxFuture<'a, Result<String, EngineError>>;
 
-    /// Queues a prompt: the JSON text of a graph. An error means that it is not queued, or no longer.
-    fn submit<'a>(&'a self, prompt_id: Uuid, prompt: &'a [u8]) -> BoxFuture<'a, Result<Box<dyn Watch>, SubmitError>>;
+    /// Queues a prompt. Of the errors, only [`SubmitError::Unknown`] leaves open whether it is queued.
+    fn submit<'a>(&'a self, prompt: Prompt<'a>) -> BoxFuture<'a, Result<Box<dyn Watch>, SubmitError>>;
 
     /// Removes a prompt from the queue, or stops it if it runs. Other prompts are left alone.
     fn cancel(&self, prompt_id: Uuid) -> BoxFuture<'_, Result<(), EngineError>>;
@@ -71,6 +71,17 @@ pub struct Health {
     pub vram_total: Option<u64>,
     /// Of it, free.
     pub vram_free: Option<u64>,
+}
+
+/// A prompt to queue.
+#[derive(Debug, Clone, Copy)]
+pub struct Prompt<'a> {
+    /// Its id, chosen by us and never used before.
+    pub id: Uuid,
+    /// The graph, as JSON text.
+    pub graph: &'a [u8],
+    /// Nodes whose results come over the socket and are stored nowhere.
+    pub socket_nodes: &'a [String],
 }
 
 /// A file to make available to an engine.

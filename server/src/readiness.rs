@@ -60,6 +60,19 @@ pub struct MissingModel {
     pub did_you_mean: Option<String>,
 }
 
+impl MissingModel {
+    pub(crate) fn new(model: &comfyport_endpoint::Model, did_you_mean: Option<String>) -> Self {
+        Self {
+            folder: canonical(model.folder).to_owned(),
+            file: plain(model.file),
+            node: model.node.to_owned(),
+            input: model.input.to_owned(),
+            url: model.url.map(str::to_owned),
+            did_you_mean,
+        }
+    }
+}
+
 impl Missing {
     /// These classes and nothing else.
     pub fn of_classes<'c>(classes: impl Iterator<Item = &'c String>) -> Self {
@@ -192,14 +205,7 @@ impl Readiness {
             let Some(files) = files.as_ref() else { continue };
             let file = plain(model.file);
             if !files.contains(&file) {
-                models.push(MissingModel {
-                    folder: canonical(model.folder).to_owned(),
-                    did_you_mean: similar(files, &file),
-                    file,
-                    node: model.node.to_owned(),
-                    input: model.input.to_owned(),
-                    url: model.url.map(str::to_owned),
-                });
+                models.push(MissingModel::new(model, similar(files, &file)));
             }
         }
         Ok(Missing { classes, models })

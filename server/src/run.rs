@@ -251,7 +251,7 @@ impl Runs {
             id,
             options,
             updates,
-            limit: task::Limit::new(cancelled, options.timeout.unwrap_or(self.settings.timeout)),
+            limit: task::Limit::new(cancelled, self.stop.clone(), options.timeout.unwrap_or(self.settings.timeout)),
         };
         self.tasks.spawn(async move {
             // A caller who left does not take the answer; that is what cancelled the run.

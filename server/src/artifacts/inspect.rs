@@ -106,7 +106,8 @@ impl Inspector {
         }
         let declared = |at: usize| u64::from(self.little(at));
         let whole = match self.format {
-            Some(Format::Png | Format::Mp4 | Format::Mov | Format::M4a) => self.walk.is_complete(),
+            Some(Format::Png) => self.walk.essential && self.walk.ended,
+            Some(Format::Mp4 | Format::Mov | Format::M4a) => self.walk.essential && self.walk.is_between(),
             Some(Format::Jpeg) => self.tail.windows(2).any(|pair| pair == [0xFF, 0xD9]),
             Some(Format::Gif) => self.tail.contains(&0x3B),
             Some(Format::Webp | Format::Avi) => self.total >= declared(4) + 8,
@@ -145,8 +146,9 @@ struct Walk {
 }
 
 impl Walk {
-    fn is_complete(&self) -> bool {
-        self.essential && self.header.is_empty() && (self.ended || self.endless || self.left == 0)
+    /// Whether a chunk has just ended and no other has begun.
+    fn is_between(&self) -> bool {
+        self.endless || self.header.is_empty() && self.left == 0
     }
 
     /// Collects a header of `length` bytes from the front of `data`; whether it is complete.

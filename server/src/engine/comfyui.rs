@@ -7,7 +7,7 @@ use comfyport_workflow::json::Value;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture};
 use uuid::Uuid;
 
-use super::{Capabilities, Download, Engine, EngineError, Health, InputFile, Watch};
+use super::{Capabilities, Download, Engine, EngineError, Health, InputFile, Prompt, Watch};
 
 /// The folder, below an engine's own, that everything of ours is in.
 const FOLDER: &str = "comfyport";
@@ -75,9 +75,9 @@ impl Engine for ComfyUi {
             .boxed()
     }
 
-    fn submit<'a>(&'a self, prompt_id: Uuid, prompt: &'a [u8]) -> BoxFuture<'a, Result<Box<dyn Watch>, SubmitError>> {
+    fn submit<'a>(&'a self, prompt: Prompt<'a>) -> BoxFuture<'a, Result<Box<dyn Watch>, SubmitError>> {
         async move {
-            let run = self.client.submit(prompt_id, prompt).await?;
+            let run = self.client.submit(prompt.id, prompt.graph, prompt.socket_nodes).await?;
             Ok(Box::new(Watched(run)) as Box<dyn Watch>)
         }
         .boxed()
@@ -91,9 +91,9 @@ impl Engine for ComfyUi {
         async move {
             let download = self.client.view(file).await.map_err(engine_error)?;
             Ok(Download {
-                content_type: download.content_type,
+                content_type: download.content_type.clone(),
                 length: download.content_length,
-                data: download.stream.map(|chunk| chunk.map_err(engine_error)).boxed(),
+                data: download.into_stream().map(|chunk| chunk.map_err(engine_error)).boxed(),
             })
         }
         .boxed()
@@ -101,7 +101,19 @@ impl Engine for ComfyUi {
 }
 
 fn engine_error(error: ClientError) -> EngineError {
-    EngineError::Protocol(format!("{error:?}"))
+    match error {
+        ClientError::Connect(_) | ClientError::Timeout | ClientError::Transport(_) => {
+            EngineError::Unreachable(error.to_string())
+        }
+        ClientError::Status { status: 404, .. } => EngineError::NotFound,
+        ClientError::Status { .. }
+        | ClientError::InvalidConfig(_)
+        | ClientError::TooLarge { .. }
+        | ClientError::NotJson(_)
+        | ClientError::Shape(_)
+        | ClientError::Truncated { .. }
+        | ClientError::InvalidName => EngineError::Protocol(error.to_string()),
+    }
 }
 
 /// What an engine says about itself, where it says it.

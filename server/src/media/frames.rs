@@ -24,16 +24,17 @@ fn word(data: &[u8], at: usize) -> Option<[u8; 4]> {
     data.get(at..at.checked_add(4)?)?.try_into().ok()
 }
 
-/// The `acTL` chunk stands before the first `IDAT`, and a picture without any `IDAT` is none.
+/// The `acTL` chunk says how many there are; a picture without any `IDAT` is none, and one without `IEND` is cut short.
 fn png(data: &[u8]) -> Option<Frames> {
     let mut at = 8;
     let mut frames = Frames::One;
+    let mut pixels = false;
     loop {
         let length = u32::from_be_bytes(word(data, at)?) as usize;
         match &word(data, at + 4)? {
-            b"IDAT" => return Some(frames),
+            b"IDAT" => pixels = true,
             b"acTL" if u32::from_be_bytes(word(data, at + 8)?) > 1 => frames = Frames::Several,
-            b"IEND" => return None,
+            b"IEND" => return pixels.then_some(frames),
             _ => {}
         }
         at = at.checked_add(length)?.checked_add(12)?;

@@ -23,8 +23,8 @@ pub const BUFFER: usize = 64;
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// Answers with the events of a run. When the reader leaves, the run is cancelled.
-pub fn stream(running: Running, updates: mpsc::Receiver<Update>, problem: impl Fn(crate::run::RunError) -> Problem + Send + 'static) -> Response {
-    let state = State { running, updates, ended: false, problem: Box::new(problem) };
+pub fn stream(running: Running, updates: mpsc::Receiver<Update>) -> Response {
+    let state = State { running, updates, ended: false };
     Sse::new(events(state)).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response()
 }
 
@@ -32,7 +32,6 @@ struct State {
     running: Running,
     updates: mpsc::Receiver<Update>,
     ended: bool,
-    problem: Box<dyn Fn(crate::run::RunError) -> Problem + Send>,
 }
 
 fn events(state: State) -> impl Stream<Item = Result<Event, Infallible>> {
@@ -48,7 +47,7 @@ fn events(state: State) -> impl Stream<Item = Result<Event, Infallible>> {
         state.ended = true;
         let event = match state.running.finish().await {
             Ok(result) => event("result", &result),
-            Err(error) => event("problem", &(state.problem)(error)),
+            Err(error) => event("problem", &Problem::from(error)),
         };
         Some((Ok(event), state))
     })

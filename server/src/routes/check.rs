@@ -43,7 +43,7 @@ pub async fn check(
     let prepared = workflow::prepare(app, endpoint, request).await?;
     let chosen = match app.runs.choose(&prepared).await {
         Ok(place) => Some(place.engine.name().to_owned()),
-        Err(error @ RunError::Request { .. }) => return Err(app.problem(error)),
+        Err(error @ RunError::Request { .. }) => return Err(Problem::from(error)),
         Err(_) => None,
     };
     let engines = app.runs.report_for(&prepared).await;

@@ -25,7 +25,7 @@ pub async fn post(State(app): State<AppState>, request: Request<Body>) -> Result
     }
     let wishes = workflow::Wishes::read(request.headers())?;
     let body = workflow::read_body(&app, request.into_body()).await?;
-    let known = app.runs.known().await.map_err(|error| app.problem(error))?;
+    let known = app.runs.known().await?;
     let read = GraphPlan::read(&body, |class| known.output_classes.contains(class));
     let plan = read.map_err(|diagnostics| {
         let fault = |one: comfyport_workflow::Diagnostic| {
@@ -34,9 +34,9 @@ pub async fn post(State(app): State<AppState>, request: Request<Body>) -> Result
             Fault { pointer, param: None, message, allowed: None, did_you_mean: None, code: FaultKind::Invalid }
         };
         let errors = diagnostics.into_iter().filter(|one| one.is_error()).map(fault).collect();
-        app.problem(RunError::Request { faults: Faults(errors), url: false })
+        Problem::from(RunError::Request { faults: Faults(errors), url: false })
     })?;
-    let place = app.runs.choose_by_classes(&plan.classes()).await.map_err(|error| app.problem(error))?;
+    let place = app.runs.choose_by_classes(&plan.classes()).await?;
     let options = Options { timeout: wishes.wait, ..Options::default() };
     workflow::answer(&app, Plan::Graph(Box::new(plan)), place, options, wishes.form).await
 }

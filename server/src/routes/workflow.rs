@@ -43,7 +43,7 @@ pub async fn post(
     let wishes = Wishes::read(request.headers())?;
     wishes.check(endpoint)?;
     let mut prepared = prepare(&app, endpoint, request).await?;
-    let place = app.runs.choose(&prepared).await.map_err(|error| app.problem(error))?;
+    let place = app.runs.choose(&prepared).await?;
     prepared.options.timeout = match (prepared.options.timeout, wishes.wait) {
         (Some(option), Some(wait)) => Some(option.min(wait)),
         (option, wait) => option.or(wait),
@@ -103,13 +103,13 @@ pub(super) async fn prepare(
     let body = if form::is_form(&request) {
         let form = form::FormLimits { body: limits.body, parts: limits.parts };
         let parts = form::read(request, &form).await.map_err(|fault| {
-            app.problem(RunError::Request { faults: Faults(vec![fault]), url: false })
+            Problem::from(RunError::Request { faults: Faults(vec![fault]), url: false })
         })?;
         RequestBody::Form(parts)
     } else {
         RequestBody::Json(read_body(app, request.into_body()).await?)
     };
-    Prepared::read(endpoint, body, limits).map_err(|error| app.problem(error))
+    Ok(Prepared::read(endpoint, body, limits)?)
 }
 
 /// Reads a whole body within its limit.
@@ -123,7 +123,7 @@ pub(super) async fn read_body(app: &AppState, body: Body) -> Result<Bytes, Probl
             (FaultKind::Malformed, "the body broke off".to_owned())
         };
         let fault = Fault { pointer: String::new(), param: None, message, allowed: None, did_you_mean: None, code };
-        app.problem(RunError::Request { faults: Faults(vec![fault]), url: false })
+        Problem::from(RunError::Request { faults: Faults(vec![fault]), url: false })
     })
 }
 
@@ -142,13 +142,12 @@ pub(super) async fn answer(
         }
         Form::Json | Form::Bytes(_) => (None, None),
     };
-    let running = app.runs.start(plan, place, options, sender).map_err(|error| app.problem(error))?;
+    let running = app.runs.start(plan, place, options, sender)?;
     if let Some(updates) = updates {
-        let app = app.clone();
-        return Ok(reply::events::stream(running, updates, move |error| app.problem(error)));
+        return Ok(reply::events::stream(running, updates));
     }
     let mut running = running;
-    let result = running.finish().await.map_err(|error| app.problem(error))?;
+    let result = running.finish().await?;
     let mut response = match form {
         Form::Json | Form::Events => Json(&result).into_response(),
         Form::Bytes(wanted) => first_of(&wanted, &result).await?,

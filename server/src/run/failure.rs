@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use comfyport_comfyui::{ExecutionError, InputError, NodeError, SubmitError};
+use comfyport_comfyui::{ExecutionError, InputError, NodeError, Rejection, SubmitError};
 use comfyport_endpoint::{Endpoint, Faults, Kind};
 
-use crate::{engine::EngineError, readiness::Missing};
+use crate::{engine::EngineError, readiness::{Missing, MissingModel, plain}};
 
 /// Why a run did not yield a result.
 #[derive(Debug, thiserror::Error)]
@@ -133,6 +133,20 @@ impl Names {
         }
     }
 
+    /// Nodes whose results come over the socket.
+    pub(super) fn socket_nodes(&self) -> Vec<String> {
+        const CLASS: &str = "SaveImageWebsocket";
+        match self {
+            Self::Endpoint(endpoint) => {
+                let nodes = endpoint.nodes.iter().filter(|node| node.class_type == CLASS);
+                nodes.map(|node| node.id.to_owned()).collect()
+            }
+            Self::Graph(nodes) => {
+                nodes.iter().filter(|(_, class, _)| class == CLASS).map(|(id, ..)| id.clone()).collect()
+            }
+        }
+    }
+
     /// A node's title, else its class.
     pub(super) fn title(&self, id: &str) -> Option<String> {
         let (class, title) = match self {
@@ -205,24 +219,73 @@ impl Names {
     /// Why a prompt was not taken.
     pub(super) fn submit_error(&self, engine: &str, error: SubmitError) -> RunError {
         match error {
-            SubmitError::Rejected { error, node_errors } => RunError::Rejected {
-                message: if error.details.is_empty() {
-                    error.message
-                } else {
-                    format!("{}: {}", error.message, error.details)
-                },
-                errors: self.node_errors(&node_errors),
-            },
+            SubmitError::Rejected(rejection) => self.rejection(engine, &rejection),
             SubmitError::Unreachable(why) => {
                 tracing::warn!(engine, %why, "the engine cannot be reached");
                 RunError::Unreachable { engine: engine.to_owned() }
             }
+            SubmitError::NotAccepted(why) => RunError::Protocol { engine: engine.to_owned(), why: why.to_string() },
+            SubmitError::Unknown(why) => {
+                tracing::warn!(engine, %why, "it is not known whether the engine has the run");
+                RunError::Lost
+            }
+        }
+    }
+
+    fn rejection(&self, engine: &str, rejection: &Rejection) -> RunError {
+        let missing = self.lacks(rejection);
+        if !missing.is_empty() {
+            return RunError::NotReady { engine: engine.to_owned(), missing };
+        }
+        let error = &rejection.error;
+        let message = if error.details.is_empty() {
+            error.message.clone()
+        } else {
+            format!("{}: {}", error.message, error.details)
+        };
+        RunError::Rejected { message, errors: self.node_errors(&rejection.node_errors) }
+    }
+
+    /// What the engine turns out not to have, although its lists had it.
+    fn lacks(&self, rejection: &Rejection) -> Missing {
+        let mut missing = Missing::default();
+        let error = &rejection.error;
+        if matches!(error.kind.as_str(), "missing_node_type" | "invalid_prompt") {
+            let class = error.class_type.clone().or_else(|| self.class(error.node_id.as_deref()?));
+            missing = class.map(|class| Missing::of_classes(std::iter::once(&class))).unwrap_or_default();
+        }
+        let Self::Endpoint(endpoint) = self else { return missing };
+        for node in &rejection.node_errors {
+            for fault in node.errors.iter().filter(|fault| fault.kind == "value_not_in_list") {
+                let model = endpoint.models.iter().find(|model| {
+                    model.node == node.node_id && fault.input_name.as_deref() == Some(model.input)
+                });
+                let own = |model: &&comfyport_endpoint::Model| {
+                    let sent = fault.received.as_ref().and_then(comfyport_workflow::json::Value::as_str);
+                    sent.is_none_or(|sent| plain(sent) == plain(model.file))
+                };
+                missing.models.extend(model.filter(own).map(|model| MissingModel::new(model, None)));
+            }
+        }
+        missing
+    }
+
+    fn class(&self, id: &str) -> Option<String> {
+        match self {
+            Self::Endpoint(endpoint) => {
+                endpoint.nodes.iter().find(|node| node.id == id).map(|node| node.class_type.to_owned())
+            }
+            Self::Graph(nodes) => nodes.iter().find(|(node, ..)| node == id).map(|(_, class, _)| class.clone()),
         }
     }
 
     /// Why a prompt ended without success.
     pub(super) fn execution_error(&self, error: ExecutionError) -> RunError {
-        let message = format!("{}: {}", self.node(&error.node_id), error.message);
+        let message = if error.node_id.is_empty() {
+            error.message.clone()
+        } else {
+            format!("{}: {}", self.node(&error.node_id), error.message)
+        };
         let mut errors = vec![self.complain(&error.node_id, None, &error.message)];
         errors.retain(|complaint| complaint.param.is_some());
         if error.oom { RunError::OutOfMemory { message, errors } } else { RunError::Failed { message, errors } }

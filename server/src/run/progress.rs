@@ -90,7 +90,7 @@ impl<'n> Progress<'n> {
                 None
             }
             Event::Preview { node, content_type, data } if previews => {
-                Some(Update::Preview { node: node.unwrap_or_default(), content_type, data })
+                Some(Update::Preview { node, content_type, data })
             }
             Event::Preview { .. } | Event::Text { .. } | Event::Lagged | Event::Unknown => None,
         };

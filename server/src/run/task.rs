@@ -19,7 +19,7 @@ use super::{
     result::millis,
     stage::stage,
 };
-use crate::engine::Watch;
+use crate::engine::{Prompt, Watch};
 
 pub(super) struct Task {
     pub(super) runs: Arc<Runs>,
@@ -33,19 +33,23 @@ pub(super) struct Task {
 /// What ends a run early: its caller, the server's end, or the clock.
 pub(super) struct Limit {
     cancelled: CancellationToken,
+    stop: CancellationToken,
     deadline: tokio::time::Instant,
     after: Duration,
 }
 
 impl Limit {
-    pub(super) fn new(cancelled: CancellationToken, after: Duration) -> Self {
-        Self { cancelled, deadline: tokio::time::Instant::now() + after, after }
+    /// `cancelled` is a child of `stop`.
+    pub(super) fn new(cancelled: CancellationToken, stop: CancellationToken, after: Duration) -> Self {
+        Self { cancelled, stop, deadline: tokio::time::Instant::now() + after, after }
     }
 
     async fn hold<F: Future>(&self, work: F) -> Result<F::Output, RunError> {
         tokio::select! {
             biased;
-            () = self.cancelled.cancelled() => Err(RunError::Cancelled),
+            () = self.cancelled.cancelled() => {
+                Err(if self.stop.is_cancelled() { RunError::Stopping } else { RunError::Cancelled })
+            }
             done = work => Ok(done),
             () = tokio::time::sleep_until(self.deadline) => Err(RunError::Timeout { after: self.after }),
         }
@@ -82,14 +86,18 @@ impl Task {
         let outcome = match self.limit.hold(self.watch(watch, names)).await {
             Ok(outcome) => outcome,
             Err(ended) => {
-                self.cancel(prompt_id).await;
+                self.cancel(prompt_id);
                 return Err(ended);
             }
         };
         let ran = started.elapsed();
         let yielded = match outcome {
-            Outcome::Succeeded { outputs, .. } => outputs,
-            other => return Err(self.failed(prompt_id, names, other).await),
+            Outcome::Succeeded { mut outputs, missing, .. } => {
+                // Half of the pictures that came over the socket are no result.
+                outputs.retain(|node, _| !missing.contains(node));
+                outputs
+            }
+            other => return Err(self.failed(prompt_id, names, other)),
         };
         let engine = self.place.engine.as_ref();
         let artifacts = self.runs.artifacts.as_ref();
@@ -132,16 +140,20 @@ impl Task {
                 let staged = self.limit.hold(stage(engine, &self.place.uploaded, prepared)).await?;
                 believed = staged.map_err(|error| self.unavailable(error))?;
             }
-            let prompt = plan.prompt(&prefix);
-            let prompt_id = Uuid::new_v4();
+            let graph = plan.prompt(&prefix);
+            let id = Uuid::new_v4();
+            let prompt = Prompt { id, graph: &graph, socket_nodes: &names.socket_nodes() };
             // Not given up halfway: a prompt that may have arrived must be found and removed, not forgotten.
-            match engine.submit(prompt_id, &prompt).await {
-                Ok(watch) => return Ok((prompt_id, watch)),
-                Err(SubmitError::Rejected { .. }) if believed && again => {
+            match engine.submit(prompt).await {
+                Ok(watch) => return Ok((id, watch)),
+                Err(SubmitError::Rejected(_)) if believed && again => {
                     self.place.uploaded.forget();
                     again = false;
                 }
                 Err(error) => {
+                    if matches!(error, SubmitError::Unknown(_)) {
+                        self.cancel(id);
+                    }
                     self.place.readiness.forget();
                     return Err(names.submit_error(engine.name(), error));
                 }
@@ -159,20 +171,21 @@ impl Task {
         watch.outcome().await
     }
 
-    async fn failed(&self, prompt_id: Uuid, names: &Names, outcome: Outcome) -> RunError {
-        self.place.readiness.forget();
+    fn failed(&self, prompt_id: Uuid, names: &Names, outcome: Outcome) -> RunError {
         match outcome {
             Outcome::Failed(error) => names.execution_error(error),
             Outcome::Cancelled => RunError::Cancelled,
-            Outcome::Lost => {
+            // What comes back after a restart may be another installation.
+            Outcome::Lost | Outcome::Unreachable(_) => {
+                self.place.readiness.forget();
                 self.place.uploaded.forget();
                 RunError::Lost
             }
             Outcome::Stalled => {
-                self.cancel(prompt_id).await;
+                self.place.readiness.forget();
+                self.cancel(prompt_id);
                 RunError::Stalled
             }
-            Outcome::Unreachable(_) => RunError::Lost,
             Outcome::Succeeded { .. } => RunError::Cancelled,
         }
     }
@@ -182,9 +195,13 @@ impl Task {
         engine_error(self.place.engine.name(), error)
     }
 
-    async fn cancel(&self, prompt_id: Uuid) {
-        if let Err(error) = self.place.engine.cancel(prompt_id).await {
-            tracing::warn!(run = %self.id, %error, "the engine could not be told to stop");
-        }
+    /// Takes the prompt back, without keeping anybody waiting: a node that does not look up may take its time.
+    fn cancel(&self, prompt_id: Uuid) {
+        let (place, run) = (Arc::clone(&self.place), self.id);
+        self.runs.tasks.spawn(async move {
+            if let Err(error) = place.engine.cancel(prompt_id).await {
+                tracing::warn!(%run, %error, "the engine could not be told to stop");
+            }
+        });
     }
 }

@@ -1,0 +1,60 @@
+//! Whether the server lives, whether it could run something, and what it counts.
+
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::{app::AppState, problem::{Code, Problem}};
+
+/// `GET /health`: alive.
+pub async fn health(State(app): State<AppState>) -> impl IntoResponse {
+    let kind = if app.simulated { "simulator" } else { "comfyui" };
+    Json(json!({"status": "ok", "version": env!("CARGO_PKG_VERSION"), "engine": {"kind": kind}}))
+}
+
+#[derive(Serialize)]
+struct EngineReadiness {
+    engine: String,
+    ready: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+/// `GET /ready`: could run something now; 503 with reasons otherwise.
+pub async fn ready(State(app): State<AppState>) -> Response {
+    if app.stopping.is_cancelled() {
+        return Problem::new(Code::Stopping, "the server is about to stop").into_response();
+    }
+    let mut engines = Vec::new();
+    for place in app.runs.places() {
+        let engine = place.engine.name().to_owned();
+        engines.push(match place.engine.health().await {
+            Ok(health) => EngineReadiness { engine, ready: true, version: health.version, reason: None },
+            Err(error) => EngineReadiness { engine, ready: false, version: None, reason: Some(error.to_string()) },
+        });
+    }
+    let ready = engines.iter().any(|engine| engine.ready);
+    if !ready {
+        let reasons: Vec<String> =
+            engines.iter().map(|engine| format!("{}: {}", engine.engine, engine.reason.as_deref().unwrap_or_default())).collect();
+        return Problem::new(Code::EngineUnreachable, reasons.join("; ")).into_response();
+    }
+    (StatusCode::OK, Json(json!({"ready": true, "workflows": app.endpoints.len(), "engines": engines}))).into_response()
+}
+
+/// `GET /metrics`, for Prometheus.
+pub async fn metrics(State(app): State<AppState>) -> Response {
+    match app.metrics.render(app.runs.active(), app.runs.artifacts().bytes()) {
+        Ok(text) => {
+            ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
+        }
+        Err(_) => Problem::new(Code::Internal, "the metrics cannot be written").into_response(),
+    }
+}
