@@ -27,7 +27,8 @@ fn ids(body: &Value) -> Vec<String> {
 
 pub(super) async fn change(State(engine): App, request: Request) -> Response {
     let body = match json_body(request).await {
-        Ok(body @ Value::Object(_)) => body,
+        // Python can look for a key in a list or a text, too, and just does not find it.
+        Ok(body @ (Value::Object(_) | Value::Array(_) | Value::String(_))) => body,
         Ok(_) => return crash(),
         Err(response) => return response,
     };
@@ -69,7 +70,8 @@ pub(super) async fn history_of(State(engine): App, Path(prompt_id): Path<String>
 
 pub(super) async fn change_history(State(engine): App, request: Request) -> Response {
     let body = match json_body(request).await {
-        Ok(body @ Value::Object(_)) => body,
+        // Python can look for a key in a list or a text, too, and just does not find it.
+        Ok(body @ (Value::Object(_) | Value::Array(_) | Value::String(_))) => body,
         Ok(_) => return crash(),
         Err(response) => return response,
     };
@@ -105,8 +107,10 @@ pub(super) async fn interrupt(State(engine): App, request: Request) -> Response 
 }
 
 pub(super) async fn free(State(engine): App, request: Request) -> Response {
-    if let Err(response) = json_body(request).await {
-        return response;
+    match json_body(request).await {
+        Ok(Value::Object(_)) => {}
+        Ok(_) => return crash(),
+        Err(response) => return response,
     }
     engine.ledger.note(LedgerEvent::Freed, None, "");
     StatusCode::OK.into_response()

@@ -61,8 +61,8 @@ impl Form {
             return Err(bad());
         }
         let folder = Folder::parse(self.folder.as_deref().unwrap_or("input")).ok_or_else(crash)?;
-        let path = normalize(&format!("{}/{name}", self.subfolder)).filter(|_| !self.subfolder.starts_with('/'));
-        let path = path.ok_or_else(bad)?;
+        let path = if self.subfolder.is_empty() { name } else { format!("{}/{name}", self.subfolder) };
+        let path = normalize(&path).ok_or_else(bad)?;
         let (subfolder, name) = path.rsplit_once('/').unwrap_or(("", &path));
         Ok((Place { folder, subfolder: subfolder.to_owned(), name: name.to_owned() }, data))
     }
