@@ -62,8 +62,8 @@ pub struct ClientConfig {
     pub poll_max: Duration,
     /// How long a prompt may be in neither queue nor history before it counts as lost. Default 5 s.
     pub lost_grace: Duration,
-    /// How long the running prompt may stay the same, without any event, before the run counts as stalled.
-    /// `None` waits forever. Default 10 min.
+    /// How long the running prompt may stay the same, without any event of any prompt, before the run counts as
+    /// stalled. Events of other clients' prompts do not reach this one. `None` waits forever. Default 10 min.
     pub stall_after: Option<Duration>,
     /// How long all looks may fail before the run counts as unreachable. Default 60 s.
     pub unreachable_after: Duration,
@@ -89,8 +89,8 @@ impl ClientConfig {
             headers: Headers::default(),
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(30),
-            upload_timeout: Duration::from_mins(5),
-            read_timeout: Duration::from_mins(1),
+            upload_timeout: Duration::from_secs(300),
+            read_timeout: Duration::from_secs(60),
             max_body: 64 << 20,
             max_download: 8 << 30,
             max_frame: 64 << 20,
@@ -99,8 +99,8 @@ impl ClientConfig {
             poll_min: Duration::from_secs(1),
             poll_max: Duration::from_secs(5),
             lost_grace: Duration::from_secs(5),
-            stall_after: Some(Duration::from_mins(10)),
-            unreachable_after: Duration::from_mins(1),
+            stall_after: Some(Duration::from_secs(600)),
+            unreachable_after: Duration::from_secs(60),
             socket_wait: Duration::from_secs(2),
             status_timeout: Duration::from_secs(2),
             ping_interval: Duration::from_secs(20),

@@ -53,8 +53,9 @@ async fn connect(url: &Url) -> io::Result<TcpStream> {
             vec![([127, 0, 0, 1], port).into(), (std::net::Ipv6Addr::LOCALHOST, port).into()]
         }
         Some(Host::Domain(name)) => {
-            let resolver =
-                Resolver::builder_tokio().and_then(|builder| builder.build()).map_err(io::Error::other)?;
+            let resolver = Resolver::builder_tokio()
+                .and_then(hickory_resolver::ResolverBuilder::build)
+                .map_err(io::Error::other)?;
             let found = resolver.lookup_ip(name).await.map_err(io::Error::other)?;
             found.iter().map(|ip| (ip, port).into()).collect()
         }

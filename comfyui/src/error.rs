@@ -59,8 +59,12 @@ impl ClientError {
     /// Whether the same request may succeed later.
     pub fn retryable(&self) -> bool {
         match self {
-            Self::Connect(_) | Self::Timeout | Self::Transport(_) | Self::Truncated { .. } => true,
-            Self::NotJson(_) | Self::Shape(_) => true,
+            Self::Connect(_)
+            | Self::Timeout
+            | Self::Transport(_)
+            | Self::Truncated { .. }
+            | Self::NotJson(_)
+            | Self::Shape(_) => true,
             Self::Status { status, .. } => *status >= 500 || *status == 429 || *status == 408,
             Self::InvalidConfig(_) | Self::TooLarge { .. } | Self::InvalidName => false,
         }

@@ -103,7 +103,7 @@ fn node(output: &Value) -> Vec<OutputItem> {
     for (key, value) in keys.iter().filter(|(key, _)| *key != "animated") {
         match value {
             Value::Array(values) => {
-                items.extend(values.iter().filter_map(|value| item(key, value, animated)))
+                items.extend(values.iter().filter_map(|value| item(key, value, animated)));
             }
             other => items.extend(item(key, other, animated)),
         }

@@ -35,7 +35,12 @@ fn line(text: &str) -> String {
             out.push(first);
             rest = &rest[first.len_utf8()..];
         } else {
-            let end = rest.find(|c| is_break(c) || matches!(c, '\'' | '"' | '`')).unwrap_or(rest.len());
+            let quote = |c: char| matches!(c, '\'' | '"' | '`');
+            let mut end = rest.find(|c| is_break(c) || quote(c)).unwrap_or(rest.len());
+            if rest[..end].contains("://") {
+                // A URL's secrets stand behind its `?`, past characters that end any other word.
+                end = rest.find(|c: char| c.is_whitespace() || quote(c) || c == '>').unwrap_or(rest.len());
+            }
             out.push_str(&word(&rest[..end]));
             rest = &rest[end..];
         }
@@ -91,7 +96,7 @@ mod tests {
             (r"C:\Users\me\a.png missing", "a.png missing"),
             ("at (/a/b.py)", "at (b.py)"),
             ("errno:/a/b", "errno:b"),
-            ("get https://u:p@h/x?sig=1", "get https://h/x"),
+            ("get https://u:p@h/x?a=1,2&sig=1;3 now", "get https://h/x now"),
             ("a / b and 3/4", "a / b and 3/4"),
             ("x\nTraceback (most recent call last):\n  File \"/a\"", "x"),
         ] {

@@ -44,6 +44,8 @@ struct Shared {
     status: watch::Sender<u64>,
     reconnect: Notify,
     malformed: AtomicU64,
+    /// Counts events of prompts, anyone's.
+    activity: AtomicU64,
 }
 
 impl Socket {
@@ -54,6 +56,7 @@ impl Socket {
             status: watch::Sender::new(0),
             reconnect: Notify::new(),
             malformed: AtomicU64::new(0),
+            activity: AtomicU64::new(0),
         };
         let stop = CancellationToken::new();
         let guard = stop.clone().drop_guard();
@@ -64,13 +67,18 @@ impl Socket {
         self.shared.malformed.load(Ordering::Relaxed)
     }
 
+    /// Events of prompts so far. `status` does not count: a ComfyUI whose worker died still sends it.
+    pub(crate) fn activity(&self) -> u64 {
+        self.shared.activity.load(Ordering::Relaxed)
+    }
+
     /// The client id of the open connection, opening one if need be, within `socket_wait`.
     pub(crate) async fn client_id(&self) -> Option<String> {
         if !self.started.swap(true, Ordering::Relaxed) {
             let (shared, config, tls) = (self.shared.clone(), self.config.clone(), self.tls.clone());
             let stop = self.stop.clone();
             tokio::spawn(async move {
-                stop.run_until_cancelled(keep_connected(&shared, &config, tls)).await;
+                stop.run_until_cancelled(Box::pin(keep_connected(&shared, &config, tls))).await;
             });
         }
         let mut connected = self.shared.connected.subscribe();
@@ -200,16 +208,17 @@ fn receive(shared: &Shared, message: Message) -> bool {
         Some(Frame::Status) => shared.status.send_modify(|count| *count += 1),
         Some(Frame::Ignored) => {}
         Some(Frame::Prompt { id, signal }) => {
+            shared.activity.fetch_add(1, Ordering::Relaxed);
             let waiter = lock(&shared.waiters).get(&id).cloned();
             if let Some(waiter) = waiter {
                 waiter.signal(signal);
             }
         }
         Some(Frame::Text { node, text }) => {
+            shared.activity.fetch_add(1, Ordering::Relaxed);
             // ComfyUI runs one prompt at a time, so text belongs to ours while ours runs.
             let waiters = lock(&shared.waiters);
             if let Some(waiter) = waiters.values().find(|waiter| waiter.running.load(Ordering::Relaxed)) {
-                waiter.activity.fetch_add(1, Ordering::Relaxed);
                 waiter.send(crate::Event::Text { node, text });
             }
         }

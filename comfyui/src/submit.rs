@@ -6,7 +6,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use crate::{
-    Client, ClientError, NodeId, Rejection, Run,
+    CancelOutcome, Client, ClientError, NodeId, Rejection, Run,
     http::{parse, quote, status},
     rejection::node_errors,
     waiter::Waiter,
@@ -72,8 +72,10 @@ impl Client {
         match self.post_prompt(body).await {
             Answer::Accepted(faults) if faults.is_empty() => Ok(()),
             Answer::Accepted(faults) => {
-                if let Err(error) = self.cancel(prompt_id).await {
-                    warn!(prompt_id = id, %error, "a prompt accepted in part could not be cancelled");
+                match self.cancel(prompt_id).await {
+                    Ok(CancelOutcome::StillRunning) => warn!(id, "a prompt accepted in part still runs"),
+                    Ok(_) => {}
+                    Err(error) => warn!(id, %error, "a prompt accepted in part could not be cancelled"),
                 }
                 Err(SubmitError::Rejected(Box::new(Rejection::partial(faults))))
             }

@@ -2,7 +2,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
 };
 
@@ -21,8 +21,6 @@ pub(crate) struct Waiter {
     lagged: AtomicBool,
     /// Set between its start and its last message: only then can text without a prompt id be its own.
     pub(crate) running: AtomicBool,
-    /// Counts signs of life.
-    pub(crate) activity: AtomicU64,
     /// The last message came, a connection broke or a cancel took effect: look now.
     pub(crate) look: Notify,
     /// The last message came.
@@ -40,6 +38,9 @@ pub(crate) struct Pictures {
     room: usize,
 }
 
+/// Media type and bytes of each picture, by node.
+type Taken = BTreeMap<NodeId, Vec<(String, Bytes)>>;
+
 #[derive(Default)]
 struct Received {
     pictures: Vec<(String, Bytes)>,
@@ -54,7 +55,6 @@ impl Waiter {
             events: Mutex::new(Some(events)),
             lagged: AtomicBool::new(false),
             running: AtomicBool::new(false),
-            activity: AtomicU64::new(0),
             look: Notify::new(),
             done: AtomicBool::new(false),
             removed: AtomicBool::new(false),
@@ -103,7 +103,6 @@ impl Waiter {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        self.activity.fetch_add(1, Ordering::Relaxed);
         match signal {
             Signal::Started => {
                 if !self.running.swap(true, Ordering::Relaxed) && !self.done.load(Ordering::Relaxed) {
@@ -168,7 +167,7 @@ impl Waiter {
     }
 
     /// Takes the pictures that arrived, and the nodes of which some did not.
-    pub(crate) fn take_pictures(&self) -> (BTreeMap<NodeId, Vec<(String, Bytes)>>, Vec<NodeId>) {
+    pub(crate) fn take_pictures(&self) -> (Taken, Vec<NodeId>) {
         let nodes = std::mem::take(&mut lock(&self.pictures).nodes);
         let short = |r: &Received| r.dropped || r.pictures.is_empty() || r.pictures.len() < r.expected;
         let missing =

@@ -22,7 +22,7 @@ pub(crate) struct Watch {
     missing_since: Option<Instant>,
     failing_since: Option<Instant>,
     moved: Instant,
-    seen: (Vec<String>, u64, u64),
+    seen: (Vec<String>, u64),
 }
 
 enum Look {
@@ -47,7 +47,7 @@ impl Watch {
             missing_since: None,
             failing_since: None,
             moved: Instant::now(),
-            seen: (Vec::new(), 0, 0),
+            seen: (Vec::new(), 0),
         }
     }
 
@@ -135,8 +135,7 @@ impl Watch {
                 self.waiter.send(Event::Queued { position });
             }
         }
-        let activity = self.waiter.activity.load(Ordering::Relaxed);
-        let seen = (queue.running.clone(), activity, self.client.socket().statuses());
+        let seen = (queue.running.clone(), self.client.socket().activity());
         if seen != self.seen {
             self.seen = seen;
             self.moved = Instant::now();

@@ -1,0 +1,8 @@
+//! The client against a ComfyUI that misbehaves on request.
+
+mod engine;
+#[expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
+mod fake;
+mod files;
+mod socket;
+mod submit;
