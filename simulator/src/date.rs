@@ -18,7 +18,8 @@ pub(crate) fn civil(days: u64) -> (u64, u64, u64) {
 /// `Fri, 20 Nov 2026 23:33:50 GMT`
 pub(crate) fn http(time: SystemTime) -> String {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let (year, month, day) = civil(seconds / 86_400);
     let weekday = DAYS[usize::try_from(seconds / 86_400 % 7).unwrap_or(0)];

@@ -32,7 +32,12 @@ pub(crate) struct Events<'a> {
 }
 
 impl<'a> Events<'a> {
-    pub(crate) fn new(engine: &'a Engine, prompt_id: &str, client: Option<String>, fault: Option<Fault>) -> Self {
+    pub(crate) fn new(
+        engine: &'a Engine,
+        prompt_id: &str,
+        client: Option<String>,
+        fault: Option<Fault>,
+    ) -> Self {
         Self {
             engine,
             prompt_id: prompt_id.to_owned(),
@@ -139,12 +144,21 @@ impl<'a> Events<'a> {
     /// A node is at a step, perhaps with a picture of it: `(bytes, "image/jpeg")`.
     pub(crate) fn progress(&mut self, node: &str, value: u64, max: u64, preview: Option<(&[u8], &str)>) {
         let nan = self.fault == Some(Fault::Nan);
-        self.state(node, &if nan { "NaN".to_owned() } else { value.to_string() }, &max.to_string(), "running");
+        self.state(
+            node,
+            &if nan { "NaN".to_owned() } else { value.to_string() },
+            &max.to_string(),
+            "running",
+        );
         let metadata_first = self.to(true).is_some_and(|to| self.engine.hub.wants_metadata(to));
         if let (true, Some((data, kind))) = (metadata_first, preview) {
             self.preview(node, data, kind);
         }
-        let number = if nan { Value::Number(comfyport_workflow::json::Number::from_f64(f64::NAN)) } else { python::integer(value) };
+        let number = if nan {
+            Value::Number(comfyport_workflow::json::Number::from_f64(f64::NAN))
+        } else {
+            python::integer(value)
+        };
         let data = python::object([
             ("value", number),
             ("max", python::integer(max)),
@@ -222,7 +236,8 @@ impl<'a> Events<'a> {
         }
         *self.engine.at_work.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
         send_status();
-        let data = python::object([("node", Value::Null), ("prompt_id", Value::from(self.prompt_id.as_str()))]);
+        let data =
+            python::object([("node", Value::Null), ("prompt_id", Value::from(self.prompt_id.as_str()))]);
         self.send(event("executing", data), false);
         if let Some((held, broadcast)) = self.held.take() {
             self.put(held, broadcast);

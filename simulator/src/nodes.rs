@@ -83,11 +83,13 @@ impl Call<'_> {
 
 /// How many steps a node reports, if it reports any.
 pub(crate) fn steps(call: &Call<'_>) -> Option<u64> {
-    let makes_latents = call.definition.is_some_and(|definition| definition.outputs.iter().any(|out| out.ty == "LATENT"));
+    let makes_latents =
+        call.definition.is_some_and(|definition| definition.outputs.iter().any(|out| out.ty == "LATENT"));
     if !makes_latents || !call.class.contains("Sampler") {
         return None;
     }
-    let steps = call.inputs.values().find_map(|data| if let Data::Steps(steps) = data { Some(*steps) } else { None });
+    let steps =
+        call.inputs.values().find_map(|data| if let Data::Steps(steps) = data { Some(*steps) } else { None });
     let steps = steps.or_else(|| call.value("steps")?.as_u64())?;
     let end = call.value("end_at_step").and_then(Value::as_u64).map_or(steps, |end| end.min(steps));
     let start = call.value("start_at_step").and_then(Value::as_u64).unwrap_or(0);

@@ -72,7 +72,11 @@ impl<'a> Order<'a> {
         let near = |id: &&&str| waiting(id).any(&is_output);
         let nearish = |id: &&&str| waiting(id).any(|next| waiting(next).any(&is_output));
         let picked = ready.iter().find(|id| is_output(id));
-        picked.or_else(|| ready.iter().find(near)).or_else(|| ready.iter().find(nearish)).or(ready.first()).copied()
+        picked
+            .or_else(|| ready.iter().find(near))
+            .or_else(|| ready.iter().find(nearish))
+            .or(ready.first())
+            .copied()
     }
 
     pub(crate) fn done(&mut self, id: &str) {

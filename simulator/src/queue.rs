@@ -240,7 +240,7 @@ mod tests {
         for number in [-25.0, -26.0, 0.5] {
             queue.push(item(number, "x"));
         }
-        assert_eq!(pending(&queue), [-26.0, -25.0, 0.5, 24.0, 21.0, 23.0]);
+        assert_eq!(pending(&queue), [-26.0, -25.0, 0.5, 23.0, 21.0, 24.0]);
         let order: Vec<f64> = std::iter::from_fn(|| queue.start()).map(|item| item.number).collect();
         assert_eq!(order, [-26.0, -25.0, 0.5, 21.0, 23.0, 24.0]);
     }

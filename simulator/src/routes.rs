@@ -54,7 +54,9 @@ pub(crate) fn router(engine: Arc<Engine>) -> Router {
         .route("/workflow_templates", get(info::nothing))
         .route("/ws", get(socket::open))
         // aiohttp says so in words.
-        .method_not_allowed_fallback(|| async { (StatusCode::METHOD_NOT_ALLOWED, "405: Method Not Allowed") });
+        .method_not_allowed_fallback(|| async {
+            (StatusCode::METHOD_NOT_ALLOWED, "405: Method Not Allowed")
+        });
     Router::new()
         .nest("/api", routes.clone())
         .merge(routes)
@@ -80,7 +82,13 @@ async fn around(State(engine): App, request: Request, next: Next) -> Response {
     response
 }
 
-async fn misbehave(engine: &Engine, fault: Option<Fault>, path: &str, request: Request, next: Next) -> Response {
+async fn misbehave(
+    engine: &Engine,
+    fault: Option<Fault>,
+    path: &str,
+    request: Request,
+    next: Next,
+) -> Response {
     if let Some(fault) = &fault {
         engine.ledger.note(LedgerEvent::Fault, None, format!("{fault:?} {path}"));
     }

@@ -126,7 +126,10 @@ impl<'a> Run<'a> {
             members.insert("exception_type".to_owned(), Value::from(exception.ty.as_str()));
             members.insert("traceback".to_owned(), python::texts(trace.iter().map(String::as_str)));
             members.insert("current_inputs".to_owned(), Value::Object(current));
-            members.insert("current_outputs".to_owned(), python::texts(self.executed.iter().map(String::as_str)));
+            members.insert(
+                "current_outputs".to_owned(),
+                python::texts(self.executed.iter().map(String::as_str)),
+            );
         }
         self.events.message("execution_error", data, false);
     }
@@ -246,7 +249,8 @@ impl<'a> Run<'a> {
     pub(crate) fn into_entry(mut self, ending: &Ending) -> (String, Events<'a>) {
         let (mut outputs, mut meta) = (Object::new(), Object::new());
         // In the order in which the nodes showed something; those from the cache first.
-        let mut ids: Vec<&String> = self.item.prompt.keys().filter(|id| !self.executed.contains(id)).collect();
+        let mut ids: Vec<&String> =
+            self.item.prompt.keys().filter(|id| !self.executed.contains(id)).collect();
         ids.extend(&self.executed);
         for id in ids {
             let Some(made) = self.cache.get(&self.signatures[id]) else { continue };

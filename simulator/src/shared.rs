@@ -115,7 +115,8 @@ impl Engine {
     pub(crate) fn input_config(&self, definition: &NodeDef, input: &InputDef) -> Value {
         let described = definition.to_object_info();
         let group = if input.required { "required" } else { "optional" };
-        let config = described.get("input").and_then(|all| all.get(group)).and_then(|all| all.get(&input.name));
+        let config =
+            described.get("input").and_then(|all| all.get(group)).and_then(|all| all.get(&input.name));
         self.with_files(input, config.cloned().unwrap_or(Value::Null))
     }
 
@@ -155,7 +156,8 @@ impl Engine {
 
 /// A catalog of these definitions.
 fn catalog_of<'a>(definitions: impl Iterator<Item = &'a NodeDef>) -> Catalog {
-    let described = definitions.map(|definition| (definition.class_type.clone(), definition.to_object_info()));
+    let described =
+        definitions.map(|definition| (definition.class_type.clone(), definition.to_object_info()));
     let text = Value::Object(described.collect()).to_json();
     Catalog::from_object_info(text.as_bytes()).map(|(catalog, _)| catalog).unwrap_or_default()
 }
@@ -163,7 +165,8 @@ fn catalog_of<'a>(definitions: impl Iterator<Item = &'a NodeDef>) -> Catalog {
 /// The `status` event.
 pub(crate) fn status(remaining: usize, sid: Option<&str>) -> String {
     let remaining = i128::try_from(remaining).unwrap_or(i128::MAX);
-    let info = python::object([("exec_info", python::object([("queue_remaining", python::integer(remaining))]))]);
+    let info =
+        python::object([("exec_info", python::object([("queue_remaining", python::integer(remaining))]))]);
     let data = match sid {
         None => python::object([("status", info)]),
         Some(sid) => python::object([("status", info), ("sid", Value::from(sid))]),

@@ -150,7 +150,8 @@ impl Store {
     /// Names of the files directly in a folder.
     pub(crate) fn names(&self, folder: Folder) -> Vec<String> {
         self.with(|files| {
-            let places = files.files.keys().filter(|place| place.folder == folder && place.subfolder.is_empty());
+            let places =
+                files.files.keys().filter(|place| place.folder == folder && place.subfolder.is_empty());
             let mut names: Vec<String> = places.map(|place| place.name.clone()).collect();
             names.sort();
             names
@@ -169,7 +170,10 @@ mod tests {
     #[test]
     fn annotations_choose_the_folder() {
         let place = Place::annotated("a/b/x.png [temp]");
-        assert_eq!((place.folder, place.subfolder.as_str(), place.name.as_str()), (Folder::Temp, "a/b", "x.png"));
+        assert_eq!(
+            (place.folder, place.subfolder.as_str(), place.name.as_str()),
+            (Folder::Temp, "a/b", "x.png")
+        );
         assert_eq!(Place::annotated("x.png").folder, Folder::Input);
         assert_eq!(normalize("a/../b/./c"), Some("b/c".to_owned()));
         assert_eq!(normalize("../b"), None);

@@ -115,7 +115,12 @@ fn verdict(engine: &Engine, nodes: &mut Object, outputs: &[String]) -> Verdict {
             }
         }
         if let Some(Checked::Raised(exception)) = checked.get(output) {
-            let error = inputs::exception("exception_during_validation", "Exception when validating node", exception, []);
+            let error = inputs::exception(
+                "exception_during_validation",
+                "Exception when validating node",
+                exception,
+                [],
+            );
             checked.insert(output.clone(), Checked::Bad(vec![error]));
         }
         let Some(Checked::Bad(reasons)) = checked.get(output) else {
@@ -136,14 +141,17 @@ fn verdict(engine: &Engine, nodes: &mut Object, outputs: &[String]) -> Verdict {
         }
     }
     let node_errors = Value::Object(
-        node_errors.into_iter().map(|(id, (errors, dependent))| {
-            let entry = python::object([
-                ("errors", Value::Array(errors)),
-                ("dependent_outputs", python::texts(dependent.iter().map(String::as_str))),
-                ("class_type", nodes[&id].get("class_type").cloned().unwrap_or(Value::Null)),
-            ]);
-            (id, entry)
-        }).collect(),
+        node_errors
+            .into_iter()
+            .map(|(id, (errors, dependent))| {
+                let entry = python::object([
+                    ("errors", Value::Array(errors)),
+                    ("dependent_outputs", python::texts(dependent.iter().map(String::as_str))),
+                    ("class_type", nodes[&id].get("class_type").cloned().unwrap_or(Value::Null)),
+                ]);
+                (id, entry)
+            })
+            .collect(),
     );
     if good.is_empty() {
         let refused = refusal(
@@ -191,7 +199,9 @@ fn order(catalog: &Catalog, nodes: &Object, output: &str) -> Option<Vec<String>>
 
 /// The nodes that checking a node goes on to: those that its inputs link to with a type that fits.
 fn needs_of(catalog: &Catalog, nodes: &Object, id: &str) -> Vec<String> {
-    let (Some(definition), Some(Value::Object(given))) = (definition(catalog, nodes, id), nodes[id].get("inputs")) else {
+    let (Some(definition), Some(Value::Object(given))) =
+        (definition(catalog, nodes, id), nodes[id].get("inputs"))
+    else {
         return Vec::new();
     };
     let mut needs: Vec<String> = given

@@ -101,7 +101,8 @@ fn signature(engine: &Engine, prompt: &Object, id: &str, known: &mut BTreeMap<St
     // Also ends the walk on a cycle.
     known.insert(id.to_owned(), 0);
     let mut hasher = DefaultHasher::new();
-    let class = prompt.get(id).and_then(|node| node.get("class_type")).and_then(Value::as_str).unwrap_or_default();
+    let class =
+        prompt.get(id).and_then(|node| node.get("class_type")).and_then(Value::as_str).unwrap_or_default();
     class.hash(&mut hasher);
     let mut given: Vec<(&str, &Value)> = inputs(prompt, id).collect();
     given.sort_by_key(|(name, _)| *name);

@@ -120,7 +120,10 @@ fn crc8(data: &[u8]) -> u8 {
 
 fn crc16(data: &[u8]) -> u16 {
     data.iter().fold(0, |sum, byte| {
-        (0..8).fold(sum ^ u16::from(*byte) << 8, |sum: u16, _| if sum & 0x8000 == 0 { sum << 1 } else { sum << 1 ^ 0x8005 })
+        (0..8).fold(
+            sum ^ u16::from(*byte) << 8,
+            |sum: u16, _| if sum & 0x8000 == 0 { sum << 1 } else { sum << 1 ^ 0x8005 },
+        )
     })
 }
 

@@ -13,7 +13,8 @@ pub(crate) fn cube(seed: u64) -> Vec<u8> {
         }
     }
     const TRIANGLES: [u16; 36] = [
-        0, 2, 1, 1, 2, 3, 4, 5, 6, 5, 7, 6, 0, 1, 4, 1, 5, 4, 2, 6, 3, 3, 6, 7, 0, 4, 2, 2, 4, 6, 1, 3, 5, 3, 7, 5,
+        0, 2, 1, 1, 2, 3, 4, 5, 6, 5, 7, 6, 0, 1, 4, 1, 5, 4, 2, 6, 3, 3, 6, 7, 0, 4, 2, 2, 4, 6, 1, 3, 5, 3,
+        7, 5,
     ];
     TRIANGLES.iter().for_each(|index| data.extend_from_slice(&index.to_le_bytes()));
     let mut scene = json!({

@@ -57,7 +57,10 @@ impl Picture {
             Source::Pixels(_) => RowKey::Own(y),
             Source::Painted(painting) => {
                 let layout = Layout::of(self.width, self.height, painting);
-                RowKey::Band(y / layout.cell, layout.text_row(y).map_or(u32::MAX, |(line, row)| line * 8 + row))
+                RowKey::Band(
+                    y / layout.cell,
+                    layout.text_row(y).map_or(u32::MAX, |(line, row)| line * 8 + row),
+                )
             }
         }
     }
@@ -143,7 +146,9 @@ impl Picture {
     pub(crate) fn inverted(&self) -> Self {
         let source = match &self.source {
             Source::Solid(colour) => Source::Solid(colour.map(|value| 255 - value)),
-            Source::Pixels(pixels) => Source::Pixels(Arc::new(pixels.iter().map(|value| 255 - value).collect())),
+            Source::Pixels(pixels) => {
+                Source::Pixels(Arc::new(pixels.iter().map(|value| 255 - value).collect()))
+            }
             Source::Painted(painting) => {
                 Source::Painted(Arc::new(Painting { inverted: !painting.inverted, ..(**painting).clone() }))
             }
@@ -189,7 +194,8 @@ impl Layout {
     /// A sky from one hue into another, with a sun in it.
     fn colour(&self, column: u32, row: u32) -> [u8; 3] {
         let hue = |shift: u64| -> [u32; 3] {
-            let word = self.seed.rotate_left(u32::try_from(shift).unwrap_or(0)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            let word =
+                self.seed.rotate_left(u32::try_from(shift).unwrap_or(0)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
             [word >> 40, word >> 48, word >> 56].map(|part| 40 + u32::try_from(part & 0x7F).unwrap_or(0))
         };
         let (top, bottom) = (hue(0), hue(23));

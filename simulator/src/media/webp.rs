@@ -34,7 +34,9 @@ pub(crate) fn animate(frames: &[Picture], milliseconds: u32) -> Option<Vec<u8>> 
 fn still(frame: &Picture) -> Option<Vec<u8>> {
     let mut file = Vec::new();
     let pixels = frame.to_pixels();
-    WebPEncoder::new_lossless(&mut file).encode(&pixels, frame.width, frame.height, ExtendedColorType::Rgb8).ok()?;
+    WebPEncoder::new_lossless(&mut file)
+        .encode(&pixels, frame.width, frame.height, ExtendedColorType::Rgb8)
+        .ok()?;
     // Behind "RIFF", its length and "WEBP".
     file.get(12..).map(<[u8]>::to_vec)
 }

@@ -13,7 +13,10 @@ pub(crate) enum Data {
     Masks(Arc<Vec<Picture>>),
     Latent(Latent),
     Sound(Sound),
-    Video { frames: Arc<Vec<Picture>>, fps: f64 },
+    Video {
+        frames: Arc<Vec<Picture>>,
+        fps: f64,
+    },
     Mesh(u64),
     Svg(String),
     /// A schedule of so many steps.

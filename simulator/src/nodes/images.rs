@@ -43,7 +43,9 @@ pub(super) fn evaluate(call: &Call<'_>) -> Result<Option<Vec<Data>>, Exception> 
         "ImageScaleBy" => {
             let method = call.text("upscale_method").unwrap_or("nearest-exact");
             let factor = call.number("scale_by").unwrap_or(1.0);
-            each(&|picture| resize(picture, times(picture.width, factor), times(picture.height, factor), method))
+            each(&|picture| {
+                resize(picture, times(picture.width, factor), times(picture.height, factor), method)
+            })
         }
         "ImageScaleToTotalPixels" => {
             let method = call.text("upscale_method").unwrap_or("nearest-exact");
@@ -79,11 +81,8 @@ fn scale(picture: &Picture, width: u32, height: u32, method: &str, centred: bool
     let (old, new) = (from_width / from_height, f64::from(width) / f64::from(height));
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "half of a side at most")]
     let margin = |side: f64, ratio: f64| ((side - side * ratio) / 2.0).round_ties_even() as u32;
-    let (x, y) = if old > new {
-        (margin(from_width, new / old), 0)
-    } else {
-        (0, margin(from_height, old / new))
-    };
+    let (x, y) =
+        if old > new { (margin(from_width, new / old), 0) } else { (0, margin(from_height, old / new)) };
     let kept = window(picture, x, y, picture.width - 2 * x, picture.height - 2 * y);
     resize(&kept, width, height, method)
 }
@@ -115,8 +114,9 @@ fn load(call: &Call<'_>) -> Result<Vec<Data>, Exception> {
     let file = file.ok_or_else(|| {
         Exception::new("FileNotFoundError", format!("[Errno 2] No such file or directory: '{path}'"))
     })?;
-    let read = image::load_from_memory(&file.data)
-        .map_err(|_| Exception::new("PIL.UnidentifiedImageError", format!("cannot identify image file '{path}'")))?;
+    let read = image::load_from_memory(&file.data).map_err(|_| {
+        Exception::new("PIL.UnidentifiedImageError", format!("cannot identify image file '{path}'"))
+    })?;
     let (width, height) = read.dimensions();
     let alpha = read.color().has_alpha().then(|| read.to_rgba8());
     let grey = |channel: usize, flip: bool| {

@@ -22,7 +22,9 @@ pub(super) fn save(call: &Call<'_>) -> Result<Option<Value>, Exception> {
             return Ok(Some(list("result", vec![file, Value::Null])));
         }
         "SaveAnimatedWEBP" | "SaveAnimatedPNG" | "SaveWEBM" => animation(call)?,
-        "SaveLatent" => list("latents", vec![file(call, "latents/ComfyUI", "latent", &size(call), latent())?]),
+        "SaveLatent" => {
+            list("latents", vec![file(call, "latents/ComfyUI", "latent", &size(call), latent())?])
+        }
         "SaveSVGNode" => list("images", vec![file(call, "svg/ComfyUI", "svg", &size(call), svg(call))?]),
         _ => by_content(call)?,
     };
@@ -39,7 +41,10 @@ fn by_content(call: &Call<'_>) -> Result<Value, Exception> {
                 let mut item = file(call, "AnimateDiff", "mp4", &size(call), film)?;
                 if let Value::Object(members) = &mut item {
                     members.insert("format".to_owned(), Value::from("video/h264-mp4"));
-                    members.insert("frame_rate".to_owned(), Value::Number(comfyport_workflow::json::Number::from_f64(fps)));
+                    members.insert(
+                        "frame_rate".to_owned(),
+                        Value::Number(comfyport_workflow::json::Number::from_f64(fps)),
+                    );
                 }
                 return Ok(list("gifs", vec![item]));
             }
@@ -60,7 +65,9 @@ fn by_content(call: &Call<'_>) -> Result<Value, Exception> {
             _ => {}
         }
     }
-    let shown = ["text", "string", "value", "source", "anything"].into_iter().find(|name| call.inputs.contains_key(name));
+    let shown = ["text", "string", "value", "source", "anything"]
+        .into_iter()
+        .find(|name| call.inputs.contains_key(name));
     Ok(text(call, shown.unwrap_or("text")))
 }
 
@@ -69,7 +76,10 @@ fn list(key: &str, items: Vec<Value>) -> Value {
 }
 
 fn animated(item: Value) -> Value {
-    python::object([("images", Value::Array(vec![item])), ("animated", Value::Array(vec![Value::Bool(true)]))])
+    python::object([
+        ("images", Value::Array(vec![item])),
+        ("animated", Value::Array(vec![Value::Bool(true)])),
+    ])
 }
 
 fn text(call: &Call<'_>, input: &str) -> Value {
@@ -108,7 +118,11 @@ fn images(call: &Call<'_>, pictures: &[Picture]) -> Result<Value, Exception> {
 fn animation(call: &Call<'_>) -> Result<Value, Exception> {
     let pictures = call.pictures().unwrap_or_default();
     let fps = call.number("fps").unwrap_or(6.0).clamp(0.01, 1000.0);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a frame lasts 100 s at most")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a frame lasts 100 s at most"
+    )]
     let milliseconds = (1000.0 / fps) as u32;
     let (ending, data) = match call.class {
         "SaveAnimatedWEBP" => {
@@ -135,7 +149,10 @@ fn audio(call: &Call<'_>, sound: Sound) -> Result<Value, Exception> {
 }
 
 fn svg(call: &Call<'_>) -> Vec<u8> {
-    let drawing = call.inputs.values().find_map(|data| if let Data::Svg(svg) = data { Some(svg.clone()) } else { None });
+    let drawing = call
+        .inputs
+        .values()
+        .find_map(|data| if let Data::Svg(svg) = data { Some(svg.clone()) } else { None });
     drawing.unwrap_or_else(|| mesh::svg(call.signature)).into_bytes()
 }
 
@@ -146,7 +163,13 @@ fn latent() -> Vec<u8> {
 }
 
 /// Saves one file.
-fn file(call: &Call<'_>, prefix: &str, ending: &str, size: &(u32, u32), data: Vec<u8>) -> Result<Value, Exception> {
+fn file(
+    call: &Call<'_>,
+    prefix: &str,
+    ending: &str,
+    size: &(u32, u32),
+    data: Vec<u8>,
+) -> Result<Value, Exception> {
     let target = Target::of(call, prefix, size)?;
     Ok(target.put(call.engine, &target.prefix, ending, data))
 }
@@ -161,8 +184,9 @@ struct Target {
 impl Target {
     fn of(call: &Call<'_>, default: &str, (width, height): &(u32, u32)) -> Result<Self, Exception> {
         if call.class.starts_with("Preview") || call.class == "MaskPreview" {
-            let letters: String =
-                (0..5).map(|at| char::from(b'a' + u8::try_from((call.signature >> (8 * at)) % 26).unwrap_or(0))).collect();
+            let letters: String = (0..5)
+                .map(|at| char::from(b'a' + u8::try_from((call.signature >> (8 * at)) % 26).unwrap_or(0)))
+                .collect();
             let prefix = format!("ComfyUI_temp_{letters}");
             return Ok(Self { folder: Folder::Temp, subfolder: String::new(), prefix });
         }
@@ -201,7 +225,8 @@ impl Target {
 
 /// Replaces what stands for the date and the time, in UTC.
 fn dated(text: &str) -> String {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
     let (year, month, day) = crate::date::civil(now / 86_400);
     let parts = [
         ("%year%", format!("{year}")),

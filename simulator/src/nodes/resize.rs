@@ -12,7 +12,9 @@ pub(super) fn resize(picture: &Picture, width: u32, height: u32, method: &str) -
     }
     let pixels = picture.to_pixels();
     if method == "lanczos" {
-        let Some(from) = RgbImage::from_raw(picture.width, picture.height, pixels) else { return picture.clone() };
+        let Some(from) = RgbImage::from_raw(picture.width, picture.height, pixels) else {
+            return picture.clone();
+        };
         let resized = imageops::resize(&from, width, height, imageops::FilterType::Lanczos3);
         return Picture::pixels(width, height, resized.into_raw());
     }
@@ -23,7 +25,9 @@ pub(super) fn resize(picture: &Picture, width: u32, height: u32, method: &str) -
     for row in pixels.chunks_exact(stride) {
         for column in &columns {
             for part in 0..3 {
-                narrow.push(column.iter().map(|(at, weight)| f32::from(row[at * 3 + part]) * weight).sum::<f32>());
+                narrow.push(
+                    column.iter().map(|(at, weight)| f32::from(row[at * 3 + part]) * weight).sum::<f32>(),
+                );
             }
         }
     }

@@ -57,12 +57,16 @@ fn of_type(call: &Call<'_>, ty: &str) -> Data {
 
 fn images(call: &Call<'_>) -> Arc<Vec<Picture>> {
     if let Some(latent) = call.inputs.values().find_map(Data::latent) {
-        return latent.source.clone().unwrap_or_else(|| Arc::new(paint(call, latent.width, latent.height, latent.count)));
+        return latent
+            .source
+            .clone()
+            .unwrap_or_else(|| Arc::new(paint(call, latent.width, latent.height, latent.count)));
     }
     let factor = if call.class == "ImageUpscaleWithModel" { upscale_factor(call) } else { 1 };
     if let Some(pictures) = call.pictures() {
         let grown = pictures.iter().map(|picture| {
-            let (width, height) = ((picture.width * factor).min(16_384), (picture.height * factor).min(16_384));
+            let (width, height) =
+                ((picture.width * factor).min(16_384), (picture.height * factor).min(16_384));
             let same = picture.repainted(width, height);
             same.unwrap_or_else(|| super::resize::resize(picture, width, height, "bilinear"))
         });
@@ -81,7 +85,9 @@ fn upscale_factor(call: &Call<'_>) -> u32 {
 }
 
 fn masks(call: &Call<'_>) -> Arc<Vec<Picture>> {
-    let (width, height) = call.pictures().and_then(|pictures| pictures.first().map(|first| (first.width, first.height)))
+    let (width, height) = call
+        .pictures()
+        .and_then(|pictures| pictures.first().map(|first| (first.width, first.height)))
         .or_else(|| Some((call.side("width")?, call.side("height")?)))
         .unwrap_or((64, 64));
     Arc::new(vec![Picture::solid(width.max(1), height.max(1), [255; 3])])
@@ -95,14 +101,18 @@ fn latent(call: &Call<'_>) -> Latent {
         latent.source = None;
         if call.class.contains("Upscale") {
             let factor = call.number("scale_by").unwrap_or(1.0);
-            latent.width = call.side("width").filter(|side| *side > 0).unwrap_or_else(|| scaled(latent.width, factor));
-            latent.height = call.side("height").filter(|side| *side > 0).unwrap_or_else(|| scaled(latent.height, factor));
+            latent.width =
+                call.side("width").filter(|side| *side > 0).unwrap_or_else(|| scaled(latent.width, factor));
+            latent.height =
+                call.side("height").filter(|side| *side > 0).unwrap_or_else(|| scaled(latent.height, factor));
         }
         return latent;
     }
-    let length = call.side("length").filter(|_| call.class.contains("Video") || call.side("batch_size").is_some());
+    let length =
+        call.side("length").filter(|_| call.class.contains("Video") || call.side("batch_size").is_some());
     let count = length.unwrap_or_else(|| call.side("batch_size").unwrap_or(1)).clamp(1, 4096);
-    let sized = call.side("width").zip(call.side("height")).filter(|(width, height)| *width > 0 && *height > 0);
+    let sized =
+        call.side("width").zip(call.side("height")).filter(|(width, height)| *width > 0 && *height > 0);
     match (sized, call.pictures()) {
         (None, Some(pictures)) => {
             // Latents come in cells of eight pixels.
@@ -115,7 +125,13 @@ fn latent(call: &Call<'_>) -> Latent {
         (sized, _) => {
             let (width, height) = sized.unwrap_or((512, 512));
             let cells = |side: u32| (side / 8 * 8).max(8);
-            Latent { width: cells(width), height: cells(height), count, seconds: seconds.unwrap_or(5.0), source: None }
+            Latent {
+                width: cells(width),
+                height: cells(height),
+                count,
+                seconds: seconds.unwrap_or(5.0),
+                source: None,
+            }
         }
     }
 }
@@ -132,7 +148,8 @@ fn sound(call: &Call<'_>) -> Sound {
         _ => None,
     });
     let latent = call.inputs.values().find_map(Data::latent).map(|latent| latent.seconds);
-    let seconds = latent.or_else(|| call.number("seconds")).or_else(|| call.number("duration")).unwrap_or(5.0);
+    let seconds =
+        latent.or_else(|| call.number("seconds")).or_else(|| call.number("duration")).unwrap_or(5.0);
     let rate = call.side("sample_rate").filter(|rate| (8000..=96_000).contains(rate)).unwrap_or(44_100);
     known.unwrap_or(Sound { seconds, rate: if rate > 65_535 { 48_000 } else { rate }, seed: call.signature })
 }
@@ -146,7 +163,8 @@ pub(super) fn paint(call: &Call<'_>, width: u32, height: u32, count: u32) -> Vec
             if count > 1 {
                 lines.push(format!("{} of {count}", index + 1));
             }
-            let painting = Painting { seed: call.signature.wrapping_add(u64::from(index)), lines, inverted: false };
+            let painting =
+                Painting { seed: call.signature.wrapping_add(u64::from(index)), lines, inverted: false };
             Picture { width, height, source: Source::Painted(Arc::new(painting)) }
         })
         .collect()
@@ -154,8 +172,28 @@ pub(super) fn paint(call: &Call<'_>, width: u32, height: u32, count: u32) -> Vec
 
 /// Literals worth showing.
 const SHOWN: [&str; 22] = [
-    "text", "prompt", "clip_l", "t5xxl", "tags", "lyrics", "seed", "noise_seed", "steps", "cfg", "guidance", "sampler_name",
-    "scheduler", "denoise", "width", "height", "length", "batch_size", "ckpt_name", "unet_name", "lora_name", "image",
+    "text",
+    "prompt",
+    "clip_l",
+    "t5xxl",
+    "tags",
+    "lyrics",
+    "seed",
+    "noise_seed",
+    "steps",
+    "cfg",
+    "guidance",
+    "sampler_name",
+    "scheduler",
+    "denoise",
+    "width",
+    "height",
+    "length",
+    "batch_size",
+    "ckpt_name",
+    "unet_name",
+    "lora_name",
+    "image",
 ];
 
 /// The parameters of all that led to a picture.

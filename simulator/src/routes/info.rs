@@ -14,7 +14,8 @@ use super::{App, MAX_BODY, json, written};
 use crate::{options::FOLDERS, python, shared::Engine};
 
 pub(super) async fn object_info(State(engine): App) -> Response {
-    let nodes = engine.catalog.iter().map(|node| (node.class_type.clone(), described(&engine, node))).collect();
+    let nodes =
+        engine.catalog.iter().map(|node| (node.class_type.clone(), described(&engine, node))).collect();
     json(&Value::Object(nodes))
 }
 
@@ -50,7 +51,10 @@ fn described(engine: &Engine, node: &NodeDef) -> Value {
         ("input", Value::Object(inputs)),
         ("input_order", Value::Object(order)),
         ("output", python::texts(node.outputs.iter().map(|output| output.ty.as_str()))),
-        ("output_is_list", Value::Array(node.outputs.iter().map(|output| Value::Bool(output.is_list)).collect())),
+        (
+            "output_is_list",
+            Value::Array(node.outputs.iter().map(|output| Value::Bool(output.is_list)).collect()),
+        ),
         ("output_name", python::texts(node.outputs.iter().map(|output| output.name.as_str()))),
         ("name", Value::from(node.class_type.as_str())),
         ("display_name", text(&node.display_name, &node.class_type)),
@@ -60,7 +64,11 @@ fn described(engine: &Engine, node: &NodeDef) -> Value {
         ("output_node", Value::Bool(node.output_node)),
     ]);
     if let Value::Object(members) = &mut described {
-        let flags = [("deprecated", node.deprecated), ("experimental", node.experimental), ("api_node", node.api_node)];
+        let flags = [
+            ("deprecated", node.deprecated),
+            ("experimental", node.experimental),
+            ("api_node", node.api_node),
+        ];
         for (key, _) in flags.into_iter().filter(|(_, flag)| *flag) {
             members.insert(key.to_owned(), Value::Bool(true));
         }
@@ -82,7 +90,9 @@ pub(super) async fn models(State(engine): App, Path(folder): Path<String>) -> Re
 
 pub(super) async fn embeddings(State(engine): App) -> Response {
     let files = engine.options.models.list("embeddings");
-    json(&python::texts(files.iter().map(|file| file.rsplit_once('.').map_or(file.as_str(), |(name, _)| name))))
+    json(&python::texts(
+        files.iter().map(|file| file.rsplit_once('.').map_or(file.as_str(), |(name, _)| name)),
+    ))
 }
 
 pub(super) async fn features() -> Response {

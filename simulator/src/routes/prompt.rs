@@ -38,14 +38,15 @@ pub(super) async fn submit(State(engine): App, request: Request) -> Response {
         None => uuid::Uuid::new_v4().to_string(),
         Some(id) => python::str(id),
     };
-    let (outputs, node_errors) = match validate::prompt(&engine, &mut prompt, body.get("partial_execution_targets")) {
-        Verdict::Valid { outputs, node_errors } => (outputs, node_errors),
-        Verdict::Crash => return crash(),
-        Verdict::Invalid { error, node_errors } => {
-            engine.ledger.note(LedgerEvent::Rejected, Some(&prompt_id), "");
-            return refused(error, node_errors);
-        }
-    };
+    let (outputs, node_errors) =
+        match validate::prompt(&engine, &mut prompt, body.get("partial_execution_targets")) {
+            Verdict::Valid { outputs, node_errors } => (outputs, node_errors),
+            Verdict::Crash => return crash(),
+            Verdict::Invalid { error, node_errors } => {
+                engine.ledger.note(LedgerEvent::Rejected, Some(&prompt_id), "");
+                return refused(error, node_errors);
+            }
+        };
     let mut extra_data = body.shift_remove("extra_data").unwrap_or_else(|| Value::Object(Object::new()));
     if let Some(client) = body.shift_remove("client_id") {
         let Value::Object(extra) = &mut extra_data else { return crash() };

@@ -92,7 +92,8 @@ pub(super) async fn interrupt(State(engine): App, request: Request) -> Response 
         Ok(bytes) => bytes,
         Err(response) => return response,
     };
-    let body = comfyport_workflow::json::parse(&bytes).map_or(Value::Object(<_>::default()), |parsed| parsed.value);
+    let body =
+        comfyport_workflow::json::parse(&bytes).map_or(Value::Object(<_>::default()), |parsed| parsed.value);
     let Value::Object(body) = body else { return crash() };
     let wanted = body.get("prompt_id").filter(|id| python::truthy(id)).map(python::str);
     engine.ledger.note(LedgerEvent::InterruptRequested, wanted.as_deref(), "");

@@ -87,7 +87,9 @@ fn greet(engine: &Engine, sid: &str) {
 fn hear(engine: &Engine, sid: &str, text: &str, first: &mut bool) {
     let Ok(parsed) = comfyport_workflow::json::parse(text.as_bytes()) else { return };
     let message = parsed.value;
-    if !std::mem::replace(first, false) || message.get("type").and_then(Value::as_str) != Some("feature_flags") {
+    if !std::mem::replace(first, false)
+        || message.get("type").and_then(Value::as_str) != Some("feature_flags")
+    {
         return;
     }
     let wants = message.get("data").and_then(|data| data.get("supports_preview_metadata"));

@@ -117,8 +117,10 @@ pub(super) async fn mask(State(engine): App, request: Request) -> Response {
         Ok(parts) => parts,
         Err(response) => return response,
     };
-    let original = form.original.as_deref().and_then(|text| comfyport_workflow::json::parse(text.as_bytes()).ok());
-    let Some(original) = original.map(|parsed| parsed.value).filter(|value| value.as_object().is_some()) else {
+    let original =
+        form.original.as_deref().and_then(|text| comfyport_workflow::json::parse(text.as_bytes()).ok());
+    let Some(original) = original.map(|parsed| parsed.value).filter(|value| value.as_object().is_some())
+    else {
         return crash();
     };
     let text = |key| original.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();

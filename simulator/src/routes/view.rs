@@ -92,7 +92,10 @@ fn place(query: &HashMap<String, String>) -> Result<Place, StatusCode> {
 fn headed(builder: axum::http::response::Builder, name: &str, kind: &str) -> axum::http::response::Builder {
     let disposition = HeaderValue::from_bytes(format!("filename=\"{name}\"").as_bytes());
     builder
-        .header(header::CONTENT_DISPOSITION, disposition.unwrap_or(HeaderValue::from_static("filename=\"file\"")))
+        .header(
+            header::CONTENT_DISPOSITION,
+            disposition.unwrap_or(HeaderValue::from_static("filename=\"file\"")),
+        )
         .header(header::CONTENT_TYPE, kind)
 }
 
@@ -102,13 +105,16 @@ fn sent(name: &str, file: &File, headers: &HeaderMap) -> Response {
     let builder = headed(Response::builder(), name, content_type(name))
         .header(header::ETAG, &tag)
         .header(header::LAST_MODIFIED, date::http(file.modified));
-    let known = text(header::IF_NONE_MATCH).is_some_and(|tags| tags == "*" || tags.split(',').any(|one| one.trim() == tag));
+    let known = text(header::IF_NONE_MATCH)
+        .is_some_and(|tags| tags == "*" || tags.split(',').any(|one| one.trim() == tag));
     let response = if known {
         builder.status(StatusCode::NOT_MODIFIED).body(Body::empty())
     } else {
-        let builder = builder.header(header::ACCEPT_RANGES, "bytes");
         let total = file.data.len();
-        match text(header::RANGE).map(|range| part(range, total)) {
+        let range = text(header::RANGE).map(|range| part(range, total));
+        let builder =
+            if range == Some(None) { builder } else { builder.header(header::ACCEPT_RANGES, "bytes") };
+        match range {
             None => builder.body(Body::from(file.data.clone())),
             Some(None) => builder
                 .status(StatusCode::RANGE_NOT_SATISFIABLE)
@@ -150,7 +156,8 @@ fn converted(query: &HashMap<String, String>, name: &str, file: &File) -> Respon
         }
         None => (DynamicImage::ImageRgb8(picture.to_rgb8()), ImageFormat::Png, "image/png"),
     };
-    let picture = if picture.color().has_alpha() { picture } else { DynamicImage::ImageRgb8(picture.to_rgb8()) };
+    let picture =
+        if picture.color().has_alpha() { picture } else { DynamicImage::ImageRgb8(picture.to_rgb8()) };
     let mut out = std::io::Cursor::new(Vec::new());
     if picture.write_to(&mut out, format).is_err() {
         return crash();

@@ -7,11 +7,7 @@ use comfyport_workflow::{
 use indexmap::IndexMap;
 
 use super::{Checked, Exception};
-use crate::{
-    python,
-    shared::Engine,
-    store::Place,
-};
+use crate::{python, shared::Engine, store::Place};
 
 /// Checks a node whose needs are checked, and converts its literals.
 pub(super) fn check(
@@ -98,14 +94,16 @@ fn check_link(
     }
     let received = received(&engine.catalog, nodes, node, slot)?;
     if !fits(&received, input) {
-        let details = format!("{}, received_type({received}) mismatch input_type({})", input.name, type_of(input));
+        let details =
+            format!("{}, received_type({received}) mismatch input_type({})", input.name, type_of(input));
         let info = [
             ("input_name", name),
             ("input_config", config),
             ("received_type", Value::from(received)),
             ("linked_node", received_value),
         ];
-        let error = error("return_type_mismatch", "Return type mismatch between linked nodes", &details, info);
+        let error =
+            error("return_type_mismatch", "Return type mismatch between linked nodes", &details, info);
         return Ok(Err(Some(error)));
     }
     match checked.get(node) {
@@ -127,21 +125,29 @@ fn check_link(
 }
 
 /// The type of an output, with the exceptions of indexing a Python tuple.
-pub(super) fn received(catalog: &Catalog, nodes: &Object, node: &str, slot: &Value) -> Result<String, Exception> {
+pub(super) fn received(
+    catalog: &Catalog,
+    nodes: &Object,
+    node: &str,
+    slot: &Value,
+) -> Result<String, Exception> {
     let raise = |ty, message: String| Exception { ty, message, line: 790 };
     let outputs = super::definition(catalog, nodes, node).map_or(&[][..], |definition| &definition.outputs);
     let index = match slot {
         Value::Number(number) if number.is_integer() => number.as_i64().unwrap_or(i64::MAX),
         Value::Bool(value) => i64::from(*value),
         other => {
-            let message = format!("tuple indices must be integers or slices, not {}", python::type_name(other));
+            let message =
+                format!("tuple indices must be integers or slices, not {}", python::type_name(other));
             return Err(raise("TypeError", message));
         }
     };
     let count = i64::try_from(outputs.len()).unwrap_or(i64::MAX);
     let index = if index < 0 { index + count } else { index };
     let output = usize::try_from(index).ok().and_then(|index| outputs.get(index));
-    output.map(|output| output.ty.clone()).ok_or_else(|| raise("IndexError", "tuple index out of range".to_owned()))
+    output
+        .map(|output| output.ty.clone())
+        .ok_or_else(|| raise("IndexError", "tuple index out of range".to_owned()))
 }
 
 fn type_of(input: &InputDef) -> String {
@@ -169,7 +175,12 @@ pub(super) fn fits(received: &str, input: &InputDef) -> bool {
 }
 
 /// The literal as ComfyUI keeps it.
-fn check_literal(engine: &Engine, definition: &NodeDef, input: &InputDef, value: &Value) -> Result<Value, Value> {
+fn check_literal(
+    engine: &Engine,
+    definition: &NodeDef,
+    input: &InputDef,
+    value: &Value,
+) -> Result<Value, Value> {
     let value = value.get("__value__").unwrap_or(value);
     let converted = convert(&input.kind, value).map_err(|message| {
         let ty = type_of(input);
@@ -180,7 +191,12 @@ fn check_literal(engine: &Engine, definition: &NodeDef, input: &InputDef, value:
             ("received_value", value.clone()),
             ("exception_message", Value::from(message)),
         ];
-        error("invalid_input_type", &format!("Failed to convert an input value to a {ty} value"), &details, info)
+        error(
+            "invalid_input_type",
+            &format!("Failed to convert an input value to a {ty} value"),
+            &details,
+            info,
+        )
     })?;
     if let Some(error) = bad_file(engine, input, &converted) {
         return Err(error);
@@ -192,7 +208,12 @@ fn check_literal(engine: &Engine, definition: &NodeDef, input: &InputDef, value:
     Ok(converted)
 }
 
-fn check_range(engine: &Engine, definition: &NodeDef, input: &InputDef, number: &Number) -> Result<(), Value> {
+fn check_range(
+    engine: &Engine,
+    definition: &NodeDef,
+    input: &InputDef,
+    number: &Number,
+) -> Result<(), Value> {
     let limits = [
         (&input.min, "value_smaller_than_min", "smaller than min", std::cmp::Ordering::Less),
         (&input.max, "value_bigger_than_max", "bigger than max", std::cmp::Ordering::Greater),
@@ -261,7 +282,9 @@ fn check_option(engine: &Engine, definition: &NodeDef, input: &InputDef, value: 
 
 fn equal(left: &Value, right: &Value) -> bool {
     match (left, right) {
-        (Value::Number(left), Value::Number(right)) => compare(left, right) == Some(std::cmp::Ordering::Equal),
+        (Value::Number(left), Value::Number(right)) => {
+            compare(left, right) == Some(std::cmp::Ordering::Equal)
+        }
         _ => left == right,
     }
 }
@@ -323,7 +346,11 @@ fn to_float(value: &Value) -> Result<Number, String> {
         Value::Number(number) if number.is_integer() => {
             let text = number.as_str();
             // `float(8)` is written `8.0`.
-            if text.len() < 16 { Ok(Number::parse(&format!("{text}.0")).unwrap_or_else(|| number.clone())) } else { Ok(Number::from_f64(number.as_f64())) }
+            if text.len() < 16 {
+                Ok(Number::parse(&format!("{text}.0")).unwrap_or_else(|| number.clone()))
+            } else {
+                Ok(Number::from_f64(number.as_f64()))
+            }
         }
         Value::Number(number) => Ok(number.clone()),
         Value::Bool(value) => Ok(Number::from_f64(f64::from(*value))),
@@ -332,9 +359,10 @@ fn to_float(value: &Value) -> Result<Number, String> {
             .parse()
             .map(Number::from_f64)
             .map_err(|_| format!("could not convert string to float: {}", python::repr(value))),
-        other => {
-            Err(format!("float() argument must be a string or a real number, not '{}'", python::type_name(other)))
-        }
+        other => Err(format!(
+            "float() argument must be a string or a real number, not '{}'",
+            python::type_name(other)
+        )),
     }
 }
 
