@@ -97,12 +97,7 @@ fn takes(kind: MediaKind, format: Format) -> bool {
     }
 }
 
-fn check_picture(
-    format: Format,
-    data: &[u8],
-    limits: &PictureLimits,
-    still: bool,
-) -> Result<(), MediaFault> {
+fn check_picture(format: Format, data: &[u8], limits: &PictureLimits, still: bool) -> Result<(), MediaFault> {
     let damaged = || MediaFault::Damaged { format: format.name() };
     let size = imagesize::blob_size(data).map_err(|_| damaged())?;
     let (width, height) = (size.width as u64, size.height as u64);
@@ -151,11 +146,17 @@ mod tests {
         assert_eq!(judge(MediaKind::Image, &png(48, 32, None)), Ok(Format::Png));
         assert_eq!(judge(MediaKind::Image, &png(48, 32, Some(1))), Ok(Format::Png));
         assert_eq!(judge(MediaKind::Image, &png(48, 32, Some(9))), Err(MediaFault::Animated));
-        assert!(matches!(judge(MediaKind::Image, &png(13_000, 13_000, None)), Err(MediaFault::TooLarge { .. })));
+        assert!(matches!(
+            judge(MediaKind::Image, &png(13_000, 13_000, None)),
+            Err(MediaFault::TooLarge { .. })
+        ));
         assert!(matches!(judge(MediaKind::Image, &png(65_536, 1, None)), Err(MediaFault::TooLarge { .. })));
         for cut in [9, 20, 40, 50] {
             let whole = png(48, 32, None);
-            assert!(matches!(judge(MediaKind::Image, &whole[..cut]), Err(MediaFault::Damaged { .. })), "{cut}");
+            assert!(
+                matches!(judge(MediaKind::Image, &whole[..cut]), Err(MediaFault::Damaged { .. })),
+                "{cut}"
+            );
         }
     }
 

@@ -16,8 +16,8 @@ use crate::engine::{Capabilities, Engine, EngineError};
 
 mod cached;
 
-use cached::Cached;
 pub use cached::Ages;
+use cached::Cached;
 
 /// What an engine lacks for a workflow.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -76,7 +76,8 @@ impl MissingModel {
 impl Missing {
     /// These classes and nothing else.
     pub fn of_classes<'c>(classes: impl Iterator<Item = &'c String>) -> Self {
-        let class = |class: &String| MissingClass { class_type: class.clone(), node_pack: None, repository: None };
+        let class =
+            |class: &String| MissingClass { class_type: class.clone(), node_pack: None, repository: None };
         Self { classes: classes.map(class).collect(), models: Vec::new() }
     }
 

@@ -158,7 +158,8 @@ impl Runs {
 
     /// Whether each engine can run a workflow.
     pub async fn report(&self, endpoint: &Endpoint) -> Vec<Report> {
-        futures_util::future::join_all(self.places.iter().map(|place| place.readiness.report(endpoint, &[]))).await
+        futures_util::future::join_all(self.places.iter().map(|place| place.readiness.report(endpoint, &[])))
+            .await
     }
 
     /// The same for one request: models that the caller picked take the place of the workflow's own.
@@ -251,7 +252,11 @@ impl Runs {
             id,
             options,
             updates,
-            limit: task::Limit::new(cancelled, self.stop.clone(), options.timeout.unwrap_or(self.settings.timeout)),
+            limit: task::Limit::new(
+                cancelled,
+                self.stop.clone(),
+                options.timeout.unwrap_or(self.settings.timeout),
+            ),
         };
         self.tasks.spawn(async move {
             // A caller who left does not take the answer; that is what cancelled the run.
@@ -278,7 +283,9 @@ async fn check_models(place: &Place, prepared: &Prepared) -> Result<(), RunError
     let mut faults = Vec::new();
     for (field, value) in prepared.decoded.models() {
         let comfyport_endpoint::Kind::Model { folder } = field.kind else { continue };
-        let has = |files: &Option<BTreeSet<String>>| files.as_ref().is_none_or(|files| files.contains(&plain(&value)));
+        let has = |files: &Option<BTreeSet<String>>| {
+            files.as_ref().is_none_or(|files| files.contains(&plain(&value)))
+        };
         let engine = |error| failure::engine_error(place.engine.name(), error);
         if has(place.readiness.files(folder).await.map_err(engine)?.as_ref()) {
             continue;

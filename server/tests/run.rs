@@ -13,7 +13,10 @@ use comfyport_server::{
     engine::comfyui::ComfyUi,
     media::PictureLimits,
     readiness::Ages,
-    run::{Body, Item, Options, Plan, Prepared, RequestLimits, RunError, RunResult, Running, Runs, Settings, Update},
+    run::{
+        Body, Item, Options, Plan, Prepared, RequestLimits, RunError, RunResult, Running, Runs, Settings,
+        Update,
+    },
 };
 use comfyport_simulator::{Fault, LedgerEvent, Simulator};
 use serde_json::json;
@@ -79,7 +82,9 @@ impl Stage {
 }
 
 fn runs(url: &str, data: &std::path::Path) -> Runs {
-    let client = comfyport_comfyui::Client::new(comfyport_comfyui::ClientConfig::new(url.parse().unwrap())).unwrap();
+    let mut config = comfyport_comfyui::ClientConfig::new(url.parse().unwrap());
+    (config.poll_min, config.lost_grace) = (Duration::from_millis(100), Duration::from_millis(300));
+    let client = comfyport_comfyui::Client::new(config).unwrap();
     let engine = Arc::new(ComfyUi::new("simulator", client, true));
     let retention = Retention { age: Duration::from_mins(1), bytes: 1 << 30, file_bytes: 1 << 28 };
     let artifacts = Arc::new(Artifacts::open(data, retention).unwrap());
@@ -103,9 +108,9 @@ fn picture(width: u32, height: u32) -> Vec<u8> {
 
 fn read(result: &RunResult) -> image::DynamicImage {
     let Some(Item::File(file)) = result.outputs[0].items.first() else { panic!("no file: {result:?}") };
-    image::open(&file.artifact.path).or_else(|_| {
-        image::load_from_memory(&std::fs::read(&file.artifact.path).unwrap())
-    }).unwrap()
+    image::open(&file.artifact.path)
+        .or_else(|_| image::load_from_memory(&std::fs::read(&file.artifact.path).unwrap()))
+        .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -136,8 +141,13 @@ async fn a_picture_in_a_form_comes_back_in_the_size_asked_for() {
         assert_eq!(json["simulated"], true);
     }
     // The second run used what the first one uploaded, and nothing was called what the caller called it.
-    let uploads: Vec<_> =
-        stage.simulator.ledger().entries().into_iter().filter(|one| one.event == LedgerEvent::Uploaded).collect();
+    let uploads: Vec<_> = stage
+        .simulator
+        .ledger()
+        .entries()
+        .into_iter()
+        .filter(|one| one.event == LedgerEvent::Uploaded)
+        .collect();
     assert_eq!(uploads.len(), 1, "{uploads:?}");
     assert!(!uploads[0].detail.contains("evil"), "{uploads:?}");
 }
@@ -188,7 +198,8 @@ async fn progress_is_told_in_order() {
         .filter_map(|one| if let Update::Progress(step) = one { Some(step.percent) } else { None })
         .collect();
     assert!(steps.len() >= 3 && steps.is_sorted(), "{steps:?}");
-    let titled = |one: &Update| matches!(one, Update::Progress(step) if step.title.as_deref() == Some("The sampler"));
+    let titled =
+        |one: &Update| matches!(one, Update::Progress(step) if step.title.as_deref() == Some("The sampler"));
     assert!(seen.iter().any(titled), "{seen:?}");
 }
 
@@ -232,7 +243,8 @@ async fn faults_of_the_request_are_found_before_anything_happens() {
     assert!(!url);
     assert!(found.iter().any(|one| one.pointer == "/options/inlin"));
     assert!(found.iter().any(|one| one.code == comfyport_endpoint::FaultKind::Unsupported), "{found:?}");
-    let error = stage.run(&PAINT, json!({"prompt": "x", "checkpoint": "v1-5-pruned-emaonly.safetensors"})).await;
+    let error =
+        stage.run(&PAINT, json!({"prompt": "x", "checkpoint": "v1-5-pruned-emaonly.safetensors"})).await;
     // The simulator takes any name, so only our own check can have found this.
     let Err(RunError::Request { faults, .. }) = error else { panic!("{error:?}") };
     assert_eq!(faults.0[0].did_you_mean.as_deref(), Some("v1-5-pruned-emaonly-fp16.safetensors"));
@@ -247,7 +259,10 @@ async fn what_an_engine_lacks_is_named() {
     let RunError::NotReady { missing, .. } = &error else { panic!("{error:?}") };
     assert_eq!(missing.classes[0].class_type, "ExampleNode");
     assert_eq!(missing.classes[0].repository.as_deref(), Some("https://example.org/pack"));
-    assert_eq!((missing.models[0].folder.as_str(), missing.models[0].file.as_str()), ("checkpoints", "sub/v1-5-pruned-emaonly.safetensors"));
+    assert_eq!(
+        (missing.models[0].folder.as_str(), missing.models[0].file.as_str()),
+        ("checkpoints", "sub/v1-5-pruned-emaonly.safetensors")
+    );
     assert!(!stage.runs.report(&LACKING).await[0].ready);
     assert!(stage.runs.report(&RESIZE).await[0].ready);
     assert_eq!(stage.happened(LedgerEvent::Received), 0);
@@ -290,7 +305,12 @@ async fn without_an_engine_nothing_is_queued() {
     assert!(matches!(error, RunError::Unreachable { .. }), "{error:?}");
     let report = runs.report(&PAINT).await;
     assert!(!report[0].ready && report[0].reason.is_some());
-    let refused = runs.start(Plan::Endpoint(Box::new(prepared)), Arc::clone(&runs.places()[0]), Options::default(), None);
+    let refused = runs.start(
+        Plan::Endpoint(Box::new(prepared)),
+        Arc::clone(&runs.places()[0]),
+        Options::default(),
+        None,
+    );
     let error = refused.unwrap().finish().await.unwrap_err();
     assert!(matches!(error, RunError::Unreachable { .. }), "{error:?}");
     runs.stop().await;

@@ -161,7 +161,8 @@ impl Walk {
 
     /// Takes as much of the present chunk as there is.
     fn take<'d>(&mut self, data: &mut &'d [u8]) -> &'d [u8] {
-        let (taken, rest) = data.split_at(usize::try_from(self.left).map_or(data.len(), |left| left.min(data.len())));
+        let (taken, rest) =
+            data.split_at(usize::try_from(self.left).map_or(data.len(), |left| left.min(data.len())));
         *data = rest;
         self.left -= taken.len() as u64;
         taken
@@ -248,7 +249,8 @@ mod tests {
     fn png_text_is_left_out_and_cuts_are_seen() {
         let signature = b"\x89PNG\r\n\x1a\n".to_vec();
         let header = chunk(b"IHDR", &[0, 0, 0, 5, 0, 0, 0, 3, 8, 2, 0, 0, 0]);
-        let (text, pixels, end) = (chunk(b"tEXt", b"prompt\0{}"), chunk(b"IDAT", &[1; 40]), chunk(b"IEND", b""));
+        let (text, pixels, end) =
+            (chunk(b"tEXt", b"prompt\0{}"), chunk(b"IDAT", &[1; 40]), chunk(b"IEND", b""));
         let clean = [signature.clone(), header.clone(), pixels.clone(), end.clone()].concat();
         let whole = [signature, header, text, pixels, end].concat();
         for step in [1, 3, 7, 16, 1000] {
@@ -264,7 +266,8 @@ mod tests {
 
     #[test]
     fn boxes_of_a_film_must_reach_the_end() {
-        let of = |name: &[u8; 4], body: &[u8]| [&(body.len() as u32 + 8).to_be_bytes()[..], name, body].concat();
+        let of =
+            |name: &[u8; 4], body: &[u8]| [&(body.len() as u32 + 8).to_be_bytes()[..], name, body].concat();
         let wide = [&1_u32.to_be_bytes()[..], b"mdat", &26_u64.to_be_bytes(), &[0; 10]].concat();
         let whole = [of(b"ftyp", b"isom\0\0\0\0"), wide, of(b"moov", &[0; 20])].concat();
         for step in [1, 5, 1000] {

@@ -20,7 +20,8 @@ pub enum Wanted {
 pub fn parse(header: Option<&str>, size: u64) -> Wanted {
     let parse = || -> Option<Wanted> {
         let (start, end) = header?.trim().strip_prefix("bytes=")?.split_once('-')?;
-        let number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?;
+        let number =
+            |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?;
         let last = size.checked_sub(1);
         if start.is_empty() {
             let length: u64 = number(end)?;

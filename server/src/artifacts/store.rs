@@ -176,7 +176,8 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 /// A file name ending that is safe to hand on.
 fn extension(filename: &str) -> Option<String> {
     let (_, ending) = filename.rsplit_once('.')?;
-    let plain = !ending.is_empty() && ending.len() <= 12 && ending.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let plain =
+        !ending.is_empty() && ending.len() <= 12 && ending.bytes().all(|byte| byte.is_ascii_alphanumeric());
     plain.then(|| ending.to_ascii_lowercase())
 }
 

@@ -39,10 +39,11 @@ impl Engine for ComfyUi {
     fn capabilities(&self) -> BoxFuture<'_, Result<Capabilities, EngineError>> {
         async {
             let info = self.client.object_info().await.map_err(engine_error)?;
-            let nodes = info.as_object().ok_or_else(|| EngineError::Protocol("its nodes are no object".to_owned()))?;
-            let is_output = |node: &Value| {
-                node.get("output_node").and_then(|flag| flag.as_bool()).unwrap_or(false)
-            };
+            let nodes = info
+                .as_object()
+                .ok_or_else(|| EngineError::Protocol("its nodes are no object".to_owned()))?;
+            let is_output =
+                |node: &Value| node.get("output_node").and_then(|flag| flag.as_bool()).unwrap_or(false);
             let outputs = nodes.iter().filter(|(_, node)| is_output(node)).map(|(class, _)| class.clone());
             Ok(Capabilities {
                 output_classes: Arc::new(outputs.collect()),
@@ -120,7 +121,8 @@ fn engine_error(error: ClientError) -> EngineError {
 fn read_health(stats: &Value) -> Health {
     let device = stats.get("devices").and_then(Value::as_array).and_then(<[Value]>::first);
     let memory = |name: &str| device?.get(name)?.as_u64();
-    let version = stats.get("system").and_then(|system| system.get("comfyui_version")).and_then(Value::as_str);
+    let version =
+        stats.get("system").and_then(|system| system.get("comfyui_version")).and_then(Value::as_str);
     Health {
         version: version.map(str::to_owned),
         vram_total: memory("vram_total"),

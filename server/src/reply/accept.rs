@@ -41,7 +41,8 @@ impl Wanted {
             OutputKind::Text | OutputKind::Latent | OutputKind::File => return false,
         };
         // The plain nodes write PNG and nothing else, so a run for another type would be in vain.
-        let known = matches!(class_type, "SaveImage" | "PreviewImage" | "SaveImageWebsocket").then_some("image/png");
+        let known =
+            matches!(class_type, "SaveImage" | "PreviewImage" | "SaveImageWebsocket").then_some("image/png");
         self.family == family && known.is_none_or(|known| self.matches(known))
     }
 }

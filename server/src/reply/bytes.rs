@@ -7,8 +7,9 @@ use axum::{
     http::{
         HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
         header::{
-            ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY,
-            CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE, RANGE, X_CONTENT_TYPE_OPTIONS,
+            ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE,
+            CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE, RANGE,
+            X_CONTENT_TYPE_OPTIONS,
         },
     },
 };
@@ -49,7 +50,10 @@ pub async fn file(artifact: &Arc<Artifact>, headers: &HeaderMap) -> std::io::Res
     if start > 0 {
         open.seek(SeekFrom::Start(start)).await?;
     }
-    let stream = Kept { reader: ReaderStream::with_capacity(open.take(length), CHUNK), _artifact: Arc::clone(artifact) };
+    let stream = Kept {
+        reader: ReaderStream::with_capacity(open.take(length), CHUNK),
+        _artifact: Arc::clone(artifact),
+    };
     let mut response = described(status, artifact, &etag, Body::from_stream(stream));
     set(&mut response, CONTENT_LENGTH, &length.to_string());
     if status == StatusCode::PARTIAL_CONTENT {

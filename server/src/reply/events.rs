@@ -55,14 +55,16 @@ fn events(state: State) -> impl Stream<Item = Result<Event, Infallible>> {
 
 fn tell(running: &Running, update: Update) -> Event {
     match update {
-        Update::Queued { position } => {
-            event("queued", &json!({"id": running.id.to_string(), "engine": running.engine, "position": position}))
-        }
+        Update::Queued { position } => event(
+            "queued",
+            &json!({"id": running.id.to_string(), "engine": running.engine, "position": position}),
+        ),
         Update::Started => event("started", &json!({"id": running.id.to_string()})),
         Update::Progress(step) => event("progress", &step),
-        Update::Preview { node, content_type, data } => {
-            event("preview", &json!({"node": node, "content_type": content_type, "data": STANDARD.encode(data)}))
-        }
+        Update::Preview { node, content_type, data } => event(
+            "preview",
+            &json!({"node": node, "content_type": content_type, "data": STANDARD.encode(data)}),
+        ),
     }
 }
 

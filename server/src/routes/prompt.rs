@@ -3,12 +3,7 @@
 //! A graph can make an engine read and write files, and custom nodes can do anything. The route is off unless the
 //! operator turns it on.
 
-use axum::{
-    body::Body,
-    extract::State,
-    http::Request,
-    response::Response,
-};
+use axum::{body::Body, extract::State, http::Request, response::Response};
 use comfyport_endpoint::{Fault, FaultKind, Faults};
 
 use super::workflow;
@@ -31,7 +26,14 @@ pub async fn post(State(app): State<AppState>, request: Request<Body>) -> Result
         let fault = |one: comfyport_workflow::Diagnostic| {
             let pointer = one.node.as_deref().map(crate::run::pointer).unwrap_or_default();
             let message = one.help.map_or(one.message.clone(), |help| format!("{}; {help}", one.message));
-            Fault { pointer, param: None, message, allowed: None, did_you_mean: None, code: FaultKind::Invalid }
+            Fault {
+                pointer,
+                param: None,
+                message,
+                allowed: None,
+                did_you_mean: None,
+                code: FaultKind::Invalid,
+            }
         };
         let errors = diagnostics.into_iter().filter(|one| one.is_error()).map(fault).collect();
         Problem::from(RunError::Request { faults: Faults(errors), url: false })

@@ -61,7 +61,8 @@ pub(super) struct Wishes {
 
 impl Wishes {
     pub(super) fn read(headers: &HeaderMap) -> Result<Self, Problem> {
-        let values = |name: &'static str| headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        let values =
+            |name: &'static str| headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
         let preferred = prefer::parse(values("prefer"));
         if preferred.respond_async {
             let detail = "this release answers when the run has ended; leave `Prefer: respond-async` out, \
@@ -90,7 +91,9 @@ fn not_acceptable(wanted: &[Wanted], workflow: &str) -> Problem {
 }
 
 pub(super) fn find(app: &AppState, path: &str) -> Result<&'static Endpoint, Problem> {
-    app.find(path).ok_or_else(|| Problem::not_found(format!("there is no workflow `{path}`; GET /workflows lists them")))
+    app.find(path).ok_or_else(|| {
+        Problem::not_found(format!("there is no workflow `{path}`; GET /workflows lists them"))
+    })
 }
 
 /// Reads, decodes and checks a request. All its faults come back together.
@@ -102,9 +105,9 @@ pub(super) async fn prepare(
     let limits = &app.runs.settings().request;
     let body = if form::is_form(&request) {
         let form = form::FormLimits { body: limits.body, parts: limits.parts };
-        let parts = form::read(request, &form).await.map_err(|fault| {
-            Problem::from(RunError::Request { faults: Faults(vec![fault]), url: false })
-        })?;
+        let parts = form::read(request, &form)
+            .await
+            .map_err(|fault| Problem::from(RunError::Request { faults: Faults(vec![fault]), url: false }))?;
         RequestBody::Form(parts)
     } else {
         RequestBody::Json(read_body(app, request.into_body()).await?)
@@ -116,13 +119,15 @@ pub(super) async fn prepare(
 pub(super) async fn read_body(app: &AppState, body: Body) -> Result<Bytes, Problem> {
     let limit = app.runs.settings().request.body;
     axum::body::to_bytes(body, limit).await.map_err(|error| {
-        let full = std::error::Error::source(&error).is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>());
+        let full = std::error::Error::source(&error)
+            .is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>());
         let (code, message) = if full {
             (FaultKind::TooLarge, format!("the body is larger than {limit} bytes"))
         } else {
             (FaultKind::Malformed, "the body broke off".to_owned())
         };
-        let fault = Fault { pointer: String::new(), param: None, message, allowed: None, did_you_mean: None, code };
+        let fault =
+            Fault { pointer: String::new(), param: None, message, allowed: None, did_you_mean: None, code };
         Problem::from(RunError::Request { faults: Faults(vec![fault]), url: false })
     })
 }
@@ -216,17 +221,25 @@ struct PackInfo {
 }
 
 /// Describes an endpoint, ready or not.
-pub async fn describe(State(app): State<AppState>, Path(path): Path<String>) -> Result<Json<Description>, Problem> {
+pub async fn describe(
+    State(app): State<AppState>,
+    Path(path): Path<String>,
+) -> Result<Json<Description>, Problem> {
     let endpoint = find(&app, &path)?;
     let engines = app.runs.report(endpoint).await;
     let document: Value = serde_json::from_str(endpoint.openapi).unwrap_or_default();
     let operation = &document["paths"][format!("/{}", endpoint.path)]["post"];
     let json = |content: &Value| inline(&content["content"]["application/json"]["schema"], &document, 0);
-    let model = |model: &comfyport_endpoint::Model| {
-        ModelInfo { folder: model.folder, file: model.file, url: model.url, sha256: model.sha256 }
+    let model = |model: &comfyport_endpoint::Model| ModelInfo {
+        folder: model.folder,
+        file: model.file,
+        url: model.url,
+        sha256: model.sha256,
     };
-    let pack = |pack: &comfyport_endpoint::NodePack| {
-        PackInfo { id: pack.id, repository: pack.repository, classes: pack.classes }
+    let pack = |pack: &comfyport_endpoint::NodePack| PackInfo {
+        id: pack.id,
+        repository: pack.repository,
+        classes: pack.classes,
     };
     Ok(Json(Description {
         path: endpoint.path,
@@ -251,7 +264,9 @@ fn inline(schema: &Value, document: &Value, depth: usize) -> Value {
             if let Some(found) = target.and_then(|path| document.pointer(path)).filter(|_| depth < DEEPEST) {
                 return inline(found, document, depth + 1);
             }
-            Value::Object(members.iter().map(|(name, one)| (name.clone(), inline(one, document, depth))).collect())
+            Value::Object(
+                members.iter().map(|(name, one)| (name.clone(), inline(one, document, depth))).collect(),
+            )
         }
         Value::Array(items) => Value::Array(items.iter().map(|one| inline(one, document, depth)).collect()),
         other => other.clone(),

@@ -39,10 +39,8 @@ pub struct OutputInfo {
 
 /// Answers with the list, in the order of the paths.
 pub async fn list(State(app): State<AppState>) -> Json<Workflows> {
-    let workflows = stream::iter(app.endpoints.iter().copied())
-        .then(|endpoint| listed(&app, endpoint))
-        .collect()
-        .await;
+    let workflows =
+        stream::iter(app.endpoints.iter().copied()).then(|endpoint| listed(&app, endpoint)).collect().await;
     Json(Workflows { workflows })
 }
 

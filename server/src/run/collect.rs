@@ -107,7 +107,11 @@ impl Collector<'_> {
             why: failure.to_string(),
             storage: matches!(failure, Failure::Store(StoreError::Io(_))),
         })?;
-        let data = if self.inline { Some(inline(&artifact).await.map_err(|why| storage(output, &why))?) } else { None };
+        let data = if self.inline {
+            Some(inline(&artifact).await.map_err(|why| storage(output, &why))?)
+        } else {
+            None
+        };
         let url = format!("/jobs/{}/outputs/{output}/{at}", self.run);
         Ok(Item::File(FileItem { url, artifact, data }))
     }
@@ -163,7 +167,8 @@ impl Failure {
 
 /// `image` for the first, `image_2` for the second: names for people who save them.
 fn stem(output: &str, at: usize) -> String {
-    let plain: String = output.chars().map(|one| if one.is_ascii_alphanumeric() { one } else { '_' }).collect();
+    let plain: String =
+        output.chars().map(|one| if one.is_ascii_alphanumeric() { one } else { '_' }).collect();
     if at == 0 { plain } else { format!("{plain}_{}", at + 1) }
 }
 
@@ -180,7 +185,9 @@ fn files(outputs: &[Named]) -> Vec<(String, Vec<Arc<Artifact>>)> {
         output
             .items
             .iter()
-            .filter_map(|item| if let Item::File(file) = item { Some(Arc::clone(&file.artifact)) } else { None })
+            .filter_map(
+                |item| if let Item::File(file) = item { Some(Arc::clone(&file.artifact)) } else { None },
+            )
             .collect()
     };
     outputs.iter().map(|output| (output.name.clone(), of(output))).collect()

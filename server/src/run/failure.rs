@@ -8,7 +8,10 @@ use std::time::Duration;
 use comfyport_comfyui::{ExecutionError, InputError, NodeError, Rejection, SubmitError};
 use comfyport_endpoint::{Endpoint, Faults, Kind};
 
-use crate::{engine::EngineError, readiness::{Missing, MissingModel, plain}};
+use crate::{
+    engine::EngineError,
+    readiness::{Missing, MissingModel, plain},
+};
 
 /// Why a run did not yield a result.
 #[derive(Debug, thiserror::Error)]
@@ -195,7 +198,9 @@ impl Names {
     fn complain(&self, node: &str, input: Option<&str>, message: &str) -> Complaint {
         let found = input.and_then(|input| self.param(node, input)).or_else(|| self.media_param(node));
         match (found, input) {
-            (Some((param, pointer)), _) => Complaint { param: Some(param), pointer, message: message.to_owned() },
+            (Some((param, pointer)), _) => {
+                Complaint { param: Some(param), pointer, message: message.to_owned() }
+            }
             (None, Some(input)) => {
                 let message = format!("{}, input {input}: {message}", self.node(node));
                 Complaint { param: None, pointer: String::new(), message }
@@ -224,7 +229,9 @@ impl Names {
                 tracing::warn!(engine, %why, "the engine cannot be reached");
                 RunError::Unreachable { engine: engine.to_owned() }
             }
-            SubmitError::NotAccepted(why) => RunError::Protocol { engine: engine.to_owned(), why: why.to_string() },
+            SubmitError::NotAccepted(why) => {
+                RunError::Protocol { engine: engine.to_owned(), why: why.to_string() }
+            }
             SubmitError::Unknown(why) => {
                 tracing::warn!(engine, %why, "it is not known whether the engine has the run");
                 RunError::Lost
@@ -275,7 +282,9 @@ impl Names {
             Self::Endpoint(endpoint) => {
                 endpoint.nodes.iter().find(|node| node.id == id).map(|node| node.class_type.to_owned())
             }
-            Self::Graph(nodes) => nodes.iter().find(|(node, ..)| node == id).map(|(_, class, _)| class.clone()),
+            Self::Graph(nodes) => {
+                nodes.iter().find(|(node, ..)| node == id).map(|(_, class, _)| class.clone())
+            }
         }
     }
 
@@ -288,12 +297,20 @@ impl Names {
         };
         let mut errors = vec![self.complain(&error.node_id, None, &error.message)];
         errors.retain(|complaint| complaint.param.is_some());
-        if error.oom { RunError::OutOfMemory { message, errors } } else { RunError::Failed { message, errors } }
+        if error.oom {
+            RunError::OutOfMemory { message, errors }
+        } else {
+            RunError::Failed { message, errors }
+        }
     }
 }
 
 fn words(error: &InputError) -> String {
-    if error.details.is_empty() { error.message.clone() } else { format!("{}: {}", error.message, error.details) }
+    if error.details.is_empty() {
+        error.message.clone()
+    } else {
+        format!("{}: {}", error.message, error.details)
+    }
 }
 
 /// Why an engine did not do its part before or after the run itself.

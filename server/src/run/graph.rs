@@ -22,16 +22,23 @@ impl GraphPlan {
     /// Reads an API-format graph and drops what none of its outputs needs. `is_output` tells output nodes by class.
     pub fn read(bytes: &[u8], is_output: impl Fn(&str) -> bool) -> Result<Self, Vec<Diagnostic>> {
         let mut graph = comfyport_workflow::read(bytes)?.graph;
-        let outputs: Vec<String> =
-            graph.nodes.values().filter(|node| is_output(&node.class_type)).map(|node| node.id.clone()).collect();
+        let outputs: Vec<String> = graph
+            .nodes
+            .values()
+            .filter(|node| is_output(&node.class_type))
+            .map(|node| node.id.clone())
+            .collect();
         if outputs.is_empty() {
             let fault = Diagnostic::error("no-output", "no node of this graph yields a result");
             return Err(vec![fault.help("add an output node such as SaveImage or PreviewImage")]);
         }
         let live = graph.ancestors(outputs.iter().map(String::as_str));
         graph.nodes.retain(|id, _| live.contains(id) || outputs.contains(id));
-        let nodes =
-            graph.nodes.values().map(|node| (node.id.clone(), node.class_type.clone(), node.title.clone())).collect();
+        let nodes = graph
+            .nodes
+            .values()
+            .map(|node| (node.id.clone(), node.class_type.clone(), node.title.clone()))
+            .collect();
         Ok(Self { graph, outputs, nodes: Arc::new(nodes) })
     }
 

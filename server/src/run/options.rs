@@ -60,9 +60,9 @@ fn seconds(value: &Value, longest: Duration) -> Option<Duration> {
 }
 
 fn unknown_option(name: &str) -> Fault {
-    let nearest = KNOWN.into_iter().max_by(|left, right| {
-        strsim::jaro_winkler(left, name).total_cmp(&strsim::jaro_winkler(right, name))
-    });
+    let nearest = KNOWN
+        .into_iter()
+        .max_by(|left, right| strsim::jaro_winkler(left, name).total_cmp(&strsim::jaro_winkler(right, name)));
     let near = nearest.filter(|known| strsim::jaro_winkler(known, name) > 0.75);
     let message = format!("there is no such option; there are {}", KNOWN.join(", "));
     Fault { did_you_mean: near.map(str::to_owned), ..fault(name, message) }
@@ -74,7 +74,14 @@ fn fault(name: &str, message: String) -> Fault {
         pointer.push_str(&super::pointer(name));
     }
     let param = if name.is_empty() { "options".to_owned() } else { format!("options.{name}") };
-    Fault { pointer, param: Some(param), message, allowed: None, did_you_mean: None, code: FaultKind::Invalid }
+    Fault {
+        pointer,
+        param: Some(param),
+        message,
+        allowed: None,
+        did_you_mean: None,
+        code: FaultKind::Invalid,
+    }
 }
 
 #[cfg(test)]

@@ -100,7 +100,8 @@ impl<'n> Progress<'n> {
     }
 
     fn step(&mut self, node: String, of: Option<(f64, f64)>) -> Update {
-        let fraction = of.map_or(0.0, |(value, max)| if max > 0.0 { (value / max).clamp(0.0, 1.0) } else { 0.0 });
+        let fraction =
+            of.map_or(0.0, |(value, max)| if max > 0.0 { (value / max).clamp(0.0, 1.0) } else { 0.0 });
         let done = self.done.iter().filter(|done| **done != node).count().min(self.total);
         let percent = (done as f64 + fraction) / self.total as f64 * 100.0;
         // Rounded to tenths: more would be a false promise.

@@ -1,13 +1,12 @@
 //! From the bytes of a request to something that can be run: decoded, seeds drawn, media checked.
 
-use std::{
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use comfyport_endpoint::{DecodeLimits, Decoded, Endpoint, Fault, FaultKind, Faults, Kind, MediaEncoding, MediaSource, Part};
+use comfyport_endpoint::{
+    DecodeLimits, Decoded, Endpoint, Fault, FaultKind, Faults, Kind, MediaEncoding, MediaSource, Part,
+};
 use sha2::{Digest, Sha256};
 
 use super::{Options, RunError};
@@ -132,7 +131,8 @@ fn check_media(decoded: &mut Decoded, limits: &RequestLimits) -> Found {
                 }
                 MediaEncoding::Base64 => media.engine_value = Some(STANDARD.encode(&data)),
                 MediaEncoding::Url | MediaEncoding::Path => {
-                    let message = "the node behind this parameter reads a URL or a path, which callers cannot set";
+                    let message =
+                        "the node behind this parameter reads a URL or a path, which callers cannot set";
                     found.faults.push(fault(field.name, FaultKind::Invalid, message.to_owned()));
                 }
             },
@@ -147,15 +147,20 @@ fn content_name(data: &[u8], format: Format) -> Arc<str> {
 }
 
 fn not_yet(param: &str, why: &str) -> Fault {
-    fault(param, FaultKind::Invalid, format!("{why}; send the file itself, as a form part, base64 or a data URI"))
+    fault(
+        param,
+        FaultKind::Invalid,
+        format!("{why}; send the file itself, as a form part, base64 or a data URI"),
+    )
 }
 
 fn media_fault(param: &str, found: &MediaFault) -> Fault {
     let kind = match found {
         MediaFault::Unsupported { .. } => FaultKind::Unsupported,
-        MediaFault::Empty | MediaFault::Damaged { .. } | MediaFault::TooLarge { .. } | MediaFault::Animated => {
-            FaultKind::Invalid
-        }
+        MediaFault::Empty
+        | MediaFault::Damaged { .. }
+        | MediaFault::TooLarge { .. }
+        | MediaFault::Animated => FaultKind::Invalid,
     };
     fault(param, kind, found.to_string())
 }

@@ -86,7 +86,8 @@ pub(super) fn millis(duration: Duration) -> u64 {
 impl RunResult {
     /// The drawn or given seeds, as `name=value` pairs for a header.
     pub fn seed(&self) -> Option<String> {
-        let params: serde_json::Map<String, serde_json::Value> = serde_json::from_str(self.params.get()).ok()?;
+        let params: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(self.params.get()).ok()?;
         params.get("seed").filter(|seed| seed.is_number()).map(ToString::to_string)
     }
 

@@ -60,8 +60,11 @@ pub(super) async fn stage(
         return Ok(false);
     }
     let files = prepared.files.clone();
-    let placed: Vec<(usize, Arc<str>, bool)> =
-        stream::iter(files).map(|file| place(engine, uploaded, file)).buffer_unordered(TOGETHER).try_collect().await?;
+    let placed: Vec<(usize, Arc<str>, bool)> = stream::iter(files)
+        .map(|file| place(engine, uploaded, file))
+        .buffer_unordered(TOGETHER)
+        .try_collect()
+        .await?;
     let mut media = prepared.decoded.media_mut();
     let mut remembered = false;
     for (position, value, known) in placed {

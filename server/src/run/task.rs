@@ -72,7 +72,9 @@ impl Task {
         let result = self.run_in_place(plan, &names, started).await;
         self.place.outstanding.fetch_sub(1, Ordering::Relaxed);
         match &result {
-            Ok(_) => tracing::info!(run = %self.id, workflow, engine = self.place.engine.name(), "run succeeded"),
+            Ok(_) => {
+                tracing::info!(run = %self.id, workflow, engine = self.place.engine.name(), "run succeeded")
+            }
             Err(error) => {
                 tracing::warn!(run = %self.id, workflow, engine = self.place.engine.name(), %error, "run ended");
             }
@@ -80,7 +82,12 @@ impl Task {
         result
     }
 
-    async fn run_in_place(&self, mut plan: Plan, names: &Names, started: Instant) -> Result<RunResult, RunError> {
+    async fn run_in_place(
+        &self,
+        mut plan: Plan,
+        names: &Names,
+        started: Instant,
+    ) -> Result<RunResult, RunError> {
         let (prompt_id, watch) = self.submit(&mut plan, names).await?;
         let prepared = started.elapsed();
         let outcome = match self.limit.hold(self.watch(watch, names)).await {
@@ -102,14 +109,15 @@ impl Task {
         let engine = self.place.engine.as_ref();
         let artifacts = self.runs.artifacts.as_ref();
         let collector = Collector { engine, artifacts, run: self.id, inline: self.options.inline };
-        let outputs = self.limit.hold(collector.collect(plan.expected(), yielded)).await?.map_err(|absent| {
-            if absent.storage {
-                tracing::error!(run = %self.id, why = absent.why, "an output cannot be stored");
-                RunError::Storage { why: absent.why }
-            } else {
-                RunError::OutputMissing { output: absent.output, why: absent.why }
-            }
-        })?;
+        let outputs =
+            self.limit.hold(collector.collect(plan.expected(), yielded)).await?.map_err(|absent| {
+                if absent.storage {
+                    tracing::error!(run = %self.id, why = absent.why, "an output cannot be stored");
+                    RunError::Storage { why: absent.why }
+                } else {
+                    RunError::OutputMissing { output: absent.output, why: absent.why }
+                }
+            })?;
         let total = started.elapsed();
         Ok(RunResult {
             id: self.id,

@@ -1,7 +1,8 @@
 //! Two endpoints written by hand: one that needs no model, one that samples.
 
 use comfyport_endpoint::{
-    Endpoint, Image, MediaEncoding, Model, NodeLabel, NodePack, Output, OutputKind, Piece, Request, Seed, Template,
+    Endpoint, Image, MediaEncoding, Model, NodeLabel, NodePack, Output, OutputKind, Piece, Request, Seed,
+    Template,
 };
 
 #[derive(Request, Debug, Clone, Default)]
@@ -98,7 +99,14 @@ pub(crate) static PAINT: Endpoint = Endpoint {
     }],
     models: &[CHECKPOINT],
     node_packs: &[],
-    classes: &["CLIPTextEncode", "CheckpointLoaderSimple", "EmptyLatentImage", "KSampler", "SaveImage", "VAEDecode"],
+    classes: &[
+        "CLIPTextEncode",
+        "CheckpointLoaderSimple",
+        "EmptyLatentImage",
+        "KSampler",
+        "SaveImage",
+        "VAEDecode",
+    ],
     nodes: &[
         NodeLabel { id: "3", class_type: "KSampler", title: "The sampler" },
         NodeLabel { id: "4", class_type: "CheckpointLoaderSimple", title: "Load Checkpoint" },
@@ -111,7 +119,9 @@ pub(crate) static PAINT: Endpoint = Endpoint {
         pieces: &[
             Piece::Text(r#"{"4":{"class_type":"CheckpointLoaderSimple","inputs":{"ckpt_name":"#),
             Piece::Field(4),
-            Piece::Text(r#"}},"5":{"class_type":"EmptyLatentImage","inputs":{"height":64,"batch_size":1,"width":"#),
+            Piece::Text(
+                r#"}},"5":{"class_type":"EmptyLatentImage","inputs":{"height":64,"batch_size":1,"width":"#,
+            ),
             Piece::Field(3),
             Piece::Text(r#"}},"6":{"class_type":"CLIPTextEncode","inputs":{"clip":["4",1],"text":"#),
             Piece::Field(0),
