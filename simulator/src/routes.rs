@@ -12,6 +12,7 @@ use axum::{
     routing::{get, post},
 };
 use comfyport_workflow::json::Value;
+use futures_util::StreamExt;
 
 use crate::{faults::Fault, ledger::LedgerEvent, python, shared::Engine};
 
@@ -117,7 +118,12 @@ async fn truncated(response: Response) -> Response {
     let Ok(data) = axum::body::to_bytes(body, usize::MAX).await else { return crash() };
     parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(data.len()));
     let half = data.slice(..data.len() / 2);
-    let cut = futures_util::stream::iter([Ok(half), Err(std::io::Error::other("cut off by a fault"))]);
+    let end = async {
+        // Long enough for the first half to be on its way.
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        Err(std::io::Error::other("cut off by a fault"))
+    };
+    let cut = futures_util::stream::iter([Ok(half)]).chain(futures_util::stream::once(end));
     Response::from_parts(parts, Body::from_stream(cut))
 }
 

@@ -92,7 +92,7 @@ pub(crate) struct File {
 
 #[derive(Debug, Default)]
 struct Files {
-    files: IndexMap<Place, Arc<File>>,
+    by_place: IndexMap<Place, Arc<File>>,
     /// The last number given to a prefix of saved files.
     counters: IndexMap<(Folder, String, String), u32>,
     bytes: usize,
@@ -107,7 +107,7 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) fn get(&self, place: &Place) -> Option<Arc<File>> {
-        self.with(|files| files.files.get(place).cloned())
+        self.with(|files| files.by_place.get(place).cloned())
     }
 
     pub(crate) fn put(&self, place: Place, data: Bytes) {
@@ -115,14 +115,15 @@ impl Store {
             files.versions += 1;
             files.bytes += data.len();
             let file = Arc::new(File { data, modified: SystemTime::now(), version: files.versions });
-            if let Some(old) = files.files.insert(place, file) {
+            if let Some(old) = files.by_place.insert(place, file) {
                 files.bytes -= old.data.len();
             }
             while files.bytes > MAX_BYTES {
-                let Some(index) = files.files.keys().position(|place| place.folder != Folder::Input) else {
+                let Some(index) = files.by_place.keys().position(|place| place.folder != Folder::Input)
+                else {
                     break;
                 };
-                if let Some((_, old)) = files.files.swap_remove_index(index) {
+                if let Some((_, old)) = files.by_place.swap_remove_index(index) {
                     files.bytes -= old.data.len();
                 }
             }
@@ -131,7 +132,7 @@ impl Store {
 
     pub(crate) fn remove(&self, place: &Place) {
         self.with(|files| {
-            if let Some(old) = files.files.swap_remove(place) {
+            if let Some(old) = files.by_place.swap_remove(place) {
                 files.bytes -= old.data.len();
             }
         });
@@ -151,7 +152,7 @@ impl Store {
     pub(crate) fn names(&self, folder: Folder) -> Vec<String> {
         self.with(|files| {
             let places =
-                files.files.keys().filter(|place| place.folder == folder && place.subfolder.is_empty());
+                files.by_place.keys().filter(|place| place.folder == folder && place.subfolder.is_empty());
             let mut names: Vec<String> = places.map(|place| place.name.clone()).collect();
             names.sort();
             names

@@ -1,6 +1,6 @@
 //! What `POST /prompt` refuses, in the words of ComfyUI 0.3.64.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use comfyport_workflow::{
     catalog::{Catalog, NodeDef},
@@ -168,22 +168,21 @@ fn verdict(engine: &Engine, nodes: &mut Object, outputs: &[String]) -> Verdict {
 /// What a node needs, before it; `None` if Python's stack would overflow on it, as on a cycle.
 fn order(catalog: &Catalog, nodes: &Object, output: &str) -> Option<Vec<String>> {
     let mut done: BTreeSet<String> = BTreeSet::new();
-    let mut path: BTreeMap<String, ()> = BTreeMap::new();
+    let mut path: BTreeSet<String> = BTreeSet::new();
     let mut out = Vec::new();
     let mut stack = vec![(output.to_owned(), None::<Vec<String>>)];
     while let Some((id, needs)) = stack.pop() {
-        let mut needs = match needs {
-            Some(needs) => needs,
-            None => {
-                if done.contains(&id) {
-                    continue;
-                }
-                if path.contains_key(&id) || path.len() > MAX_DEPTH {
-                    return None;
-                }
-                path.insert(id.clone(), ());
-                needs_of(catalog, nodes, &id)
+        let mut needs = if let Some(needs) = needs {
+            needs
+        } else {
+            if done.contains(&id) {
+                continue;
             }
+            if path.contains(&id) || path.len() > MAX_DEPTH {
+                return None;
+            }
+            path.insert(id.clone());
+            needs_of(catalog, nodes, &id)
         };
         if let Some(next) = needs.pop() {
             stack.push((id, Some(needs)));

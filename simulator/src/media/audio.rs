@@ -10,12 +10,12 @@ pub(crate) struct Sound {
 
 impl Sound {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped first")]
-    fn samples(&self) -> u64 {
+    fn samples(self) -> u64 {
         (self.seconds.clamp(0.0, 3600.0) * f64::from(self.rate)).round() as u64
     }
 
     /// FLAC of a square wave: every block is one value, which FLAC stores as that value.
-    pub(crate) fn flac(&self) -> Vec<u8> {
+    pub(crate) fn flac(self) -> Vec<u8> {
         let block = 64 + u16::try_from(self.seed % 64).unwrap_or(0);
         let samples = self.samples();
         let mut out = Vec::from(*b"fLaC\x80\0\0\x22");
@@ -38,7 +38,7 @@ impl Sound {
     }
 
     /// MP3 of silence: frames of 128 kbit/s without any coefficient.
-    pub(crate) fn mp3(&self) -> Vec<u8> {
+    pub(crate) fn mp3(self) -> Vec<u8> {
         let frames = (self.samples() * 44_100 / u64::from(self.rate.max(1))).div_ceil(1152).max(1);
         let mut out = Vec::new();
         for _ in 0..frames {
@@ -49,7 +49,7 @@ impl Sound {
     }
 
     /// Opus of silence in an Ogg stream.
-    pub(crate) fn opus(&self) -> Vec<u8> {
+    pub(crate) fn opus(self) -> Vec<u8> {
         let samples = self.samples() * 48_000 / u64::from(self.rate.max(1));
         let packets = samples.div_ceil(960).max(1);
         let mut head = Vec::from(*b"OpusHead\x01\x02\x38\x01");
@@ -86,7 +86,7 @@ fn flac_frame(index: u64, length: u16, out: &mut Vec<u8>) {
     // The wave fades in and out four times a second or so, that it be pleasant.
     let swell = i16::try_from(index % 172).unwrap_or(0);
     let level = 20 * swell.min(172 - swell);
-    let value = if index % 2 == 0 { level } else { -level };
+    let value = if index.is_multiple_of(2) { level } else { -level };
     for _ in 0..2 {
         out.push(0);
         out.extend_from_slice(&value.to_be_bytes());
@@ -138,7 +138,9 @@ fn ogg_page(flags: u8, position: u64, page: u32, packets: &[&[u8]], out: &mut Ve
     // All packets here are shorter than one segment.
     out.push(u8::try_from(packets.len()).unwrap_or(u8::MAX));
     out.extend(packets.iter().map(|packet| u8::try_from(packet.len()).unwrap_or(254)));
-    packets.iter().for_each(|packet| out.extend_from_slice(packet));
+    for packet in packets {
+        out.extend_from_slice(packet);
+    }
     let sum = out[start..].iter().fold(0, |sum, byte| {
         (0..8).fold(sum ^ u32::from(*byte) << 24, |sum: u32, _| {
             if sum & 0x8000_0000 == 0 { sum << 1 } else { sum << 1 ^ 0x04C1_1DB7 }

@@ -2,6 +2,12 @@
 
 use serde_json::json;
 
+/// Corners of the twelve triangles of a cube.
+const TRIANGLES: [u16; 36] = [
+    0, 2, 1, 1, 2, 3, 4, 5, 6, 5, 7, 6, 0, 1, 4, 1, 5, 4, 2, 6, 3, 3, 6, 7, 0, 4, 2, 2, 4, 6, 1, 3, 5, 3, 7,
+    5,
+];
+
 /// A cube, its size a little different for every seed.
 pub(crate) fn cube(seed: u64) -> Vec<u8> {
     let half = 0.4 + f32::from((seed % 100) as u16) / 500.0;
@@ -12,11 +18,9 @@ pub(crate) fn cube(seed: u64) -> Vec<u8> {
             data.extend_from_slice(&value.to_le_bytes());
         }
     }
-    const TRIANGLES: [u16; 36] = [
-        0, 2, 1, 1, 2, 3, 4, 5, 6, 5, 7, 6, 0, 1, 4, 1, 5, 4, 2, 6, 3, 3, 6, 7, 0, 4, 2, 2, 4, 6, 1, 3, 5, 3,
-        7, 5,
-    ];
-    TRIANGLES.iter().for_each(|index| data.extend_from_slice(&index.to_le_bytes()));
+    for index in TRIANGLES {
+        data.extend_from_slice(&index.to_le_bytes());
+    }
     let mut scene = json!({
         "asset": {"version": "2.0", "generator": "comfyport simulator"},
         "scene": 0,
@@ -35,7 +39,7 @@ pub(crate) fn cube(seed: u64) -> Vec<u8> {
         ],
     })
     .to_string();
-    while scene.len() % 4 != 0 {
+    while !scene.len().is_multiple_of(4) {
         scene.push(' ');
     }
     let word = |value: usize| u32::try_from(value).unwrap_or(u32::MAX).to_le_bytes();

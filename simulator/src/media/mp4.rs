@@ -38,7 +38,9 @@ fn boxed(kind: [u8; 4], parts: &[&[u8]]) -> Vec<u8> {
     let length: usize = parts.iter().map(|part| part.len()).sum();
     let mut out = number(length + 8).to_vec();
     out.extend_from_slice(&kind);
-    parts.iter().for_each(|part| out.extend_from_slice(part));
+    for part in parts {
+        out.extend_from_slice(part);
+    }
     out
 }
 
@@ -61,24 +63,24 @@ impl Track {
     fn movie(&self) -> Vec<u8> {
         let duration = number(self.count * Self::TICKS as usize);
         let scale = self.timescale().to_be_bytes();
-        let mvhd = boxed(
+        let movie_header = boxed(
             *b"mvhd",
             &[&[0; 12], &scale, &duration, &[0, 1, 0, 0, 1, 0], &[0; 10], &MATRIX, &[0; 24], &[0, 0, 0, 2]],
         );
         let width = (self.width << 16).to_be_bytes();
         let height = (self.height << 16).to_be_bytes();
-        let tkhd = boxed(
+        let track_header = boxed(
             *b"tkhd",
             &[&[0, 0, 0, 7], &[0; 8], &[0, 0, 0, 1], &[0; 4], &duration, &[0; 16], &MATRIX, &width, &height],
         );
-        let mdhd = boxed(*b"mdhd", &[&[0; 12], &scale, &duration, &[0x55, 0xC4, 0, 0]]);
-        let hdlr = boxed(*b"hdlr", &[&[0; 8], b"vide", &[0; 12], b"video\0"]);
-        let vmhd = boxed(*b"vmhd", &[&[0, 0, 0, 1], &[0; 8]]);
+        let media_header = boxed(*b"mdhd", &[&[0; 12], &scale, &duration, &[0x55, 0xC4, 0, 0]]);
+        let handler = boxed(*b"hdlr", &[&[0; 8], b"vide", &[0; 12], b"video\0"]);
+        let video_header = boxed(*b"vmhd", &[&[0, 0, 0, 1], &[0; 8]]);
         let url = boxed(*b"url ", &[&[0, 0, 0, 1]]);
         let dref = boxed(*b"dref", &[&[0; 4], &[0, 0, 0, 1], &url]);
-        let minf = boxed(*b"minf", &[&vmhd, &boxed(*b"dinf", &[&dref]), &self.samples()]);
-        let mdia = boxed(*b"mdia", &[&mdhd, &hdlr, &minf]);
-        boxed(*b"moov", &[&mvhd, &boxed(*b"trak", &[&tkhd, &mdia])])
+        let information = boxed(*b"minf", &[&video_header, &boxed(*b"dinf", &[&dref]), &self.samples()]);
+        let media = boxed(*b"mdia", &[&media_header, &handler, &information]);
+        boxed(*b"moov", &[&movie_header, &boxed(*b"trak", &[&track_header, &media])])
     }
 
     fn samples(&self) -> Vec<u8> {
@@ -103,15 +105,15 @@ impl Track {
                 &esds,
             ],
         );
-        let stsd = boxed(*b"stsd", &[&[0; 4], &[0, 0, 0, 1], &entry]);
+        let descriptions = boxed(*b"stsd", &[&[0; 4], &[0, 0, 0, 1], &entry]);
         let count = number(self.count);
-        let stts = boxed(*b"stts", &[&[0; 4], &[0, 0, 0, 1], &count, &Self::TICKS.to_be_bytes()]);
-        let stsc = boxed(*b"stsc", &[&[0; 4], &[0, 0, 0, 1], &[0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1]]);
+        let durations = boxed(*b"stts", &[&[0; 4], &[0, 0, 0, 1], &count, &Self::TICKS.to_be_bytes()]);
+        let chunks = boxed(*b"stsc", &[&[0; 4], &[0, 0, 0, 1], &[0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1]]);
         let cycle = || self.places.iter().cycle().take(self.count);
         let sizes: Vec<u8> = cycle().flat_map(|(_, length)| number(*length)).collect();
         let offsets: Vec<u8> = cycle().flat_map(|(offset, _)| number(*offset)).collect();
-        let stsz = boxed(*b"stsz", &[&[0; 8], &count, &sizes]);
-        let stco = boxed(*b"stco", &[&[0; 4], &count, &offsets]);
-        boxed(*b"stbl", &[&stsd, &stts, &stsc, &stsz, &stco])
+        let lengths = boxed(*b"stsz", &[&[0; 8], &count, &sizes]);
+        let places = boxed(*b"stco", &[&[0; 4], &count, &offsets]);
+        boxed(*b"stbl", &[&descriptions, &durations, &chunks, &lengths, &places])
     }
 }

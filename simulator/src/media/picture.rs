@@ -145,16 +145,21 @@ impl Picture {
 
     pub(crate) fn inverted(&self) -> Self {
         let source = match &self.source {
-            Source::Solid(colour) => Source::Solid(colour.map(|value| 255 - value)),
-            Source::Pixels(pixels) => {
-                Source::Pixels(Arc::new(pixels.iter().map(|value| 255 - value).collect()))
-            }
+            Source::Solid(colour) => Source::Solid(colour.map(inverse)),
+            Source::Pixels(pixels) => Source::Pixels(Arc::new(pixels.iter().copied().map(inverse).collect())),
             Source::Painted(painting) => {
                 Source::Painted(Arc::new(Painting { inverted: !painting.inverted, ..(**painting).clone() }))
             }
         };
         Self { source, ..*self }
     }
+}
+
+/// One minus a value, in single precision and cut off, as ComfyUI arrives at it.
+fn inverse(value: u8) -> u8 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 255")]
+    let inverse = ((1.0 - f32::from(value) / 255.0) * 255.0) as u8;
+    inverse
 }
 
 /// How a painting fills its canvas.

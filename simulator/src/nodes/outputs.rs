@@ -22,10 +22,8 @@ pub(super) fn save(call: &Call<'_>) -> Result<Option<Value>, Exception> {
             return Ok(Some(list("result", vec![file, Value::Null])));
         }
         "SaveAnimatedWEBP" | "SaveAnimatedPNG" | "SaveWEBM" => animation(call)?,
-        "SaveLatent" => {
-            list("latents", vec![file(call, "latents/ComfyUI", "latent", &size(call), latent())?])
-        }
-        "SaveSVGNode" => list("images", vec![file(call, "svg/ComfyUI", "svg", &size(call), svg(call))?]),
+        "SaveLatent" => list("latents", vec![file(call, "latents/ComfyUI", "latent", size(call), latent())?]),
+        "SaveSVGNode" => list("images", vec![file(call, "svg/ComfyUI", "svg", size(call), svg(call))?]),
         _ => by_content(call)?,
     };
     Ok(Some(saved))
@@ -38,7 +36,7 @@ fn by_content(call: &Call<'_>) -> Result<Value, Exception> {
             Data::Images(pictures) | Data::Masks(pictures) if call.class.contains("VideoCombine") => {
                 let fps = call.number("frame_rate").unwrap_or(8.0);
                 let film = mp4::encode(pictures, fps);
-                let mut item = file(call, "AnimateDiff", "mp4", &size(call), film)?;
+                let mut item = file(call, "AnimateDiff", "mp4", size(call), film)?;
                 if let Value::Object(members) = &mut item {
                     members.insert("format".to_owned(), Value::from("video/h264-mp4"));
                     members.insert(
@@ -50,16 +48,16 @@ fn by_content(call: &Call<'_>) -> Result<Value, Exception> {
             }
             Data::Images(pictures) | Data::Masks(pictures) => return images(call, pictures),
             Data::Video { frames, fps } => {
-                let film = file(call, "video/ComfyUI", "mp4", &size(call), mp4::encode(frames, *fps))?;
+                let film = file(call, "video/ComfyUI", "mp4", size(call), mp4::encode(frames, *fps))?;
                 return Ok(animated(film));
             }
             Data::Sound(sound) => return audio(call, *sound),
             Data::Mesh(seed) => {
-                let cube = file(call, "mesh/ComfyUI", "glb", &size(call), mesh::cube(*seed))?;
+                let cube = file(call, "mesh/ComfyUI", "glb", size(call), mesh::cube(*seed))?;
                 return Ok(list("3d", vec![cube]));
             }
             Data::Svg(drawing) => {
-                let drawing = file(call, "svg/ComfyUI", "svg", &size(call), drawing.clone().into_bytes())?;
+                let drawing = file(call, "svg/ComfyUI", "svg", size(call), drawing.clone().into_bytes())?;
                 return Ok(list("images", vec![drawing]));
             }
             _ => {}
@@ -106,7 +104,7 @@ fn images(call: &Call<'_>, pictures: &[Picture]) -> Result<Value, Exception> {
         extra.into_iter().flatten().map(|(key, value)| (key.as_str(), python::dumps(value))).collect();
     let mut texts = vec![("prompt", prompt.as_str())];
     texts.extend(extra.iter().map(|(key, text)| (*key, text.as_str())));
-    let target = Target::of(call, "ComfyUI", &size(call))?;
+    let target = Target::of(call, "ComfyUI", size(call))?;
     let mut items = Vec::with_capacity(pictures.len());
     for (index, picture) in pictures.iter().enumerate() {
         let prefix = target.prefix.replace("%batch_num%", &index.to_string());
@@ -136,7 +134,7 @@ fn animation(call: &Call<'_>) -> Result<Value, Exception> {
         // A film in the other container: there is no encoder for the codecs of WebM here.
         _ => ("webm", mp4::encode(&pictures, fps)),
     };
-    Ok(animated(file(call, "ComfyUI", ending, &size(call), data)?))
+    Ok(animated(file(call, "ComfyUI", ending, size(call), data)?))
 }
 
 fn audio(call: &Call<'_>, sound: Sound) -> Result<Value, Exception> {
@@ -145,7 +143,7 @@ fn audio(call: &Call<'_>, sound: Sound) -> Result<Value, Exception> {
         "SaveAudioOpus" => ("opus", sound.opus()),
         _ => ("flac", sound.flac()),
     };
-    Ok(list("audio", vec![file(call, "audio/ComfyUI", ending, &(0, 0), data)?]))
+    Ok(list("audio", vec![file(call, "audio/ComfyUI", ending, (0, 0), data)?]))
 }
 
 fn svg(call: &Call<'_>) -> Vec<u8> {
@@ -167,7 +165,7 @@ fn file(
     call: &Call<'_>,
     prefix: &str,
     ending: &str,
-    size: &(u32, u32),
+    size: (u32, u32),
     data: Vec<u8>,
 ) -> Result<Value, Exception> {
     let target = Target::of(call, prefix, size)?;
@@ -182,7 +180,7 @@ struct Target {
 }
 
 impl Target {
-    fn of(call: &Call<'_>, default: &str, (width, height): &(u32, u32)) -> Result<Self, Exception> {
+    fn of(call: &Call<'_>, default: &str, (width, height): (u32, u32)) -> Result<Self, Exception> {
         if call.class.starts_with("Preview") || call.class == "MaskPreview" {
             let letters: String = (0..5)
                 .map(|at| char::from(b'a' + u8::try_from((call.signature >> (8 * at)) % 26).unwrap_or(0)))

@@ -33,10 +33,10 @@ async fn read(request: Request) -> Result<Form, Response> {
     let bad = || StatusCode::BAD_REQUEST.into_response();
     let mut parts = Multipart::from_request(request, &()).await.map_err(|_| bad())?;
     let mut form = Form::default();
-    while let Some(part) = parts.next_field().await.map_err(|error| error.into_response())? {
+    while let Some(part) = parts.next_field().await.map_err(IntoResponse::into_response)? {
         let name = part.name().unwrap_or_default().to_owned();
         let file = part.file_name().map(str::to_owned);
-        let data = part.bytes().await.map_err(|error| error.into_response())?;
+        let data = part.bytes().await.map_err(IntoResponse::into_response)?;
         let text = || String::from_utf8_lossy(&data).into_owned();
         match name.as_str() {
             "image" => form.image = Some((file, data)),
@@ -52,15 +52,16 @@ async fn read(request: Request) -> Result<Form, Response> {
 
 impl Form {
     /// Where the file goes, if it may.
-    fn place(&self) -> Result<(Place, Bytes), Response> {
-        let bad = || StatusCode::BAD_REQUEST.into_response();
+    fn place(&self) -> Result<(Place, Bytes), Box<Response>> {
+        let bad = || Box::new(StatusCode::BAD_REQUEST.into_response());
         let (name, data) = self.image.clone().ok_or_else(bad)?;
         // A plain field has no file name, and ComfyUI trips over that.
-        let name = name.ok_or_else(crash)?;
+        let name = name.ok_or_else(|| Box::new(crash()))?;
         if name.is_empty() {
             return Err(bad());
         }
-        let folder = Folder::parse(self.folder.as_deref().unwrap_or("input")).ok_or_else(crash)?;
+        let folder =
+            Folder::parse(self.folder.as_deref().unwrap_or("input")).ok_or_else(|| Box::new(crash()))?;
         let path = if self.subfolder.is_empty() { name } else { format!("{}/{name}", self.subfolder) };
         let path = normalize(&path).ok_or_else(bad)?;
         let (subfolder, name) = path.rsplit_once('/').unwrap_or(("", &path));
@@ -75,7 +76,7 @@ pub(super) async fn image(State(engine): App, request: Request) -> Response {
     };
     match form.place() {
         Ok((place, data)) => keep(&engine, place, data, form.overwrite, &form.subfolder),
-        Err(response) => response,
+        Err(response) => *response,
     }
 }
 
@@ -115,7 +116,7 @@ pub(super) async fn mask(State(engine): App, request: Request) -> Response {
     };
     let (place, data) = match form.place() {
         Ok(parts) => parts,
-        Err(response) => return response,
+        Err(response) => return *response,
     };
     let original =
         form.original.as_deref().and_then(|text| comfyport_workflow::json::parse(text.as_bytes()).ok());

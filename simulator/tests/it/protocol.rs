@@ -47,7 +47,8 @@ async fn events_come_in_the_order_of_comfyui() {
     assert!(answer.head.contains("content-type: application/json; charset=utf-8"), "{}", answer.head);
     let frames = socket.until_done().await;
     let mut expected = vec!["status", "status", "execution_start", "execution_cached"];
-    for node in ["4", "5", "7", "6"] {
+    // Inputs are walked in the order they are written in, here by name.
+    for node in ["4", "6", "7", "5"] {
         expected.extend([
             "progress_state",
             ["executing 4", "executing 5", "executing 6", "executing 7"]
