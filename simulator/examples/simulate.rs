@@ -12,7 +12,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     let simulator = Simulator::start(options).await?;
-    println!("{}", simulator.url());
+    #[expect(clippy::print_stdout, reason = "the address is what the example is run for")]
+    {
+        println!("{}", simulator.url());
+    }
     tokio::signal::ctrl_c().await?;
     simulator.stop().await;
     Ok(())

@@ -108,12 +108,12 @@ async fn other_outputs_have_their_formats() {
         let (file, name) = made(&simulator, &sound(class), "3", "audio").await;
         assert!(file.starts_with(magic) && name.ends_with(ending), "{name}");
     }
-    let film = json!({
+    let video = json!({
         "1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 48, "batch_size": 20, "color": 5}},
         "2": {"class_type": "CreateVideo", "inputs": {"images": ["1", 0], "fps": 24.0}},
         "3": {"class_type": "SaveVideo", "inputs": {"video": ["2", 0], "filename_prefix": "v", "format": "auto", "codec": "auto"}},
     });
-    let (file, name) = made(&simulator, &film, "3", "images").await;
-    assert!(&file[4..8] == b"ftyp" && name.ends_with(".mp4"), "{name}");
+    let (file, name) = made(&simulator, &video, "3", "images").await;
+    assert!(&file[4..8] == b"ftyp" && name == "v_00001_.mp4", "{name}");
     simulator.stop().await;
 }

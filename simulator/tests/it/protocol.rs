@@ -113,7 +113,8 @@ async fn only_the_submitter_hears_of_a_prompt() {
     let simulator = start(false).await;
     let mut me = Socket::open(simulator.addr(), "me").await;
     let mut other = Socket::open(simulator.addr(), "other").await;
-    (me.event().await, other.event().await);
+    me.event().await;
+    other.event().await;
     post(simulator.addr(), "/prompt", &json!({"prompt": txt2img(1), "client_id": "me", "prompt_id": "p"}))
         .await;
     me.until_done().await;
