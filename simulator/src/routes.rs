@@ -71,6 +71,9 @@ pub(crate) fn router(engine: Arc<Engine>) -> Router {
 /// The origin check, the faults of requests, and the name of the server.
 async fn around(State(engine): App, request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
+    if engine.is_stopping() {
+        return crash();
+    }
     let mut response = if foreign(&request) {
         StatusCode::FORBIDDEN.into_response()
     } else if *request.method() == Method::OPTIONS {

@@ -37,7 +37,7 @@ impl Simulator {
         let app = routes::router(Arc::clone(&engine));
         let server = tokio::spawn(async move {
             let serve = axum::serve(listener, app);
-            // Connections that are still open are dropped with the task, as a killed process drops them.
+            // Connections that are kept alive outlast this; the routes turn their next request away.
             tokio::select! {
                 _ = serve => {}
                 _ = stopped => {}
