@@ -12,7 +12,7 @@ mod numbers;
 mod text;
 
 /// A request struct: a table of fields, and a place for each. Derived.
-pub trait Request: Send + fmt::Debug {
+pub trait Request: Send + Sync + fmt::Debug {
     /// Its fields, in order.
     fn fields(&self) -> &'static [Field];
 

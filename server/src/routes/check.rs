@@ -35,7 +35,7 @@ struct Verdict {
 }
 
 /// Answers 200 with a verdict, or with the same problem that a run of this request would be answered with.
-pub async fn check(
+pub(super) async fn check(
     app: &AppState,
     endpoint: &'static Endpoint,
     request: Request<Body>,

@@ -1,0 +1,111 @@
+//! The application: its state, its routes and its layers.
+
+use std::{collections::HashMap, sync::Arc};
+
+use axum::{Router, middleware, routing::{get, post}};
+use comfyport_endpoint::Endpoint;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::Config,
+    layers,
+    metrics::Metrics,
+    openapi::Document,
+    problem::{Code, Problem},
+    routes,
+    run::{RunError, Runs},
+};
+
+/// What every handler can see.
+#[derive(Debug, Clone)]
+pub struct AppState(Arc<Inner>);
+
+/// The parts of the state.
+#[derive(Debug)]
+pub struct Inner {
+    /// The settings.
+    pub config: Config,
+    /// All endpoints, in the order of their paths.
+    pub endpoints: &'static [&'static Endpoint],
+    /// Everything that runs.
+    pub runs: Arc<Runs>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Whether the engine makes its results up.
+    pub simulated: bool,
+    /// Cancelled when the server is about to stop.
+    pub stopping: CancellationToken,
+    /// The OpenAPI document, built when first asked for.
+    pub document: Document,
+    by_path: HashMap<&'static str, &'static Endpoint>,
+}
+
+impl std::ops::Deref for AppState {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl AppState {
+    /// The state of a server that has not started to listen.
+    pub fn new(
+        config: Config,
+        endpoints: &'static [&'static Endpoint],
+        runs: Arc<Runs>,
+        simulated: bool,
+        stopping: CancellationToken,
+    ) -> Self {
+        let by_path = endpoints.iter().map(|endpoint| (endpoint.path, *endpoint)).collect();
+        let document = Document::new(endpoints);
+        Self(Arc::new(Inner {
+            config,
+            endpoints,
+            runs,
+            metrics: Metrics::default(),
+            simulated,
+            stopping,
+            document,
+            by_path,
+        }))
+    }
+
+    /// The endpoint with this path.
+    pub fn find(&self, path: &str) -> Option<&'static Endpoint> {
+        self.by_path.get(path).copied()
+    }
+
+    /// What a caller hears of a run that did not yield a result. What is ours to mend is logged.
+    #[expect(clippy::unused_self, reason = "handlers speak to the state")]
+    pub fn problem(&self, error: RunError) -> Problem {
+        if let RunError::Storage { why } = &error {
+            tracing::error!(why, "an output cannot be stored");
+        }
+        error.into()
+    }
+}
+
+/// All routes with their layers.
+pub fn router(app: AppState) -> Router {
+    Router::new()
+        .route("/", get(routes::index::page))
+        .route("/health", get(routes::health::health))
+        .route("/ready", get(routes::health::ready))
+        .route("/metrics", get(routes::health::metrics))
+        .route("/openapi.json", get(routes::docs::openapi))
+        .route("/docs", get(routes::docs::redirect))
+        .route("/docs/", get(routes::docs::ui_root))
+        .route("/docs/errors", get(routes::docs::errors))
+        .route("/docs/{*path}", get(routes::docs::ui))
+        .route("/workflows", get(routes::workflows::list))
+        .route("/prompt", post(routes::prompt::post))
+        .route("/jobs/{id}/outputs/{output}/{index}", get(routes::outputs::get))
+        .route("/{*path}", get(routes::workflow::describe).post(routes::workflow::post))
+        .method_not_allowed_fallback(|| async {
+            Problem::new(Code::MethodNotAllowed, "this address does not take that method; `Allow` lists those it takes")
+        })
+        .fallback(|| async { Problem::not_found("there is nothing at this address; GET /workflows lists the workflows") })
+        .layer(middleware::from_fn_with_state(app.clone(), layers::around))
+        .with_state(app)
+}

@@ -1,0 +1,135 @@
+//! The command line.
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use comfyport_endpoint::Endpoint;
+use url::Url;
+
+use crate::commands;
+
+/// Serve exported ComfyUI workflows as typed HTTP endpoints.
+#[derive(Debug, Parser)]
+#[command(name = "comfyport", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the workflows that were compiled in
+    Serve(Serve),
+    /// Say what comfyport makes of exported workflows, and what is wrong with them
+    Check(Check),
+    /// Print the OpenAPI document
+    Openapi,
+    /// Print the configuration
+    #[command(subcommand)]
+    Config(Config),
+    /// Learn node definitions from a ComfyUI
+    #[command(subcommand)]
+    Catalog(Catalog),
+    /// Run a stand-in for ComfyUI that speaks its protocol and makes results up
+    Simulate(Simulate),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Address and port to listen on; port 0 takes a free one
+    #[arg(long, env = "COMFYPORT_LISTEN", value_name = "ADDR")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// The ComfyUI to run workflows on [default: http://127.0.0.1:8188]
+    #[arg(long, env = "COMFYPORT_COMFYUI_URL", value_name = "URL")]
+    pub(crate) comfyui_url: Option<Url>,
+    /// Run on the embedded simulator instead: results are made up
+    #[arg(long, conflicts_with = "comfyui_url")]
+    pub(crate) simulate: bool,
+    /// Where output files are kept
+    #[arg(long, env = "COMFYPORT_DATA_DIR", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// A configuration file; `comfyport config default` prints one
+    #[arg(long, env = "COMFYPORT_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Exported workflows; a sidecar file `name.toml` beside `name.json` is read too
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+    /// Node definitions beside the core ones: a saved `GET /object_info` or a pulled catalog
+    #[arg(long, value_name = "FILE")]
+    pub(crate) object_info: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Text,
+    /// For machines
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Config {
+    /// Print every setting with its default and meaning
+    Default,
+    /// Print the settings in force, secrets masked
+    Show {
+        /// A configuration file
+        #[arg(long, env = "COMFYPORT_CONFIG", value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Catalog {
+    /// Write the node definitions of a running ComfyUI, facts only, to a file for `workflow_templates/object_info.json`
+    Pull(Pull),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Pull {
+    /// The ComfyUI to ask
+    #[arg(long, env = "COMFYPORT_COMFYUI_URL", value_name = "URL", default_value = "http://127.0.0.1:8188")]
+    pub(crate) comfyui_url: Url,
+    /// A saved `GET /object_info` to read instead
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: Option<PathBuf>,
+    /// Where to write [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Simulate {
+    /// Address and port to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8188")]
+    pub(crate) listen: SocketAddr,
+    /// Milliseconds that a sampling step takes
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    pub(crate) step_delay: u64,
+    /// Node definitions beside the core ones
+    #[arg(long, value_name = "FILE")]
+    pub(crate) object_info: Option<PathBuf>,
+    /// Send preview pictures while sampling
+    #[arg(long)]
+    pub(crate) previews: bool,
+}
+
+/// Parses the arguments and runs what they ask for. clap ends the process with 2 on wrong usage.
+pub(crate) fn run(endpoints: &'static [&'static Endpoint]) -> ExitCode {
+    match Cli::parse().command {
+        Command::Serve(arguments) => commands::serve::run(&arguments, endpoints),
+        Command::Check(arguments) => commands::check::run(&arguments),
+        Command::Openapi => commands::openapi::run(endpoints),
+        Command::Config(Config::Default) => crate::say::data(crate::config::DEFAULT),
+        Command::Config(Config::Show { config }) => commands::config::show(config.as_deref()),
+        Command::Catalog(Catalog::Pull(arguments)) => commands::catalog::pull(&arguments),
+        Command::Simulate(arguments) => commands::simulate::run(&arguments, endpoints),
+    }
+}

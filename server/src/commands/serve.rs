@@ -1,0 +1,192 @@
+//! `comfyport serve`
+
+use std::{io, process::ExitCode, sync::Arc, time::Duration};
+
+use comfyport_comfyui::{Client, ClientConfig};
+use comfyport_endpoint::{DecodeLimits, Endpoint, Kind};
+use comfyport_simulator::Simulator;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    app::{self, AppState},
+    artifacts::{Artifacts, Retention},
+    cli::Serve,
+    config::{Config, Overrides, seconds},
+    engine::{Engine, comfyui::ComfyUi},
+    listener,
+    media::PictureLimits,
+    readiness::Ages,
+    run::{RequestLimits, Runs, Settings},
+    say,
+};
+
+pub(crate) fn run(arguments: &Serve, endpoints: &'static [&'static Endpoint]) -> ExitCode {
+    let overrides = Overrides {
+        listen: arguments.listen,
+        comfyui_url: arguments.comfyui_url.clone(),
+        data_dir: arguments.data_dir.clone(),
+    };
+    // The flags have read their own variables already.
+    let config = match Config::load(arguments.config.as_deref(), super::environment(), &overrides) {
+        Ok(config) => config,
+        Err(error) => return say::refuse(error),
+    };
+    crate::logging::start(&config.log);
+    super::block_on(async {
+        match serve(config, arguments.simulate, endpoints).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => say::refuse(error),
+        }
+    })
+}
+
+async fn serve(mut config: Config, simulate: bool, endpoints: &'static [&'static Endpoint]) -> Result<(), String> {
+    let listener = TcpListener::bind(config.server.listen).await.map_err(|error| cannot_listen(&config, &error))?;
+    let simulator = if simulate { Some(start_simulator(&mut config, endpoints).await?) } else { None };
+    let app = build(config, endpoints, simulator.is_some())?;
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    greet(&app, address);
+
+    let settings = &app.config.server;
+    let limits = listener::Limits { connections: settings.max_connections, header_timeout: seconds(settings.header_timeout_s) };
+    let patience = seconds(settings.shutdown_timeout_s);
+    let sweeper = tokio::spawn(Artifacts::keep_sweeping(Arc::downgrade(app.runs.artifacts()), Duration::from_secs(60)));
+    let stop = app.stopping.clone();
+    let server = tokio::spawn(listener::serve(listener, app::router(app.clone()), limits, stop.clone()));
+    until_told().await;
+    say::line(format_args!("stopping: {} runs in progress have {} s to end", app.runs.active(), patience.as_secs()));
+    stop.cancel();
+    // A second signal ends the process at once.
+    let ended = async {
+        tokio::select! {
+            () = until_told() => say::line("stopped at once"),
+            () = wind_down(&app, server, patience) => {}
+        }
+    };
+    ended.await;
+    sweeper.abort();
+    if let Some(simulator) = simulator {
+        simulator.stop().await;
+    }
+    Ok(())
+}
+
+/// Connections finish what they do; when time is up, their runs are cancelled on the engine.
+async fn wind_down(app: &AppState, mut server: tokio::task::JoinHandle<()>, patience: Duration) {
+    if tokio::time::timeout(patience, &mut server).await.is_err() {
+        tracing::warn!("runs were still in progress when time was up; they are cancelled");
+    }
+    let farewell = Duration::from_secs(10);
+    if tokio::time::timeout(farewell, app.runs.stop()).await.is_err() {
+        tracing::warn!("the engine did not confirm that runs were cancelled");
+    }
+    server.abort();
+}
+
+fn cannot_listen(config: &Config, error: &io::Error) -> String {
+    let address = config.server.listen;
+    match error.kind() {
+        io::ErrorKind::AddrInUse => format!("{address} is in use already; choose another with --listen"),
+        _ => format!("cannot listen on {address}: {error}"),
+    }
+}
+
+async fn start_simulator(config: &mut Config, endpoints: &[&Endpoint]) -> Result<Simulator, String> {
+    let simulator = Simulator::start(super::simulate::options(endpoints))
+        .await
+        .map_err(|error| format!("the simulator cannot start: {error}"))?;
+    config.comfyui.url = simulator.url().parse().map_err(|error| format!("the simulator's address: {error}"))?;
+    config.comfyui.headers.clear();
+    Ok(simulator)
+}
+
+/// Everything between the settings and the listener.
+fn build(config: Config, endpoints: &'static [&'static Endpoint], simulated: bool) -> Result<AppState, String> {
+    let engine = engine(&config, simulated)?;
+    let kept = &config.artifacts;
+    let retention = Retention { age: seconds(kept.keep_s), bytes: kept.keep_bytes, file_bytes: kept.max_file_bytes };
+    let artifacts = Artifacts::open(&kept.data_dir, retention)
+        .map_err(|error| format!("the data directory {}: {error}; choose another with --data-dir", kept.data_dir.display()))?;
+    let settings = Settings {
+        concurrent: config.runs.concurrent,
+        waiting: config.runs.waiting,
+        timeout: seconds(config.runs.timeout_s),
+        request: RequestLimits {
+            pictures: PictureLimits { pixels: config.media.max_pixels, side: config.media.max_side },
+            decode: DecodeLimits { media_bytes: config.server.max_body_bytes, ..DecodeLimits::default() },
+            timeout: seconds(config.runs.timeout_s),
+            body: config.server.max_body_bytes,
+            parts: config.server.max_form_parts,
+        },
+        ages: Ages { fresh: seconds(config.readiness.fresh_s), error: Duration::from_secs(1) },
+    };
+    let runs = Arc::new(Runs::new(vec![engine], Arc::new(artifacts), settings));
+    Ok(AppState::new(config, endpoints, runs, simulated, CancellationToken::new()))
+}
+
+fn engine(config: &Config, simulated: bool) -> Result<Arc<dyn Engine>, String> {
+    let settings = &config.comfyui;
+    let mut client = ClientConfig::new(settings.url.clone());
+    client.connect_timeout = seconds(settings.connect_timeout_s);
+    client.request_timeout = seconds(settings.request_timeout_s);
+    client.stall_after = (settings.stall_timeout_s > 0).then(|| seconds(settings.stall_timeout_s));
+    for (name, value) in &settings.headers {
+        if !client.headers.insert(name, value.expose()) {
+            return Err(format!("`comfyui.headers`: `{name}` is not a header that can be set"));
+        }
+    }
+    let client = Client::new(client).map_err(|error| format!("the engine's client: {error}"))?;
+    let name = if simulated { "simulator" } else { "comfyui" };
+    Ok(Arc::new(ComfyUi::new(name, client, simulated)))
+}
+
+/// What a person who just started it wants to know.
+fn greet(app: &AppState, address: std::net::SocketAddr) {
+    let base = format!("http://{address}");
+    let workflows = app.endpoints.len();
+    say::line(format_args!("comfyport {}: {workflows} workflows", env!("CARGO_PKG_VERSION")));
+    if app.simulated {
+        say::line("engine: SIMULATION, results are made up; --comfyui-url names a real ComfyUI");
+    } else {
+        say::line(format_args!("engine: ComfyUI at {}", app.config.comfyui.url));
+    }
+    if !address.ip().is_loopback() {
+        say::line("warning: this address is not loopback, and there are no API keys: whoever reaches it can run workflows");
+    }
+    say::line(format_args!("docs:   {base}/docs/"));
+    if let Some(line) = example(app.endpoints, &base) {
+        say::line(format_args!("try:    {line}"));
+    }
+    say::line(format_args!("listening on {base}"));
+}
+
+/// A line that works as pasted: of a workflow that needs text alone.
+fn example(endpoints: &[&Endpoint], base: &str) -> Option<String> {
+    let text_only = |endpoint: &&&Endpoint| {
+        let mut required = endpoint.fields.iter().filter(|field| field.required).peekable();
+        required.peek().is_some()
+            && required.all(|field| matches!(field.kind, Kind::Text { .. }))
+            && endpoint.advanced.iter().all(|field| !field.required)
+    };
+    let shortest = |endpoint: &&&Endpoint| (endpoint.models.len(), endpoint.fields.iter().filter(|field| field.required).count());
+    let endpoint = endpoints.iter().filter(text_only).min_by_key(shortest)?;
+    let values = endpoint.fields.iter().filter(|field| field.required).map(|field| format!("\"{}\":\"a lighthouse at dusk\"", field.name));
+    Some(format!("curl -s {base}/{} -d '{{{}}}'", endpoint.path, values.collect::<Vec<_>>().join(",")))
+}
+
+/// Until SIGTERM or SIGINT.
+pub(crate) async fn until_told() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}

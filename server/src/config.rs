@@ -1,0 +1,354 @@
+//! Settings: defaults, then a file, then the environment, then flags.
+//!
+//! The commented default file is embedded: it is the defaults and their documentation.
+
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::{Path, PathBuf}, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+use url::Url;
+
+/// The default configuration, commented.
+pub const DEFAULT: &str = include_str!("config.default.toml");
+
+/// All settings.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the default file documents every key")]
+pub struct Config {
+    pub server: Server,
+    pub comfyui: ComfyUi,
+    pub runs: Runs,
+    pub media: Media,
+    pub artifacts: Artifacts,
+    pub readiness: Readiness,
+    pub prompt_route: PromptRoute,
+    pub log: Log,
+}
+
+macro_rules! sections {
+    ($($name:ident { $($key:ident: $ty:ty),* $(,)? })*) => {$(
+        /// A section; the default file documents its keys.
+        #[derive(Debug, Clone, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[expect(missing_docs, reason = "the default file documents every key")]
+        pub struct $name { $(pub $key: $ty,)* }
+    )*};
+}
+
+sections! {
+    Server {
+        listen: SocketAddr,
+        max_connections: usize,
+        header_timeout_s: u64,
+        body_timeout_s: u64,
+        max_body_bytes: usize,
+        max_form_parts: usize,
+        shutdown_timeout_s: u64,
+        allowed_hosts: Vec<String>,
+    }
+    ComfyUi { url: Url, headers: BTreeMap<String, Secret>, connect_timeout_s: u64, request_timeout_s: u64, stall_timeout_s: u64 }
+    Runs { concurrent: usize, waiting: usize, timeout_s: u64 }
+    Media { max_pixels: u64, max_side: u32 }
+    Artifacts { data_dir: PathBuf, keep_s: u64, keep_bytes: u64, max_file_bytes: u64 }
+    Readiness { fresh_s: u64 }
+    PromptRoute { enabled: bool }
+    Log { format: LogFormat, level: String }
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// Text that is never shown.
+#[derive(Clone, Deserialize)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("****")
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("****")
+    }
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{path}: {error}")]
+    File {
+        /// The file.
+        path: String,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The file is not what it should be.
+    #[error("{path}: {message}")]
+    Syntax {
+        /// The file.
+        path: String,
+        /// What and where.
+        message: String,
+    },
+    /// A value is not acceptable.
+    #[error("{0}")]
+    Value(String),
+}
+
+/// What flags set.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// `server.listen`
+    pub listen: Option<SocketAddr>,
+    /// `comfyui.url`
+    pub comfyui_url: Option<Url>,
+    /// `artifacts.data_dir`
+    pub data_dir: Option<PathBuf>,
+}
+
+impl Config {
+    /// Reads all layers. `environment` are variables by name.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+        overrides: &Overrides,
+    ) -> Result<Self, ConfigError> {
+        let defaults: Table = DEFAULT.parse().map_err(|error| ConfigError::Value(format!("the defaults: {error}")))?;
+        let mut merged = defaults.clone();
+        if let Some(path) = file {
+            merge_file(&mut merged, path)?;
+        }
+        merge_environment(&mut merged, &defaults, environment)?;
+        let mut config: Self = merged.try_into().map_err(|error| ConfigError::Value(one_line(&error)))?;
+        if let Some(listen) = overrides.listen {
+            config.server.listen = listen;
+        }
+        if let Some(url) = &overrides.comfyui_url {
+            config.comfyui.url = url.clone();
+        }
+        if let Some(folder) = &overrides.data_dir {
+            config.artifacts.data_dir.clone_from(folder);
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Rules that no single key can state.
+    fn check(&self) -> Result<(), ConfigError> {
+        let positive = [
+            ("server.max_connections", self.server.max_connections as u64),
+            ("server.header_timeout_s", self.server.header_timeout_s),
+            ("server.body_timeout_s", self.server.body_timeout_s),
+            ("server.max_body_bytes", self.server.max_body_bytes as u64),
+            ("server.max_form_parts", self.server.max_form_parts as u64),
+            ("comfyui.connect_timeout_s", self.comfyui.connect_timeout_s),
+            ("comfyui.request_timeout_s", self.comfyui.request_timeout_s),
+            ("runs.concurrent", self.runs.concurrent as u64),
+            ("runs.timeout_s", self.runs.timeout_s),
+            ("media.max_pixels", self.media.max_pixels),
+            ("artifacts.keep_s", self.artifacts.keep_s),
+        ];
+        if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
+            return Err(ConfigError::Value(format!("`{key}` must be at least 1")));
+        }
+        let url = &self.comfyui.url;
+        if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+            let message = "`comfyui.url` must start with http:// or https://, such as http://127.0.0.1:8188";
+            return Err(ConfigError::Value(message.to_owned()));
+        }
+        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
+            let message = "`comfyui.url` must not carry a user, a password or a query; use `comfyui.headers`";
+            return Err(ConfigError::Value(message.to_owned()));
+        }
+        if self.log.level.parse::<tracing_subscriber::EnvFilter>().is_err() {
+            return Err(ConfigError::Value("`log.level` must be error, warn, info, debug or trace, or a filter".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// The settings as TOML, secrets masked.
+    pub fn shown(&self) -> String {
+        toml::to_string_pretty(self).unwrap_or_default()
+    }
+}
+
+/// Seconds as a duration.
+pub fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn one_line(error: &toml::de::Error) -> String {
+    error.message().replace('\n', " ")
+}
+
+fn merge_file(merged: &mut Table, path: &Path) -> Result<(), ConfigError> {
+    let shown = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| ConfigError::File { path: shown.clone(), error })?;
+    let syntax = |message: String| ConfigError::Syntax { path: shown.clone(), message };
+    let table: Table = text.parse().map_err(|error: toml::de::Error| syntax(error.to_string()))?;
+    for (section, keys) in table {
+        let Some(Value::Table(known)) = merged.get_mut(&section) else {
+            return Err(syntax(format!("line {}: {}", line_of(&text, &section, None), unknown(&section, merged.keys()))));
+        };
+        let Value::Table(keys) = keys else {
+            return Err(syntax(format!("line {}: `{section}` is a section: write `[{section}]`", line_of(&text, &section, None))));
+        };
+        for (key, value) in keys {
+            let line = line_of(&text, &section, Some(&key));
+            let Some(old) = known.get(&key) else {
+                return Err(syntax(format!("line {line}: in [{section}], {}", unknown(&key, known.keys()))));
+            };
+            if std::mem::discriminant(old) != std::mem::discriminant(&value) {
+                let message = format!("line {line}: `{section}.{key}` must be a {}, such as {old}", old.type_str());
+                return Err(syntax(message));
+            }
+            known.insert(key.clone(), value);
+            // Each value is tried on its own, so that a fault is told with its line.
+            let mut trial: Table = DEFAULT.parse().unwrap_or_default();
+            if let Some(Value::Table(trial)) = trial.get_mut(&section) {
+                trial.insert(key.clone(), known[&key].clone());
+            }
+            Value::Table(trial)
+                .try_into::<Config>()
+                .map_err(|error| syntax(format!("line {line}: `{section}.{key}`: {}", one_line(&error))))?;
+        }
+    }
+    Ok(())
+}
+
+fn line_of(text: &str, section: &str, key: Option<&str>) -> usize {
+    let header = format!("[{section}]");
+    let starts = |line: &str, word: &str| {
+        line.strip_prefix(word).is_some_and(|rest| rest.trim_start().starts_with(['=', '.']))
+    };
+    let mut inside = false;
+    for (number, line) in (1..).zip(text.lines().map(str::trim)) {
+        if line.starts_with('[') {
+            inside = line == header;
+        }
+        let found = match key {
+            None => inside || starts(line, section),
+            Some(key) => inside && starts(line, key) || starts(line, section),
+        };
+        if found {
+            return number;
+        }
+    }
+    1
+}
+
+fn unknown<'k>(name: &str, known: impl Iterator<Item = &'k String>) -> String {
+    let best = known.max_by(|left, right| strsim::jaro_winkler(left, name).total_cmp(&strsim::jaro_winkler(right, name)));
+    match best {
+        Some(best) => format!("there is no setting `{name}`; did you mean `{best}`?"),
+        None => format!("there is no setting `{name}`"),
+    }
+}
+
+fn merge_environment(
+    merged: &mut Table,
+    defaults: &Table,
+    environment: impl Iterator<Item = (String, String)>,
+) -> Result<(), ConfigError> {
+    for (variable, text) in environment {
+        let Some((section, key)) = find_variable(defaults, &variable) else { continue };
+        let value = match &defaults[&section][&key] {
+            Value::String(_) => Value::String(text.clone()),
+            _ => format!("value = {text}").parse::<Table>().ok().and_then(|mut table| table.remove("value")).ok_or_else(
+                || ConfigError::Value(format!("{variable}: `{section}.{key}` must be a {}", defaults[&section][&key].type_str())),
+            )?,
+        };
+        let mut trial = defaults.clone();
+        let insert = |table: &mut Table| {
+            if let Some(Value::Table(keys)) = table.get_mut(&section) {
+                keys.insert(key.clone(), value.clone());
+            }
+        };
+        insert(&mut trial);
+        Value::Table(trial)
+            .try_into::<Config>()
+            .map_err(|error| ConfigError::Value(format!("{variable}: `{section}.{key}`: {}", one_line(&error))))?;
+        insert(merged);
+    }
+    Ok(())
+}
+
+/// `COMFYPORT_RUNS_TIMEOUT_S` is `runs.timeout_s`.
+fn find_variable(defaults: &Table, variable: &str) -> Option<(String, String)> {
+    let name = variable.strip_prefix("COMFYPORT_")?.to_lowercase();
+    defaults.iter().find_map(|(section, keys)| {
+        let key = name.strip_prefix(section.as_str())?.strip_prefix('_')?;
+        keys.get(key).map(|_| (section.clone(), key.to_owned()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(file: Option<&str>, environment: &[(&str, &str)]) -> Result<Config, String> {
+        let path = file.map(|text| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), text).unwrap();
+            file
+        });
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Config::load(path.as_ref().map(tempfile::NamedTempFile::path), environment, &Overrides::default())
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_defaults_are_a_configuration() {
+        let config = load(None, &[]).unwrap();
+        assert_eq!(config.server.listen.to_string(), "127.0.0.1:3000");
+        assert!(load(Some(DEFAULT), &[]).is_ok());
+    }
+
+    #[test]
+    fn layers_override_each_other() {
+        let config = load(Some("[runs]\ntimeout_s = 5\nwaiting = 2"), &[("COMFYPORT_RUNS_TIMEOUT_S", "9")]).unwrap();
+        assert_eq!((config.runs.timeout_s, config.runs.waiting), (9, 2));
+    }
+
+    #[test]
+    fn faults_name_the_key_and_the_line() {
+        for (file, expected) in [
+            ("[runs]\ntimeout = 5", "line 2: in [runs], there is no setting `timeout`; did you mean `timeout_s`?"),
+            ("[run]\n", "line 1: there is no setting `run`; did you mean `runs`?"),
+            ("[runs]\n\ntimeout_s = \"5\"", "line 3: `runs.timeout_s` must be a integer"),
+            ("[server]\nlisten = \"nowhere\"", "line 2: `server.listen`"),
+            ("[runs]\ntimeout_s = 0", "`runs.timeout_s` must be at least 1"),
+            ("[comfyui]\nurl = \"ftp://x\"", "must start with http"),
+            ("runs = 1", "line 1: `runs` is a section"),
+        ] {
+            let error = load(Some(file), &[]).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+        let error = load(None, &[("COMFYPORT_MEDIA_MAX_SIDE", "many")]).unwrap_err();
+        assert!(error.contains("COMFYPORT_MEDIA_MAX_SIDE"), "{error}");
+    }
+
+    #[test]
+    fn secrets_are_masked() {
+        let config = load(Some("[comfyui]\nheaders = { authorization = \"Bearer sesame\" }"), &[]).unwrap();
+        assert!(!config.shown().contains("sesame") && !format!("{config:?}").contains("sesame"));
+    }
+}

@@ -1,0 +1,180 @@
+//! What happens to every request, whatever its route.
+
+use std::{
+    net::IpAddr,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::{Arc, atomic::{AtomicBool, Ordering}},
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{MatchedPath, Request, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header::{CONTENT_LENGTH, HOST, ORIGIN, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS}},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use futures_util::FutureExt;
+use http_body_util::BodyExt;
+use uuid::Uuid;
+
+use crate::{app::AppState, config::seconds, problem::{Code, Problem}};
+
+tokio::task_local! {
+    static REQUEST_ID: Arc<str>;
+}
+
+const REQUEST_ID_HEADER: &str = "x-request-id";
+
+/// The id of the request that is being answered; empty outside of one.
+pub fn current_request_id() -> String {
+    REQUEST_ID.try_with(|id| id.to_string()).unwrap_or_default()
+}
+
+/// Wraps everything: request id, refusals, panics, the log line, the headers of every answer.
+pub async fn around(State(app): State<AppState>, request: Request, next: Next) -> Response {
+    let id = request_id(request.headers());
+    let started = Instant::now();
+    let method = request.method().clone();
+    let answer = REQUEST_ID.scope(Arc::clone(&id), answer(&app, request, next));
+    let (mut response, route) = answer.await;
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert(REQUEST_ID_HEADER, id);
+    }
+    headers.entry(X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
+    if app.simulated {
+        headers.insert("x-comfyport-engine", HeaderValue::from_static("simulator"));
+    }
+    let (status, elapsed) = (response.status().as_u16(), started.elapsed());
+    app.metrics.answered(&route, status, elapsed);
+    tracing::debug!(request_id = %id, %method, route, status, ms = elapsed.as_secs_f64() * 1e3, "answered");
+    response
+}
+
+/// A caller's own id is kept if it can do no harm in a log.
+fn request_id(headers: &HeaderMap) -> Arc<str> {
+    let given = headers.get(REQUEST_ID_HEADER).and_then(|value| value.to_str().ok());
+    let sane = |id: &&str| (8..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    given.filter(sane).map_or_else(|| Uuid::new_v4().to_string().into(), Arc::from)
+}
+
+async fn answer(app: &AppState, request: Request, next: Next) -> (Response, String) {
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    if let Some(problem) = refuse(app, &request) {
+        return (problem.into_response(), route);
+    }
+    let late = Arc::new(AtomicBool::new(false));
+    let request = request.map(|body| Body::new(Deadline::new(body, app, Arc::clone(&late))));
+    let response = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let response = match response {
+        Ok(_) if late.load(Ordering::Relaxed) => {
+            Problem::new(Code::SlowRequest, "the body did not arrive in time").into_response()
+        }
+        Ok(response) => response,
+        // The panic itself is on standard error, where the hook put it.
+        Err(_) => Problem::new(Code::Internal, "something went wrong in the server").into_response(),
+    };
+    (as_problem(response).await, route)
+}
+
+fn refuse(app: &AppState, request: &Request) -> Option<Problem> {
+    let headers = request.headers();
+    if headers.contains_key(CONTENT_LENGTH) && headers.contains_key(TRANSFER_ENCODING) {
+        return Some(Problem::new(Code::MalformedRequest, "both Content-Length and Transfer-Encoding are given"));
+    }
+    let limit = app.config.server.max_body_bytes;
+    let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if declared.is_some_and(|declared| declared > limit as u64) {
+        return Some(Problem::new(Code::TooLarge, format!("the body is larger than {limit} bytes")));
+    }
+    if app.config.server.listen.ip().is_loopback() {
+        let foreign = [(HOST, "Host"), (ORIGIN, "Origin")].into_iter().find(|(name, _)| {
+            headers.get(name).is_some_and(|value| !is_own(value, &app.config.server.allowed_hosts))
+        });
+        if let Some((_, name)) = foreign {
+            let detail = format!("`{name}` is not a host name of this server; `server.allowed_hosts` adds names");
+            return Some(Problem::new(Code::ForeignOrigin, detail));
+        }
+    }
+    None
+}
+
+/// Whether a `Host` or `Origin` names this machine. A page of another site that resolves its own name to a loopback
+/// address is told apart by that name.
+fn is_own(value: &HeaderValue, allowed: &[String]) -> bool {
+    let Ok(text) = value.to_str() else { return false };
+    let host = text.split_once("://").map_or(text, |(_, host)| host);
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        || allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(name))
+}
+
+/// Answers that some layer gave without words get ours.
+async fn as_problem(response: Response) -> Response {
+    let status = response.status();
+    let is_problem = response.headers().get("content-type").is_some_and(|kind| kind == "application/problem+json");
+    if !(status.is_client_error() || status.is_server_error()) || is_problem {
+        return response;
+    }
+    let (code, detail) = match status {
+        StatusCode::METHOD_NOT_ALLOWED => (Code::MethodNotAllowed, "this address does not take that method"),
+        StatusCode::NOT_FOUND => (Code::NotFound, "there is nothing at this address"),
+        StatusCode::PAYLOAD_TOO_LARGE => (Code::TooLarge, "the body is too large"),
+        StatusCode::RANGE_NOT_SATISFIABLE => return response,
+        other if other.is_client_error() => (Code::MalformedRequest, "the request cannot be read"),
+        _ => (Code::Internal, "something went wrong in the server"),
+    };
+    let allow = response.headers().get("allow").cloned();
+    let mut problem = Problem::new(code, detail).into_response();
+    if let Some(allow) = allow {
+        problem.headers_mut().insert("allow", allow);
+    }
+    problem
+}
+
+/// A body that must arrive in time.
+struct Deadline {
+    body: Body,
+    sleep: Pin<Box<tokio::time::Sleep>>,
+    late: Arc<AtomicBool>,
+}
+
+impl Deadline {
+    fn new(body: Body, app: &AppState, late: Arc<AtomicBool>) -> Self {
+        Self { body, sleep: Box::pin(tokio::time::sleep(seconds(app.config.server.body_timeout_s))), late }
+    }
+}
+
+impl http_body::Body for Deadline {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, axum::Error>>> {
+        if let Poll::Ready(frame) = self.body.frame().poll_unpin(context) {
+            return Poll::Ready(frame);
+        }
+        if self.sleep.as_mut().poll_unpin(context).is_ready() {
+            self.late.store(true, Ordering::Relaxed);
+            return Poll::Ready(Some(Err(axum::Error::new(std::io::Error::from(std::io::ErrorKind::TimedOut)))));
+        }
+        Poll::Pending
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,81 @@
+//! One OpenAPI document of the fixed routes and every endpoint's part.
+
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use comfyport_endpoint::Endpoint;
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+/// The fixed routes and the schemas that endpoints share.
+const FIXED: &str = include_str!("openapi/fixed.json");
+
+/// The document, built when first asked for.
+#[derive(Debug)]
+pub struct Document {
+    endpoints: &'static [&'static Endpoint],
+    built: OnceLock<Built>,
+}
+
+/// The document as it is served.
+#[derive(Debug, Clone)]
+pub struct Built {
+    /// JSON.
+    pub json: Bytes,
+    /// A validator for caches.
+    pub etag: String,
+}
+
+impl Document {
+    /// Of these endpoints.
+    pub fn new(endpoints: &'static [&'static Endpoint]) -> Self {
+        Self { endpoints, built: OnceLock::new() }
+    }
+
+    /// The document.
+    pub fn get(&self) -> &Built {
+        self.built.get_or_init(|| {
+            let json = serde_json::to_vec(&merge(self.endpoints)).unwrap_or_default();
+            let etag = format!("\"{}\"", &crate::artifacts::hex(&Sha256::digest(&json))[..32]);
+            Built { json: json.into(), etag }
+        })
+    }
+}
+
+/// The whole document.
+pub fn merge(endpoints: &[&Endpoint]) -> Value {
+    // Ours and tested; a broken one would leave out what it describes.
+    let mut document: Value = serde_json::from_str(FIXED).unwrap_or_default();
+    document["info"]["version"] = env!("CARGO_PKG_VERSION").into();
+    for endpoint in endpoints {
+        let mut part: Value = serde_json::from_str(endpoint.openapi).unwrap_or_default();
+        extend(&mut document["paths"], part["paths"].take());
+        extend(&mut document["components"]["schemas"], part["components"]["schemas"].take());
+    }
+    document
+}
+
+fn extend(target: &mut Value, part: Value) {
+    if let Value::Object(part) = part {
+        if !target.is_object() {
+            *target = Value::Object(Map::new());
+        }
+        if let Some(target) = target.as_object_mut() {
+            target.extend(part);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fixed_part_is_a_document() {
+        let document = merge(&[]);
+        assert_eq!(document["openapi"], "3.1.0");
+        for schema in ["Problem", "RunOptions", "Artifact", "MediaValue", "Timing"] {
+            assert!(document["components"]["schemas"][schema].is_object(), "{schema}");
+        }
+    }
+}

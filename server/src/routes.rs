@@ -1,0 +1,10 @@
+//! One file for each group of routes.
+
+mod check;
+pub mod docs;
+pub mod health;
+pub mod index;
+pub mod outputs;
+pub mod prompt;
+pub mod workflow;
+pub mod workflows;
