@@ -189,7 +189,7 @@ mod tests {
 
     fn artifact(artifacts: &Artifacts, size: u64) -> Arc<Artifact> {
         let path = artifacts.folder.join(Uuid::new_v4().simple().to_string());
-        std::fs::write(&path, vec![0; size as usize]).unwrap();
+        std::fs::write(&path, vec![0; usize::try_from(size).unwrap()]).unwrap();
         let content_type = "image/png".to_owned();
         let (filename, sha256) = ("x.png".to_owned(), String::new());
         Arc::new(Artifact { path, content_type, filename, size, sha256, dimensions: None })

@@ -104,8 +104,8 @@ fn check_picture(format: Format, data: &[u8], limits: &PictureLimits, still: boo
     if width == 0 || height == 0 {
         return Err(damaged());
     }
-    let side = u64::from(limits.side);
-    if width > side || height > side || width.saturating_mul(height) > limits.pixels {
+    let longest = u64::from(limits.side);
+    if width > longest || height > longest || width.saturating_mul(height) > limits.pixels {
         return Err(MediaFault::TooLarge { width, height, pixels: limits.pixels, side: limits.side });
     }
     match frames::count(format, data).ok_or_else(damaged)? {
@@ -123,7 +123,7 @@ mod tests {
     }
 
     fn chunk(out: &mut Vec<u8>, name: &[u8], body: &[u8]) {
-        out.extend((body.len() as u32).to_be_bytes());
+        out.extend(u32::try_from(body.len()).unwrap().to_be_bytes());
         out.extend(name);
         out.extend(body);
         out.extend([0; 4]);

@@ -109,7 +109,7 @@ impl Problem {
         };
         let detail = match faults.as_slice() {
             [only] if only.pointer.is_empty() => only.message.clone(),
-            [only] => format!("{} {}", only.param.as_deref().unwrap_or(&only.pointer), only.message),
+            [only] => format!("{}: {}", only.param.as_deref().unwrap_or(&only.pointer), only.message),
             several => format!("{} things are wrong with the request", several.len()),
         };
         let mut problem = Self::new(code, detail);

@@ -118,13 +118,16 @@ pub struct Report {
 /// Refusals rest on lists no older than this.
 const BRAND_NEW: Duration = Duration::from_secs(2);
 
+/// The files of a models folder; `None` if the engine does not list it.
+type Files = Option<BTreeSet<String>>;
+
 /// The remembered lists of one engine.
 #[derive(Debug)]
 pub struct Readiness {
     engine: Arc<dyn Engine>,
     ages: Ages,
     classes: Cached<Capabilities>,
-    folders: Mutex<HashMap<String, Arc<Cached<Option<BTreeSet<String>>>>>>,
+    folders: Mutex<HashMap<String, Arc<Cached<Files>>>>,
 }
 
 impl Readiness {
@@ -168,12 +171,12 @@ impl Readiness {
     }
 
     /// The files in a models folder; `None` if the engine does not list it.
-    pub async fn files(&self, folder: &str) -> Result<Arc<Option<BTreeSet<String>>>, EngineError> {
+    pub async fn files(&self, folder: &str) -> Result<Arc<Files>, EngineError> {
         self.files_since(folder, None).await
     }
 
     /// The same, from a list that is brand new.
-    pub async fn files_now(&self, folder: &str) -> Result<Arc<Option<BTreeSet<String>>>, EngineError> {
+    pub async fn files_now(&self, folder: &str) -> Result<Arc<Files>, EngineError> {
         self.files_since(folder, Instant::now().checked_sub(BRAND_NEW)).await
     }
 
@@ -220,7 +223,7 @@ impl Readiness {
         &self,
         folder: &str,
         since: Option<Instant>,
-    ) -> Result<Arc<Option<BTreeSet<String>>>, EngineError> {
+    ) -> Result<Arc<Files>, EngineError> {
         let folder = canonical(folder);
         let cached = {
             let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);

@@ -43,7 +43,7 @@ impl Engine for ComfyUi {
                 .as_object()
                 .ok_or_else(|| EngineError::Protocol("its nodes are no object".to_owned()))?;
             let is_output =
-                |node: &Value| node.get("output_node").and_then(|flag| flag.as_bool()).unwrap_or(false);
+                |node: &Value| node.get("output_node").and_then(Value::as_bool).unwrap_or(false);
             let outputs = nodes.iter().filter(|(_, node)| is_output(node)).map(|(class, _)| class.clone());
             Ok(Capabilities {
                 output_classes: Arc::new(outputs.collect()),
@@ -101,6 +101,7 @@ impl Engine for ComfyUi {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn engine_error(error: ClientError) -> EngineError {
     match error {
         ClientError::Connect(_) | ClientError::Timeout | ClientError::Transport(_) => {

@@ -60,6 +60,7 @@ pub(super) struct Wishes {
 }
 
 impl Wishes {
+    #[expect(clippy::result_large_err, reason = "once a request, on its way out")]
     pub(super) fn read(headers: &HeaderMap) -> Result<Self, Problem> {
         let values =
             |name: &'static str| headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
@@ -75,6 +76,7 @@ impl Wishes {
     }
 
     /// Refuses, before anything runs, to look for a kind of output that the endpoint does not have.
+    #[expect(clippy::result_large_err, reason = "once a request, on its way out")]
     fn check(&self, endpoint: &Endpoint) -> Result<(), Problem> {
         let Form::Bytes(wanted) = &self.form else { return Ok(()) };
         let possible = endpoint
@@ -90,6 +92,7 @@ fn not_acceptable(wanted: &[Wanted], workflow: &str) -> Problem {
     Problem::not_acceptable(format!("{workflow} has no output of type {}", wanted.join(", ")))
 }
 
+#[expect(clippy::result_large_err, reason = "once a request, on its way out")]
 pub(super) fn find(app: &AppState, path: &str) -> Result<&'static Endpoint, Problem> {
     app.find(path).ok_or_else(|| {
         Problem::not_found(format!("there is no workflow `{path}`; GET /workflows lists them"))
@@ -120,7 +123,7 @@ pub(super) async fn read_body(app: &AppState, body: Body) -> Result<Bytes, Probl
     let limit = app.runs.settings().request.body;
     axum::body::to_bytes(body, limit).await.map_err(|error| {
         let full = std::error::Error::source(&error)
-            .is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>());
+            .is_some_and(<dyn std::error::Error>::is::<http_body_util::LengthLimitError>);
         let (code, message) = if full {
             (FaultKind::TooLarge, format!("the body is larger than {limit} bytes"))
         } else {
@@ -189,6 +192,7 @@ fn label(response: &mut Response, result: &RunResult) {
 
 /// What an endpoint is.
 #[derive(Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "they are names in JSON")]
 pub struct Description {
     path: &'static str,
     title: &'static str,

@@ -289,7 +289,7 @@ impl Names {
     }
 
     /// Why a prompt ended without success.
-    pub(super) fn execution_error(&self, error: ExecutionError) -> RunError {
+    pub(super) fn execution_error(&self, error: &ExecutionError) -> RunError {
         let message = if error.node_id.is_empty() {
             error.message.clone()
         } else {

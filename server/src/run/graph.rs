@@ -74,7 +74,9 @@ impl GraphPlan {
                     Input::Link(link) => {
                         out.push('[');
                         write_text(&link.node, &mut out);
-                        out.push_str(&format!(",{}]", link.slot));
+                        out.push(',');
+                        out.push_str(&link.slot.to_string());
+                        out.push(']');
                     }
                     // Links are how ComfyUI reads lists; a list that is meant as one is wrapped.
                     Input::Literal(Value::Array(items)) => {

@@ -73,7 +73,7 @@ impl Task {
         self.place.outstanding.fetch_sub(1, Ordering::Relaxed);
         match &result {
             Ok(_) => {
-                tracing::info!(run = %self.id, workflow, engine = self.place.engine.name(), "run succeeded")
+                tracing::info!(run = %self.id, workflow, engine = self.place.engine.name(), "run succeeded");
             }
             Err(error) => {
                 tracing::warn!(run = %self.id, workflow, engine = self.place.engine.name(), %error, "run ended");
@@ -181,8 +181,7 @@ impl Task {
 
     fn failed(&self, prompt_id: Uuid, names: &Names, outcome: Outcome) -> RunError {
         match outcome {
-            Outcome::Failed(error) => names.execution_error(error),
-            Outcome::Cancelled => RunError::Cancelled,
+            Outcome::Failed(error) => names.execution_error(&error),
             // What comes back after a restart may be another installation.
             Outcome::Lost | Outcome::Unreachable(_) => {
                 self.place.readiness.forget();
@@ -194,7 +193,7 @@ impl Task {
                 self.cancel(prompt_id);
                 RunError::Stalled
             }
-            Outcome::Succeeded { .. } => RunError::Cancelled,
+            Outcome::Cancelled | Outcome::Succeeded { .. } => RunError::Cancelled,
         }
     }
 

@@ -1,0 +1,146 @@
+//! Real exported workflows. They carry other people's licences and are not part of this repository: the environment
+//! variable `WORKFLOW_CORPUS` names a folder with `api/` and `edge/`. Without it these tests say so and pass.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
+
+use std::{collections::BTreeMap, fs, path::PathBuf};
+
+use comfyport_workflow::{Catalog, Diagnostic, Endpoint, Options, ParamType, Tier, endpoint, graph::Input, read};
+
+fn corpus(folder: &str) -> Option<Vec<(String, Vec<u8>)>> {
+    let Some(root) = std::env::var_os("WORKFLOW_CORPUS") else {
+        eprintln!("left out: WORKFLOW_CORPUS is not set");
+        return None;
+    };
+    let mut files: Vec<PathBuf> = fs::read_dir(PathBuf::from(root).join(folder)).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let json = files.into_iter().filter(|path| path.extension().is_some_and(|ending| ending == "json"));
+    Some(json.map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read(path).unwrap())).collect())
+}
+
+fn infer(name: &str, bytes: &[u8]) -> Result<Endpoint, Vec<Diagnostic>> {
+    let options = Options { file: name, path: name, catalog: Catalog::core(), sidecar: None };
+    endpoint(bytes, &options)
+}
+
+/// A text that feeds an input called `positive` through conditioning nodes, found the simple way: directly linked.
+fn has_direct_positive_text(bytes: &[u8]) -> bool {
+    let Ok(source) = read(bytes) else { return false };
+    source.graph.nodes.values().any(|node| {
+        node.inputs.iter().any(|(name, input)| {
+            let Input::Link(link) = input else { return false };
+            let encoder = source.graph.node(&link.node);
+            name == "positive"
+                && encoder.is_some_and(|encoder| {
+                    encoder.class_type == "CLIPTextEncode" && encoder.literal("text").is_some_and(|text| text.as_str().is_some())
+                })
+        })
+    })
+}
+
+#[test]
+fn every_workflow_is_understood_or_refused_with_a_reason() {
+    let Some(files) = corpus("api") else { return };
+    let (mut refused, mut prompts, mut expected, mut missed) = (BTreeMap::new(), 0, 0, Vec::new());
+    let (mut ordinals, mut primary, mut outputs, mut unknown_folder, mut models) = (Vec::new(), Vec::new(), 0, 0, 0);
+    for (name, bytes) in &files {
+        let endpoint = match infer(name, bytes) {
+            Ok(endpoint) => endpoint,
+            Err(diagnostics) => {
+                assert!(diagnostics.iter().any(Diagnostic::is_error), "{name}");
+                *refused.entry(diagnostics[0].code).or_insert(0) += 1;
+                continue;
+            }
+        };
+        comfyport_workflow::report(&endpoint);
+        serde_json::to_string(&endpoint).unwrap();
+        let has_prompt = endpoint.params.iter().any(|param| param.role.as_deref() == Some("prompt"));
+        prompts += usize::from(has_prompt);
+        if has_direct_positive_text(bytes) {
+            expected += 1;
+            if !has_prompt && endpoint.is_usable() {
+                missed.push(name.clone());
+            }
+        }
+        let names: Vec<&str> = endpoint.tier(Tier::Primary).map(|param| param.name.as_str()).collect();
+        primary.push(names.len());
+        let ordinal = |name: &&str| name.rsplit_once('_').is_some_and(|(_, tail)| tail.len() < 3 && tail.parse::<u32>().is_ok());
+        if names.iter().any(|name| ordinal(&name)) {
+            ordinals.push(name.clone());
+        }
+        outputs += usize::from(!endpoint.outputs.is_empty());
+        models += endpoint.models.len();
+        unknown_folder += endpoint.models.iter().filter(|model| model.folder == "unknown").count();
+        for param in endpoint.params.iter().filter(|param| param.tier != Tier::Hidden) {
+            assert!(!param.bindings.is_empty() && !param.name.is_empty(), "{name}");
+            assert!(!(param.required && param.ty == ParamType::Seed), "{name}: seeds are never required");
+        }
+    }
+    primary.sort_unstable();
+    let share = |part: usize, whole: usize| 100.0 * part as f64 / whole.max(1) as f64;
+    eprintln!(
+        "{} workflows: {} refused {refused:?}; outputs found in {outputs}; a prompt in {prompts}, missed where one is \
+         certain {} of {expected}; median primary parameters {}; with an ordinal {} ({:.1} %); models {models}, folder \
+         known for {:.1} %",
+        files.len(),
+        refused.values().sum::<i32>(),
+        missed.len(),
+        primary[primary.len() / 2],
+        ordinals.len(),
+        share(ordinals.len(), files.len()),
+        100.0 - share(unknown_folder, models),
+    );
+    assert!(missed.is_empty(), "no prompt in {missed:#?}");
+}
+
+#[test]
+fn odd_files_get_what_they_deserve() {
+    let Some(files) = corpus("edge") else { return };
+    let files: BTreeMap<String, Vec<u8>> = files.into_iter().collect();
+    let outcome = |prefix: &str| {
+        let (name, bytes) = files.range(prefix.to_owned()..).next().unwrap();
+        assert!(name.starts_with(prefix), "no file {prefix}");
+        infer(name, bytes)
+    };
+    let usable = |prefix: &str| {
+        let endpoint = outcome(prefix).unwrap_or_else(|found| panic!("{prefix}: {found:?}"));
+        assert!(endpoint.is_usable(), "{prefix}: {:?}", endpoint.diagnostics);
+        endpoint
+    };
+    for fine in ["00", "02", "04", "06", "08", "10", "12", "14", "16", "18", "22", "24", "28", "30", "38", "42", "44", "48"] {
+        usable(fine);
+    }
+    let codes = |prefix: &str| -> Vec<&'static str> { outcome(prefix).unwrap_err().iter().map(|found| found.code).collect() };
+    assert_eq!(codes("20"), ["dangling-link"]);
+    assert_eq!(codes("26"), ["missing-class"]);
+    assert_eq!(codes("32"), ["ui-format"]);
+    assert_eq!(codes("40"), ["invalid-json"]);
+    assert_eq!(codes("46"), ["invalid-json"]);
+    assert!(usable("34").diagnostics.iter().any(|found| found.code == "duplicate-key"));
+    let names = usable("36");
+    let mut unique: Vec<(Tier, &str)> =
+        names.params.iter().filter(|param| param.tier <= Tier::Advanced).map(|param| (param.tier, param.name.as_str())).collect();
+    let count = unique.len();
+    unique.sort_unstable();
+    unique.dedup();
+    assert_eq!(unique.len(), count, "names are unique");
+    let exact = usable("08");
+    let literal = exact.graph.nodes.values().find_map(|node| node.literal("seed")).unwrap().to_json();
+    assert!(literal.parse::<u64>().unwrap() > i64::MAX as u64, "{literal}");
+    let steps = usable("42");
+    let steps = steps.params.iter().find(|param| param.name == "steps").unwrap();
+    assert_eq!(steps.ty, ParamType::Integer);
+}
+
+#[test]
+fn mutilated_workflows_never_panic() {
+    let Some(files) = corpus("edge") else { return };
+    for (name, bytes) in &files {
+        for cut in (0..bytes.len()).step_by(37) {
+            drop(infer(name, &bytes[..cut]));
+            let mut flipped = bytes.clone();
+            flipped[cut] ^= 0x15;
+            drop(infer(name, &flipped));
+        }
+    }
+}
