@@ -69,7 +69,7 @@ fn run(folder: &Path, out: &Path) -> Result<(), String> {
         Ok(generated) => write(&generated, out).map_err(|(path, error)| named(&path, error)),
         Err(found) => {
             let mut text = String::new();
-            for (file, found) in found.iter().filter(|(_, found)| found.severity != Severity::Note) {
+            for (file, found) in found.iter().filter(|(_, found)| found.is_error()) {
                 text.push_str(&found.render(&folder.join(file).display().to_string()));
                 text.push('\n');
             }

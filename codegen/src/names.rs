@@ -18,7 +18,14 @@ const TAKEN_TYPES: &[&str] = &[
 pub(crate) fn module(segment: &str) -> String {
     let mut name = String::new();
     for one in segment.chars() {
-        name.push(if one.is_ascii_alphanumeric() { one.to_ascii_lowercase() } else { '_' });
+        if one.is_ascii_alphanumeric() {
+            name.push(one.to_ascii_lowercase());
+        } else if !name.ends_with('_') {
+            name.push('_');
+        }
+    }
+    if name.len() > 1 {
+        name.truncate(name.trim_end_matches('_').len());
     }
     if name.starts_with(|first: char| first.is_ascii_digit()) || name.trim_matches('_').is_empty() {
         name.insert_str(0, "w_");

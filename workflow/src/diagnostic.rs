@@ -107,7 +107,10 @@ impl Diagnostic {
         }
         text.push('\n');
         if let Some(help) = &self.help {
-            let _ = writeln!(text, "  help: {}", printable(help));
+            for (index, line) in help.lines().enumerate() {
+                let margin = if index == 0 { "  help: " } else { "        " };
+                let _ = writeln!(text, "{margin}{}", printable(line));
+            }
         }
         text
     }

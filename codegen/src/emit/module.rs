@@ -73,8 +73,10 @@ fn field(param: &Param, lists: &OptionLists) -> TokenStream {
         keys.push(quote!(role = #role));
     }
     if matches!(param.ty, ParamType::Integer | ParamType::Number | ParamType::Seed) && param.options.is_empty() {
-        keys.extend(param.min.as_ref().and_then(literal).map(|min| quote!(min = #min)));
-        keys.extend(param.max.as_ref().and_then(literal).map(|max| quote!(max = #max)));
+        // An integer literal would be typed by itself before it becomes a float.
+        let bound = |number: &Number| if param.ty == ParamType::Number { float(number) } else { literal(number) };
+        keys.extend(param.min.as_ref().and_then(bound).map(|min| quote!(min = #min)));
+        keys.extend(param.max.as_ref().and_then(bound).map(|max| quote!(max = #max)));
     }
     if let Some(folder) = &param.folder {
         keys.push(quote!(folder = #folder));
@@ -204,7 +206,14 @@ fn literal(number: &Number) -> Option<TokenStream> {
         let value = proc_macro2::Literal::i128_unsuffixed(number.as_i128()?.abs());
         return Some(if number.as_str().starts_with('-') { quote!(-#value) } else { quote!(#value) });
     }
+    float(number)
+}
+
+fn float(number: &Number) -> Option<TokenStream> {
     let value = number.as_f64();
+    if !value.is_finite() {
+        return None;
+    }
     let literal = proc_macro2::Literal::f64_unsuffixed(value.abs());
     Some(if value.is_sign_negative() { quote!(-#literal) } else { quote!(#literal) })
 }

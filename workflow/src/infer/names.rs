@@ -115,11 +115,12 @@ fn distinguish(context: &Context<'_>, groups: &[Group], bases: Vec<String>) -> V
             }
         }
     }
+    let mut taken: BTreeSet<String> = names.iter().cloned().collect();
     for indices in collisions(groups, &names) {
-        let taken: BTreeSet<String> = names.iter().cloned().collect();
         for (number, index) in indices.into_iter().enumerate().skip(1) {
             let free = (number + 1..).map(|number| format!("{}_{number}", names[index])).find(|name| !taken.contains(name));
             names[index] = free.unwrap_or_default();
+            taken.insert(names[index].clone());
         }
     }
     for (name, group) in names.iter_mut().zip(groups) {
