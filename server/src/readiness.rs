@@ -219,11 +219,7 @@ impl Readiness {
         self.classes.get(&self.ages, since, || self.engine.capabilities()).await
     }
 
-    async fn files_since(
-        &self,
-        folder: &str,
-        since: Option<Instant>,
-    ) -> Result<Arc<Files>, EngineError> {
+    async fn files_since(&self, folder: &str, since: Option<Instant>) -> Result<Arc<Files>, EngineError> {
         let folder = canonical(folder);
         let cached = {
             let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);

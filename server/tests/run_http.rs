@@ -37,8 +37,9 @@ impl Server {
         let options = comfyport_simulator::Options { step_delay, ..Default::default() };
         let simulator = Simulator::start(options).await.unwrap();
         let data = tempfile::tempdir().unwrap();
-        let client =
-            comfyport_comfyui::Client::new(comfyport_comfyui::ClientConfig::new(simulator.url().parse().unwrap()));
+        let client = comfyport_comfyui::Client::new(comfyport_comfyui::ClientConfig::new(
+            simulator.url().parse().unwrap(),
+        ));
         let engine = Arc::new(ComfyUi::new("simulator", client.unwrap(), true));
         let retention = Retention { age: Duration::from_secs(60), bytes: 1 << 30, file_bytes: 1 << 28 };
         let artifacts = Arc::new(Artifacts::open(data.path(), retention).unwrap());
@@ -55,7 +56,8 @@ impl Server {
         let runs = Arc::new(Runs::new(vec![engine], artifacts, settings));
         let mut config = Config::load(None, std::iter::empty(), &Overrides::default()).unwrap();
         config.prompt_route.enabled = prompt_route;
-        let app = router(AppState::new(config, ENDPOINTS, runs, true, Default::default()));
+        let app =
+            router(AppState::new(config, ENDPOINTS, runs, true, tokio_util::sync::CancellationToken::new()));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, app).await });
@@ -86,7 +88,8 @@ async fn outputs_are_served_whole_in_part_and_not_again() {
     let item = &result["outputs"]["image"][0];
     let url = item["url"].as_str().unwrap();
     let whole = server.get(url).send().await.unwrap();
-    let header = |response: &reqwest::Response, name: &str| response.headers()[name].to_str().unwrap().to_owned();
+    let header =
+        |response: &reqwest::Response, name: &str| response.headers()[name].to_str().unwrap().to_owned();
     assert_eq!(header(&whole, "content-type"), "image/png");
     assert_eq!(header(&whole, "x-content-type-options"), "nosniff");
     assert_eq!(header(&whole, "content-length"), item["size"].to_string());
@@ -131,7 +134,8 @@ async fn a_connection_that_closes_takes_the_run_along() {
     let server = Server::new(Duration::from_millis(50), false).await;
     let ledger = server.simulator.ledger();
     for (round, accept) in ["application/json", "text/event-stream"].into_iter().enumerate() {
-        let request = server.post("/sd15/paint", &json!({"prompt": "x", "steps": 500})).header("accept", accept);
+        let request =
+            server.post("/sd15/paint", &json!({"prompt": "x", "steps": 500})).header("accept", accept);
         let waiting = tokio::spawn(async move {
             let response = request.send().await.unwrap();
             response.bytes().await
@@ -142,7 +146,11 @@ async fn a_connection_that_closes_takes_the_run_along() {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
             };
-            assert!(tokio::time::timeout(Duration::from_secs(10), wait).await.is_ok(), "{:?}", ledger.entries());
+            assert!(
+                tokio::time::timeout(Duration::from_secs(10), wait).await.is_ok(),
+                "{:?}",
+                ledger.entries()
+            );
         };
         happened(LedgerEvent::Started, round + 1).await;
         waiting.abort();
@@ -176,9 +184,12 @@ async fn what_a_workflow_needs_is_told_without_running_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn forms_carry_files() {
     let server = Server::new(Duration::ZERO, false).await;
-    let gif = b"GIF89a\x01\0\x01\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;".to_vec();
+    let mut gif = std::io::Cursor::new(Vec::new());
+    image::RgbImage::new(3, 3).write_to(&mut gif, image::ImageFormat::Gif).unwrap();
+    let gif = gif.into_inner();
     let form = |data: Vec<u8>| {
-        let part = reqwest::multipart::Part::bytes(data).file_name("../../a b.svg").mime_str("text/html").unwrap();
+        let part =
+            reqwest::multipart::Part::bytes(data).file_name("../../a b.svg").mime_str("text/html").unwrap();
         reqwest::multipart::Form::new().part("image", part).text("width", "9").text("height", "5")
     };
     let post = || server.http.post(format!("{}/image/resize", server.url));
@@ -191,8 +202,14 @@ async fn forms_carry_files() {
     expect(post().multipart(form(vec![0; 2 << 20])), 413).await;
     let many = (0..20).fold(form(gif), |form, number| form.text(format!("a{number}"), "x"));
     expect(post().multipart(many), 413).await;
-    expect(server.http.post(format!("{}/image/resize", server.url)).header("content-type", "multipart/form-data"), 400)
-        .await;
+    expect(
+        server
+            .http
+            .post(format!("{}/image/resize", server.url))
+            .header("content-type", "multipart/form-data"),
+        400,
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

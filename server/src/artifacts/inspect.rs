@@ -267,8 +267,9 @@ mod tests {
 
     #[test]
     fn boxes_of_a_film_must_reach_the_end() {
-        let of =
-            |name: &[u8], body: &[u8]| [&(u32::try_from(body.len()).unwrap() + 8).to_be_bytes()[..], name, body].concat();
+        let of = |name: &[u8], body: &[u8]| {
+            [&(u32::try_from(body.len()).unwrap() + 8).to_be_bytes()[..], name, body].concat()
+        };
         let wide = [&1_u32.to_be_bytes()[..], b"mdat", &26_u64.to_be_bytes(), &[0; 10]].concat();
         let whole = [of(b"ftyp", b"isom\0\0\0\0"), wide, of(b"moov", &[0; 20])].concat();
         for step in [1, 5, 1000] {

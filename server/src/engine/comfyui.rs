@@ -42,8 +42,7 @@ impl Engine for ComfyUi {
             let nodes = info
                 .as_object()
                 .ok_or_else(|| EngineError::Protocol("its nodes are no object".to_owned()))?;
-            let is_output =
-                |node: &Value| node.get("output_node").and_then(Value::as_bool).unwrap_or(false);
+            let is_output = |node: &Value| node.get("output_node").and_then(Value::as_bool).unwrap_or(false);
             let outputs = nodes.iter().filter(|(_, node)| is_output(node)).map(|(class, _)| class.clone());
             Ok(Capabilities {
                 output_classes: Arc::new(outputs.collect()),

@@ -35,7 +35,8 @@ pub async fn post(State(app): State<AppState>, request: Request<Body>) -> Result
                 code: FaultKind::Invalid,
             }
         };
-        let errors = diagnostics.into_iter().filter(comfyport_workflow::Diagnostic::is_error).map(fault).collect();
+        let errors =
+            diagnostics.into_iter().filter(comfyport_workflow::Diagnostic::is_error).map(fault).collect();
         Problem::from(RunError::Request { faults: Faults(errors), url: false })
     })?;
     let place = app.runs.choose_by_classes(&plan.classes()).await?;
