@@ -4,7 +4,7 @@
 //! compares a client of the typed endpoint with a client that speaks ComfyUI's protocol to the same simulator:
 //! submit, wait on the WebSocket, read the history, fetch the picture. It prints ratios; it asserts nothing.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr, missing_docs)]
 
 mod client;
 mod process;

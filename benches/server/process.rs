@@ -1,7 +1,7 @@
 //! The processes under measurement.
 
 use std::{
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
 };
 
@@ -69,7 +69,7 @@ pub(crate) fn echo_server() {
     runtime.block_on(async {
         let echo = |axum::Json(body): axum::Json<serde_json::Value>| async move { axum::Json(body) };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        writeln!(std::io::stderr(), "listening on http://{}", listener.local_addr().unwrap()).unwrap();
+        eprintln!("listening on http://{}", listener.local_addr().unwrap());
         axum::serve(listener, axum::Router::new().route("/", axum::routing::post(echo))).await.unwrap();
     });
 }

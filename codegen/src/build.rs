@@ -1,6 +1,10 @@
 //! The front door for build scripts.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a build script speaks to cargo and to people")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a build script speaks to cargo and to people"
+)]
 
 use std::{
     collections::BTreeMap,
@@ -37,7 +41,10 @@ pub fn build(folder: impl AsRef<Path>) {
     }
 }
 
-#[expect(clippy::exit, reason = "cargo shows a build script's own words only if it fails, and a panic would bury them")]
+#[expect(
+    clippy::exit,
+    reason = "cargo shows a build script's own words only if it fails, and a panic would bury them"
+)]
 fn fail(message: &str) {
     eprintln!("{message}");
     std::process::exit(1)
@@ -50,7 +57,8 @@ fn run(folder: &Path, out: &Path) -> Result<(), String> {
     let mut catalog = Catalog::core().clone();
     if let Some(path) = files.remove(OBJECT_INFO) {
         let bytes = fs::read(&path).map_err(|error| named(&path, error))?;
-        let (own, odd) = Catalog::from_object_info(&bytes).map_err(|error| format!("error: {}: {error}", path.display()))?;
+        let (own, odd) = Catalog::from_object_info(&bytes)
+            .map_err(|error| format!("error: {}: {error}", path.display()))?;
         for found in odd {
             println!("cargo::warning={}: {}", OBJECT_INFO, one_line(&found.message));
         }
@@ -61,7 +69,9 @@ fn run(folder: &Path, out: &Path) -> Result<(), String> {
         let Some(route) = name.strip_suffix(".json") else { continue };
         let json = fs::read(path).map_err(|error| named(path, error))?;
         let sidecar = files.get(&format!("{route}.toml"));
-        let sidecar = sidecar.map(fs::read_to_string).transpose().map_err(|error| named(path, error))?;
+        let sidecar = sidecar
+            .map(|path| fs::read_to_string(path).map_err(|error| named(path, error)))
+            .transpose()?;
         templates.push(Template { path: route.to_owned(), json, sidecar });
     }
     lonely_sidecars(&files);
@@ -91,7 +101,11 @@ fn lonely_sidecars(files: &BTreeMap<String, PathBuf>) {
 
 /// Every workflow and sidecar by its path below the folder, with `/` between folders. Links that lead out of the
 /// folder are not followed.
-fn walk(root: &Path, folder: &Path, files: &mut BTreeMap<String, PathBuf>) -> Result<(), (PathBuf, io::Error)> {
+fn walk(
+    root: &Path,
+    folder: &Path,
+    files: &mut BTreeMap<String, PathBuf>,
+) -> Result<(), (PathBuf, io::Error)> {
     let at = |path: &Path| {
         let path = path.to_owned();
         move |error| (path, error)
@@ -99,12 +113,14 @@ fn walk(root: &Path, folder: &Path, files: &mut BTreeMap<String, PathBuf>) -> Re
     for entry in fs::read_dir(folder).map_err(at(folder))? {
         let path = entry.map_err(at(folder))?.path();
         let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        let real = path.canonicalize().map_err(at(&path))?;
-        let outside = !real.starts_with(root.canonicalize().map_err(at(root))?);
         if hidden {
             continue;
         }
-        if outside {
+        let Ok(real) = path.canonicalize() else {
+            println!("cargo::warning={} leads nowhere and is left out", path.display());
+            continue;
+        };
+        if !real.starts_with(root.canonicalize().map_err(at(root))?) {
             println!("cargo::warning={} leads out of the folder and is left out", path.display());
             continue;
         }

@@ -20,12 +20,12 @@ mod template;
 pub(crate) fn files(endpoints: &[Endpoint]) -> BTreeMap<String, String> {
     let lists = OptionLists::of(endpoints);
     let mut files = BTreeMap::new();
-    files.insert("options.rs".to_owned(), pretty(options(&lists)));
+    files.insert("options.rs".to_owned(), pretty(&options(&lists)));
     let mut root = Folder::default();
     for endpoint in endpoints {
         let modules = names::modules(&endpoint.path);
         let file = modules.join("/");
-        files.insert(format!("{file}.rs"), pretty(module::of(endpoint, &lists, &file)));
+        files.insert(format!("{file}.rs"), pretty(&module::of(endpoint, &lists, &file)));
         files.insert(format!("{file}.openapi.json"), openapi::fragment(endpoint));
         root.insert(&modules, endpoint);
     }
@@ -47,7 +47,7 @@ pub(crate) fn files(endpoints: &[Endpoint]) -> BTreeMap<String, String> {
             ENDPOINTS
         }
     };
-    files.insert("endpoints.rs".to_owned(), pretty(root));
+    files.insert("endpoints.rs".to_owned(), pretty(&root));
     files
 }
 
@@ -105,7 +105,7 @@ fn options(lists: &OptionLists) -> TokenStream {
 }
 
 /// Formatted text. Tokens that came from `quote!` always parse; were they not to, the compiler would say so.
-fn pretty(tokens: TokenStream) -> String {
+fn pretty(tokens: &TokenStream) -> String {
     match syn::parse2(tokens.clone()) {
         Ok(file) => prettyplease::unparse(&file),
         Err(_) => tokens.to_string(),

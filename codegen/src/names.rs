@@ -2,16 +2,42 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use comfyport_workflow::{Endpoint, ParamType, Tier};
+use comfyport_workflow::{Endpoint, ParamType, Tier, json::Value};
 use proc_macro2::{Ident, Span};
 
 /// Names that `r#` does not free.
 const NEVER_RAW: &[&str] = &["self", "super", "crate", "_"];
 
+/// Modules and crates that generated code speaks of at its root.
+const TAKEN_MODULES: &[&str] = &["options", "endpoints", "comfyport_endpoint"];
+
 /// Type names that mean something to the derive or to a reader.
 const TAKEN_TYPES: &[&str] = &[
-    "String", "Option", "Vec", "Box", "Result", "Some", "None", "Ok", "Err", "Self", "Seed", "Image", "Mask", "Video",
-    "Audio", "Model3d", "FileInput", "Advanced", "Choice", "Request", "Field", "Kind", "Default", "Debug", "Clone",
+    "String",
+    "Option",
+    "Vec",
+    "Box",
+    "Result",
+    "Some",
+    "None",
+    "Ok",
+    "Err",
+    "Self",
+    "Seed",
+    "Image",
+    "Mask",
+    "Video",
+    "Audio",
+    "Model3d",
+    "FileInput",
+    "Advanced",
+    "Choice",
+    "Request",
+    "Field",
+    "Kind",
+    "Default",
+    "Debug",
+    "Clone",
 ];
 
 /// A module for one segment of a path.
@@ -29,6 +55,9 @@ pub(crate) fn module(segment: &str) -> String {
     }
     if name.starts_with(|first: char| first.is_ascii_digit()) || name.trim_matches('_').is_empty() {
         name.insert_str(0, "w_");
+    }
+    if TAKEN_MODULES.contains(&name.as_str()) {
+        name.push('_');
     }
     name
 }
@@ -100,7 +129,11 @@ pub(crate) fn whole(path: &str) -> String {
 /// What cannot be written down in Rust or in JSON stays what the workflow says: infinite defaults, for one.
 pub(crate) fn keep_to_rust(endpoint: &mut Endpoint) {
     for param in &mut endpoint.params {
-        let odd = param.default.as_ref().and_then(|value| value.as_number()).is_some_and(|number| !number.is_finite());
+        let odd = param
+            .default
+            .as_ref()
+            .and_then(|value| value.as_number())
+            .is_some_and(|number| !number.is_finite());
         if odd {
             param.tier = Tier::Hidden;
         }
@@ -127,7 +160,9 @@ impl OptionLists {
         let mut wanted: BTreeMap<Vec<String>, BTreeMap<String, usize>> = BTreeMap::new();
         let mut classes: BTreeMap<Vec<String>, String> = BTreeMap::new();
         for param in endpoints.iter().flat_map(|endpoint| &endpoint.params) {
-            let (Some(options), Tier::Primary | Tier::Advanced) = (texts(param), param.tier) else { continue };
+            let (Some(options), Tier::Primary | Tier::Advanced) = (texts(param), param.tier) else {
+                continue;
+            };
             let name = param.enum_name.as_deref().unwrap_or(&param.name);
             *wanted.entry(options.clone()).or_default().entry(type_name(name)).or_default() += 1;
             let class = param.bindings.first().map(|binding| binding.class_type.as_str()).unwrap_or_default();
@@ -138,7 +173,10 @@ impl OptionLists {
             .into_iter()
             .filter_map(|(options, names)| {
                 let uses = names.values().sum();
-                let best = names.into_iter().max_by(|left, right| left.1.cmp(&right.1).then(right.0.cmp(&left.0)))?.0;
+                let best = names
+                    .into_iter()
+                    .max_by(|left, right| left.1.cmp(&right.1).then(right.0.cmp(&left.0)))?
+                    .0;
                 Some((options, best, uses))
             })
             .collect();
@@ -148,7 +186,8 @@ impl OptionLists {
         for (options, name, _) in ranked {
             let class = classes.remove(&options).unwrap_or_default();
             let numbered = (2..).map(|number| format!("{class}{number}"));
-            let free = [name, class.clone()].into_iter().chain(numbered).find(|name| taken.insert(name.clone()));
+            let free =
+                [name, class.clone()].into_iter().chain(numbered).find(|name| taken.insert(name.clone()));
             names.insert(options, free.unwrap_or_default());
         }
         Self { names }
@@ -170,7 +209,10 @@ fn texts(param: &comfyport_workflow::Param) -> Option<Vec<String>> {
     if param.ty != ParamType::Enum || param.open {
         return None;
     }
-    param.options.iter().map(|option| option.as_str().map(str::to_owned)).collect()
+    let mut seen = BTreeSet::new();
+    let texts: Option<Vec<&str>> = param.options.iter().map(Value::as_str).collect();
+    // Some nodes list an option twice; an enum cannot.
+    Some(texts?.into_iter().filter(|option| seen.insert(*option)).map(str::to_owned).collect())
 }
 
 #[cfg(test)]
@@ -180,13 +222,17 @@ mod tests {
     #[test]
     fn every_keyword_can_be_a_field_and_a_module() {
         for keyword in [
-            "as", "async", "await", "break", "const", "continue", "crate", "dyn", "else", "enum", "extern", "false", "fn",
-            "for", "gen", "if", "impl", "in", "let", "loop", "match", "mod", "move", "mut", "pub", "ref", "return", "self",
-            "static", "struct", "super", "trait", "true", "try", "type", "unsafe", "use", "where", "while", "abstract",
-            "become", "box", "do", "final", "macro", "override", "priv", "typeof", "unsized", "virtual", "yield",
+            "as", "async", "await", "break", "const", "continue", "crate", "dyn", "else", "enum", "extern",
+            "false", "fn", "for", "gen", "if", "impl", "in", "let", "loop", "match", "mod", "move", "mut",
+            "pub", "ref", "return", "self", "static", "struct", "super", "trait", "true", "try", "type",
+            "unsafe", "use", "where", "while", "abstract", "become", "box", "do", "final", "macro",
+            "override", "priv", "typeof", "unsized", "virtual", "yield",
         ] {
             let ident = ident(keyword);
-            assert!(syn::parse_str::<syn::ItemStruct>(&format!("struct S {{ {ident}: u8 }}")).is_ok(), "{keyword}");
+            assert!(
+                syn::parse_str::<syn::ItemStruct>(&format!("struct S {{ {ident}: u8 }}")).is_ok(),
+                "{keyword}"
+            );
             assert!(syn::parse_str::<syn::ItemMod>(&format!("mod {ident} {{}}")).is_ok(), "{keyword}");
         }
     }
@@ -194,6 +240,7 @@ mod tests {
     #[test]
     fn names_are_rust() {
         assert_eq!(module("4x-Upscale.v2"), "w_4x_upscale_v2");
+        assert_eq!(module("Options"), "options_");
         assert_eq!(camel("sampler_name"), "SamplerName");
         assert_eq!(type_name("image"), "ImageOption");
         let options = ["a-b", "a_b", "提", "+", "self", "2x"].map(str::to_owned);

@@ -88,12 +88,16 @@ fn example(endpoint: &Endpoint) -> Value {
     for param in endpoint.tier(Tier::Primary).filter(|param| param.required) {
         let value = match param.ty {
             ParamType::String => json!(sample_text(param)),
-            ParamType::Integer | ParamType::Number => json!(param.min.as_ref().map_or(1.0, |min| min.as_f64().max(1.0))),
+            ParamType::Integer | ParamType::Number => {
+                json!(param.min.as_ref().map_or(1.0, |min| min.as_f64().max(1.0)))
+            }
             ParamType::Boolean => json!(true),
             ParamType::Enum => param.options.first().map_or(Value::Null, |option| json!(option)),
             ParamType::Seed => json!(1),
             // The smallest picture there is: one grey pixel.
-            _ => json!("data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="),
+            _ => json!(
+                "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
+            ),
         };
         example.insert(param.name.clone(), value);
     }
@@ -124,7 +128,7 @@ fn request(endpoint: &Endpoint, form: bool) -> Value {
                 needed.push(json!(param.name));
             }
         }
-        let mut object = object(advanced, &needed);
+        let mut object = object(&advanced, &needed);
         object["description"] = json!("Values that few callers set.");
         properties.insert("advanced".to_owned(), object);
         if !needed.is_empty() {
@@ -132,10 +136,10 @@ fn request(endpoint: &Endpoint, form: bool) -> Value {
         }
     }
     properties.insert("options".to_owned(), json!({"$ref": "#/components/schemas/RunOptions"}));
-    object(properties, &required)
+    object(&properties, &required)
 }
 
-fn object(properties: Map<String, Value>, required: &[Value]) -> Value {
+fn object(properties: &Map<String, Value>, required: &[Value]) -> Value {
     let mut object = json!({"type": "object", "properties": properties, "additionalProperties": false});
     if !required.is_empty() {
         object["required"] = json!(required);
@@ -159,7 +163,8 @@ fn schema(param: &Param, form: bool) -> Value {
         ParamType::Integer => ranged("integer", param),
         ParamType::Number => ranged("number", param),
         ParamType::Seed => {
-            let max = param.max.as_ref().and_then(comfyport_workflow::json::Number::as_u64).unwrap_or(u64::MAX);
+            let max =
+                param.max.as_ref().and_then(comfyport_workflow::json::Number::as_u64).unwrap_or(u64::MAX);
             json!({"type": "integer", "minimum": 0, "maximum": max})
         }
         media if form => json!({"type": "string", "format": "binary", "contentMediaType": media_type(media)}),
@@ -178,7 +183,7 @@ fn schema(param: &Param, form: bool) -> Value {
 fn describe(param: &Param) -> String {
     let mut text = param.description.clone().unwrap_or_default();
     if let Some(unit) = &param.unit {
-        text.push_str(&format!(" In {unit}."));
+        text.extend([" In ", unit, "."]);
     }
     let places: Vec<String> = param
         .bindings
@@ -188,7 +193,7 @@ fn describe(param: &Param) -> String {
     if !text.is_empty() {
         text.push(' ');
     }
-    text.push_str(&format!("({})", comfyport_workflow::printable(&places.join("; "))));
+    text.extend(["(", &comfyport_workflow::printable(&places.join("; ")), ")"]);
     text
 }
 
@@ -249,7 +254,8 @@ fn responses(endpoint: &Endpoint, name: &str) -> Value {
         "application/json".to_owned(),
         json!({"schema": {"$ref": format!("#/components/schemas/{name}Response")}}),
     );
-    let stream = json!({"schema": {"type": "string", "description": "Progress, then the result or a problem."}});
+    let stream =
+        json!({"schema": {"type": "string", "description": "Progress, then the result or a problem."}});
     content.insert("text/event-stream".to_owned(), stream);
     for output in &endpoint.outputs {
         let media = match output.kind {

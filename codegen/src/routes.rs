@@ -7,8 +7,18 @@ use comfyport_workflow::Diagnostic;
 use crate::names::module;
 
 /// Routes of the server itself.
-const RESERVED: &[&str] =
-    &["workflows", "prompt", "jobs", "uploads", "health", "ready", "metrics", "openapi.json", "docs", "favicon.ico"];
+const RESERVED: &[&str] = &[
+    "workflows",
+    "prompt",
+    "jobs",
+    "uploads",
+    "health",
+    "ready",
+    "metrics",
+    "openapi.json",
+    "docs",
+    "favicon.ico",
+];
 
 /// Finds paths that cannot be routes, or that two workflows would share.
 pub(crate) fn check<'p>(paths: impl Iterator<Item = &'p str>) -> Vec<(String, Diagnostic)> {
@@ -22,8 +32,14 @@ pub(crate) fn check<'p>(paths: impl Iterator<Item = &'p str>) -> Vec<(String, Di
         }
         let key: Vec<String> = path.split('/').map(|segment| module(segment).to_lowercase()).collect();
         if let Some(other) = routes.insert(key.join("/"), path) {
-            let message = format!("`{path}.json` and `{other}.json` would be the same module and nearly the same route");
-            found.push((file, Diagnostic::error("same-route", message).help(format!("rename one of them, such as `{path}_b.json`"))));
+            let message = format!(
+                "`{path}.json` and `{other}.json` would be the same module and nearly the same route"
+            );
+            found.push((
+                file,
+                Diagnostic::error("same-route", message)
+                    .help(format!("rename one of them, such as `{path}_b.json`")),
+            ));
         }
     }
     found
@@ -33,7 +49,10 @@ fn unfit(path: &str) -> Option<Diagnostic> {
     let first = path.split('/').next().unwrap_or_default();
     if RESERVED.contains(&first.to_lowercase().as_str()) {
         let message = format!("`/{first}` is a route of the server itself");
-        return Some(Diagnostic::error("reserved-route", message).help(format!("rename `{path}.json` to `my_{path}.json`")));
+        return Some(
+            Diagnostic::error("reserved-route", message)
+                .help(format!("rename `{path}.json` to `my_{path}.json`")),
+        );
     }
     let plain = |segment: &str| {
         segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
@@ -48,7 +67,10 @@ fn unfit(path: &str) -> Option<Diagnostic> {
         .chars()
         .map(|one| if one.is_ascii_alphanumeric() || "_-./".contains(one) { one } else { '_' })
         .collect();
-    let message = format!("`{}` is no route: letters, digits, `_`, `-` and `.` are", comfyport_workflow::printable(path));
+    let message = format!(
+        "`{}` is no route: letters, digits, `_`, `-` and `.` are",
+        comfyport_workflow::printable(path)
+    );
     Some(Diagnostic::error("odd-route", message).help(format!("rename the file to `{better}.json`")))
 }
 
@@ -58,7 +80,9 @@ mod tests {
 
     #[test]
     fn clashes_are_refused_with_what_mends_them() {
-        let codes = |paths: &[&str]| check(paths.iter().copied()).into_iter().map(|(_, found)| found.code).collect::<Vec<_>>();
+        let codes = |paths: &[&str]| {
+            check(paths.iter().copied()).into_iter().map(|(_, found)| found.code).collect::<Vec<_>>()
+        };
         assert_eq!(codes(&["sd15/txt2img", "sd15/img2img"]), Vec::<&str>::new());
         assert_eq!(codes(&["jobs/x"]), ["reserved-route"]);
         assert_eq!(codes(&["Docs"]), ["reserved-route"]);

@@ -175,7 +175,9 @@ impl Decoded {
 
 fn describe(media: &Media, out: &mut Vec<u8>) {
     match &media.source {
-        MediaSource::Bytes { data, .. } => out.extend_from_slice(format!("{{\"size\":{}}}", data.len()).as_bytes()),
+        MediaSource::Bytes { data, .. } => {
+            out.extend_from_slice(format!("{{\"size\":{}}}", data.len()).as_bytes());
+        }
         // Addresses may be signed: they are not repeated.
         MediaSource::Url(_) => out.extend_from_slice(b"{\"url\":true}"),
         MediaSource::Upload(_) => out.extend_from_slice(b"{\"upload\":true}"),
@@ -355,12 +357,15 @@ impl<'l> Decoder<'l> {
             .enumerate()
             .filter(|(_, (field, given))| field.required && !**given)
             .map(|(index, (field, _))| {
-                let (prefix, dotted) = if index < self.given.len() { ("", "") } else { ("/advanced", "advanced.") };
+                let (prefix, dotted) =
+                    if index < self.given.len() { ("", "") } else { ("/advanced", "advanced.") };
                 let fault = ValueFault::new("is required");
                 fault.at(format!("{prefix}{}", step(field.name)), format!("{dotted}{}", field.name))
             })
             .collect();
-        missing.into_iter().for_each(|fault| self.fault(fault));
+        for fault in missing {
+            self.fault(fault);
+        }
         if self.faults.is_empty() {
             Ok(Decoded { endpoint: self.endpoint, request: self.request, options: self.options })
         } else {

@@ -73,7 +73,9 @@ impl Serialize for Allowed {
                 map.end()
             }
             Self::Range { min, max } => {
-                let raw = |text: &str| serde_json::value::RawValue::from_string(text.to_owned()).map_err(S::Error::custom);
+                let raw = |text: &str| {
+                    serde_json::value::RawValue::from_string(text.to_owned()).map_err(S::Error::custom)
+                };
                 let mut map = serializer.serialize_map(Some(2))?;
                 map.serialize_entry("min", &raw(min)?)?;
                 map.serialize_entry("max", &raw(max)?)?;

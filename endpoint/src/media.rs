@@ -1,8 +1,7 @@
 //! Files in requests.
 
 use base64::{
-    Engine as _,
-    alphabet,
+    Engine as _, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use bytes::Bytes;
@@ -64,7 +63,9 @@ impl Default for MediaSource {
 impl std::fmt::Debug for MediaSource {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Bytes { data, content_type, .. } => write!(formatter, "{} bytes of {content_type:?}", data.len()),
+            Self::Bytes { data, content_type, .. } => {
+                write!(formatter, "{} bytes of {content_type:?}", data.len())
+            }
             Self::Url(_) => formatter.write_str("a URL"),
             Self::Upload(_) => formatter.write_str("an upload"),
         }
@@ -73,7 +74,11 @@ impl std::fmt::Debug for MediaSource {
 
 impl Media {
     /// A file whose bytes are here.
-    pub fn from_bytes(data: impl Into<Bytes>, filename: Option<String>, content_type: Option<String>) -> Self {
+    pub fn from_bytes(
+        data: impl Into<Bytes>,
+        filename: Option<String>,
+        content_type: Option<String>,
+    ) -> Self {
         Self { source: MediaSource::Bytes { data: data.into(), filename, content_type }, engine_value: None }
     }
 
@@ -128,7 +133,8 @@ fn from_object(json: &str, limits: &DecodeLimits) -> Result<Media, ValueFault> {
 fn from_text(text: &str, limits: &DecodeLimits) -> Result<Media, ValueFault> {
     let text = text.trim();
     if let Some(rest) = text.strip_prefix("data:") {
-        let (head, data) = rest.split_once(',').ok_or_else(|| ValueFault::new("the data URI has no comma"))?;
+        let (head, data) =
+            rest.split_once(',').ok_or_else(|| ValueFault::new("the data URI has no comma"))?;
         let content_type = head.split(';').next().filter(|declared| !declared.is_empty()).map(str::to_owned);
         if !head.ends_with(";base64") {
             return Err(ValueFault::new("the data URI must be in base64"));
@@ -166,9 +172,10 @@ fn decode(text: &str, limits: &DecodeLimits) -> Result<Vec<u8>, ValueFault> {
     };
     let decoded = if url_safe { URL_SAFE.decode(text) } else { STANDARD.decode(text) };
     let decoded = decoded.map_err(|error| match error {
-        base64::DecodeError::InvalidByte(at, _) => {
-            ValueFault::new(format!("is neither base64, a data URI nor a URL: character {} is not base64", at + 1))
-        }
+        base64::DecodeError::InvalidByte(at, _) => ValueFault::new(format!(
+            "is neither base64, a data URI nor a URL: character {} is not base64",
+            at + 1
+        )),
         _ => ValueFault::new("is not base64: the end is missing or wrong"),
     })?;
     if decoded.is_empty() { Err(ValueFault::new("is empty")) } else { Ok(decoded) }

@@ -47,7 +47,10 @@ pub enum OutputError {
 }
 
 /// Takes one output; used by the derive.
-pub fn take<T: serde::de::DeserializeOwned>(outputs: &mut Outputs, name: &'static str) -> Result<T, OutputError> {
+pub fn take<T: serde::de::DeserializeOwned>(
+    outputs: &mut Outputs,
+    name: &'static str,
+) -> Result<T, OutputError> {
     let items = outputs.remove(name).ok_or(OutputError::Missing(name))?;
     serde_json::from_value(Value::Array(items)).map_err(|error| OutputError::Shape(name, error))
 }

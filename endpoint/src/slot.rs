@@ -50,7 +50,8 @@ pub enum Raw<'a> {
 /// The place of one value.
 pub trait Slot: fmt::Debug {
     /// Takes a value, or says what is wrong with it.
-    fn accept(&mut self, field: &Field, raw: Raw<'_>, limits: &crate::DecodeLimits) -> Result<(), ValueFault>;
+    fn accept(&mut self, field: &Field, raw: Raw<'_>, limits: &crate::DecodeLimits)
+    -> Result<(), ValueFault>;
 
     /// Whether a value was given.
     fn is_set(&self) -> bool;
@@ -94,10 +95,17 @@ pub trait Choice: Sized + fmt::Debug + Send + 'static {
 pub struct Seed(pub u64);
 
 impl<T: Slot + Default> Slot for Option<T> {
-    fn accept(&mut self, field: &Field, raw: Raw<'_>, limits: &crate::DecodeLimits) -> Result<(), ValueFault> {
+    fn accept(
+        &mut self,
+        field: &Field,
+        raw: Raw<'_>,
+        limits: &crate::DecodeLimits,
+    ) -> Result<(), ValueFault> {
         let left_out = match raw {
             Raw::Json(text) => text == "null",
-            Raw::Text(text) => text.is_empty() && !matches!(field.kind, Kind::Text { .. } | Kind::Suggest { .. }),
+            Raw::Text(text) => {
+                text.is_empty() && !matches!(field.kind, Kind::Text { .. } | Kind::Suggest { .. })
+            }
             Raw::File(_) => false,
         };
         if left_out {
@@ -213,7 +221,12 @@ pub fn not_an_option(text: &str, options: &'static [&'static str]) -> ValueFault
 pub use text::write_text;
 
 impl Slot for Media {
-    fn accept(&mut self, field: &Field, raw: Raw<'_>, limits: &crate::DecodeLimits) -> Result<(), ValueFault> {
+    fn accept(
+        &mut self,
+        field: &Field,
+        raw: Raw<'_>,
+        limits: &crate::DecodeLimits,
+    ) -> Result<(), ValueFault> {
         *self = media::read(field, raw, limits)?;
         Ok(())
     }

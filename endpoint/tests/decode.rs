@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use comfyport_endpoint::{
-    Advanced, Choice, DecodeLimits, Decoded, Endpoint, FaultKind, Faults, Field, Image, Kind, Part, PartValue, Piece,
-    Request, Seed, Template,
+    Advanced, Choice, DecodeLimits, Decoded, Endpoint, FaultKind, Faults, Field, Image, Kind, Part,
+    PartValue, Piece, Request, Seed, Template,
 };
 use proptest::prelude::*;
 
@@ -17,7 +17,11 @@ enum Scheduler {
 }
 
 static ADVANCED: &[Field] = &[
-    Field { default: Some("1.0"), at: &["3.denoise"], ..Field::new("denoise", Kind::Float { min: 0.0, max: 1.0 }) },
+    Field {
+        default: Some("1.0"),
+        at: &["3.denoise"],
+        ..Field::new("denoise", Kind::Float { min: 0.0, max: 1.0 })
+    },
     Field { at: &["4.seed"], ..Field::new("second_seed", Kind::Seed { min: 0, max: 10 }) },
     Field { default: Some("6"), ..Field::new("size", Kind::NumberChoice { options: &[6, 10] }) },
 ];
@@ -96,7 +100,9 @@ fn fault(body: &str) -> (String, String, FaultKind) {
 
 #[test]
 fn values_and_defaults_reach_the_prompt() {
-    let mut decoded = decode(r#"{"prompt":"a \"fox\"\n","cfg":7,"seed":18446744073709551615,"advanced":{"denoise":0.5}}"#).unwrap();
+    let mut decoded =
+        decode(r#"{"prompt":"a \"fox\"\n","cfg":7,"seed":18446744073709551615,"advanced":{"denoise":0.5}}"#)
+            .unwrap();
     decoded.draw_seeds(&mut || 7);
     let expected = serde_json::json!({
         "text": "a \"fox\"\n", "steps": 20, "cfg": 7.0, "seed": u64::MAX, "scheduler": "normal", "denoise": 0.5,
@@ -117,11 +123,24 @@ fn every_fault_is_named_at_once() {
     let faults = decode(body).unwrap_err().0;
     let found: Vec<&str> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
     let expected = [
-        "/stpes", "/steps", "/cfg", "/seed", "/scheduler", "/model", "/type", "/advanced/denoise", "/advanced/size",
-        "/advanced/sampler", "/steps", "/denoise", "/image", "/prompt",
+        "/stpes",
+        "/steps",
+        "/cfg",
+        "/seed",
+        "/scheduler",
+        "/model",
+        "/type",
+        "/advanced/denoise",
+        "/advanced/size",
+        "/advanced/sampler",
+        "/steps",
+        "/denoise",
+        "/image",
+        "/prompt",
     ];
     assert_eq!(found, expected);
-    let suggestion = |pointer: &str| faults.iter().find(|fault| fault.pointer == pointer).unwrap().did_you_mean.clone();
+    let suggestion =
+        |pointer: &str| faults.iter().find(|fault| fault.pointer == pointer).unwrap().did_you_mean.clone();
     assert_eq!(suggestion("/stpes").as_deref(), Some("steps"));
     assert_eq!(suggestion("/scheduler").as_deref(), Some("karras"));
     assert_eq!(suggestion("/denoise").as_deref(), Some("advanced.denoise"));
@@ -162,7 +181,13 @@ fn odd_numbers_and_texts_are_refused_in_our_words() {
 
 #[test]
 fn files_come_in_many_spellings() {
-    for image in ["\"aGk=\"", "\"aGk\"", "\"aG\\nk=\"", "\"data:image/png;base64,aGk=\"", "{\"base64\":\"aGk=\",\"filename\":\"a.png\"}"] {
+    for image in [
+        "\"aGk=\"",
+        "\"aGk\"",
+        "\"aG\\nk=\"",
+        "\"data:image/png;base64,aGk=\"",
+        "{\"base64\":\"aGk=\",\"filename\":\"a.png\"}",
+    ] {
         let mut decoded = decode(&format!("{{\"prompt\":\"x\",\"image\":{image}}}")).unwrap();
         let (field, media) = decoded.media_mut().remove(0);
         assert_eq!(field.name, "image");
@@ -171,13 +196,15 @@ fn files_come_in_many_spellings() {
     }
     assert!(fault(r#"{"prompt":"x","image":"aG*k"}"#).1.contains("character 3"));
     let limits = DecodeLimits { media_bytes: 10, ..DecodeLimits::default() };
-    let large = ENDPOINT.decode_json(format!("{{\"prompt\":\"x\",\"image\":\"{}\"}}", "A".repeat(100)).as_bytes(), &limits);
+    let large = ENDPOINT
+        .decode_json(format!("{{\"prompt\":\"x\",\"image\":\"{}\"}}", "A".repeat(100)).as_bytes(), &limits);
     assert_eq!(large.unwrap_err().0[0].code, FaultKind::TooLarge);
 }
 
 #[test]
 fn forms_are_read_by_the_kind_of_each_field() {
-    let text = |name: &str, text: &str| Part { name: name.to_owned(), value: PartValue::Text(text.to_owned()) };
+    let text =
+        |name: &str, text: &str| Part { name: name.to_owned(), value: PartValue::Text(text.to_owned()) };
     let file = PartValue::File { data: "hi".into(), filename: None, content_type: None };
     let parts = vec![
         text("prompt", "20"),

@@ -1,6 +1,8 @@
 //! Reading `#[input(…)]`.
 
-use syn::{Attribute, Expr, ExprArray, ExprLit, ExprUnary, Lit, LitStr, Path, parse::Parse, spanned::Spanned};
+use syn::{
+    Attribute, Expr, ExprArray, ExprLit, ExprUnary, Lit, LitStr, Path, parse::Parse, spanned::Spanned,
+};
 
 /// What `#[input(…)]` says.
 #[derive(Default)]
@@ -40,7 +42,11 @@ impl Attributes {
                     "options" => read.options = items(value()?)?,
                     "folder" => read.folder = Some(text(&value()?)?),
                     "encoding" => read.encoding = Some(text(&value()?)?),
-                    _ => return Err(meta.error("unknown key; see the documentation of `Request` for all of them")),
+                    _ => {
+                        return Err(
+                            meta.error("unknown key; see the documentation of `Request` for all of them")
+                        );
+                    }
                 }
                 Ok(())
             })?;
@@ -108,4 +114,3 @@ pub(crate) fn doc(attributes: &[Attribute]) -> String {
     });
     lines.collect::<Vec<_>>().join(" ").trim().to_owned()
 }
-

@@ -2,7 +2,9 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
-use syn::{Data, DeriveInput, Field, Fields, GenericArgument, PathArguments, Type, ext::IdentExt, spanned::Spanned};
+use syn::{
+    Data, DeriveInput, Field, Fields, GenericArgument, PathArguments, Type, ext::IdentExt, spanned::Spanned,
+};
 
 use crate::attributes::{Attributes, doc};
 
@@ -10,7 +12,12 @@ pub(crate) fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
     let fields = match &input.data {
         Data::Struct(data) => match &data.fields {
             Fields::Named(fields) => &fields.named,
-            _ => return Err(syn::Error::new(input.span(), "`Request` is derived for structs with named fields")),
+            _ => {
+                return Err(syn::Error::new(
+                    input.span(),
+                    "`Request` is derived for structs with named fields",
+                ));
+            }
         },
         _ => return Err(syn::Error::new(input.span(), "`Request` is derived for structs")),
     };
@@ -53,10 +60,12 @@ impl Parts {
         }
         let name = attributes.name.map_or_else(|| ident.unraw().to_string(), |name| name.value());
         let (doc, at) = (doc(&field.attrs), attributes.at);
-        let text = |value: Option<String>| value.map_or_else(
-            || quote!(::core::option::Option::None),
-            |value| quote!(::core::option::Option::Some(#value)),
-        );
+        let text = |value: Option<String>| {
+            value.map_or_else(
+                || quote!(::core::option::Option::None),
+                |value| quote!(::core::option::Option::Some(#value)),
+            )
+        };
         let default = text(attributes.default);
         let role = text(attributes.role.map(|role| role.value()));
         let required = !optional;
@@ -125,32 +134,36 @@ impl Parts {
 
 /// The type within an `Option`, and whether there is one.
 fn inner(ty: &Type) -> (&Type, bool) {
-    if let Type::Path(path) = ty {
-        if let Some(segment) = path.path.segments.last().filter(|segment| segment.ident == "Option") {
-            if let PathArguments::AngleBracketed(arguments) = &segment.arguments {
-                if let Some(GenericArgument::Type(ty)) = arguments.args.first() {
-                    return (ty, true);
-                }
-            }
-        }
+    if let Type::Path(path) = ty
+        && let Some(segment) = path.path.segments.last().filter(|segment| segment.ident == "Option")
+        && let PathArguments::AngleBracketed(arguments) = &segment.arguments
+        && let Some(GenericArgument::Type(ty)) = arguments.args.first()
+    {
+        return (ty, true);
     }
     (ty, false)
 }
 
 fn last(ty: &Type) -> String {
     match ty {
-        Type::Path(path) => path.path.segments.last().map(|segment| segment.ident.to_string()).unwrap_or_default(),
+        Type::Path(path) => {
+            path.path.segments.last().map(|segment| segment.ident.to_string()).unwrap_or_default()
+        }
         _ => String::new(),
     }
 }
 
 fn kind(ty: &Type, attributes: &Attributes) -> syn::Result<TokenStream> {
     let Attributes { min, max, options, .. } = attributes;
-    let bound = |value: &Option<syn::Expr>, otherwise: TokenStream| value.as_ref().map_or(otherwise, |value| quote!(#value));
+    let bound = |value: &Option<syn::Expr>, otherwise: TokenStream| {
+        value.as_ref().map_or(otherwise, |value| quote!(#value))
+    };
     let name = last(ty);
     let kind = match name.as_str() {
         "String" => return Ok(text_kind(attributes)),
-        "i32" | "i64" | "u32" | "u64" if !options.is_empty() => quote!(NumberChoice { options: &[#(#options),*] }),
+        "i32" | "i64" | "u32" | "u64" if !options.is_empty() => {
+            quote!(NumberChoice { options: &[#(#options),*] })
+        }
         "i32" | "i64" | "u32" | "u64" => {
             let ty = syn::Ident::new(&name, Span::call_site());
             let (min, max) = (bound(min, quote!(#ty::MIN as i128)), bound(max, quote!(#ty::MAX as i128)));
@@ -192,7 +205,9 @@ fn text_kind(attributes: &Attributes) -> TokenStream {
 }
 
 fn encoding(attributes: &Attributes) -> syn::Result<syn::Ident> {
-    let Some(text) = &attributes.encoding else { return Ok(syn::Ident::new("UploadName", Span::call_site())) };
+    let Some(text) = &attributes.encoding else {
+        return Ok(syn::Ident::new("UploadName", Span::call_site()));
+    };
     let name = match text.value().as_str() {
         "upload_name" => "UploadName",
         "base64" => "Base64",

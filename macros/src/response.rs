@@ -8,7 +8,12 @@ pub(crate) fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
     let fields = match &input.data {
         Data::Struct(data) => match &data.fields {
             Fields::Named(fields) => &fields.named,
-            _ => return Err(syn::Error::new(input.span(), "`Response` is derived for structs with named fields")),
+            _ => {
+                return Err(syn::Error::new(
+                    input.span(),
+                    "`Response` is derived for structs with named fields",
+                ));
+            }
         },
         _ => return Err(syn::Error::new(input.span(), "`Response` is derived for structs")),
     };

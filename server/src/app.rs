@@ -2,7 +2,10 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use axum::{Router, middleware, routing::{get, post}};
+use axum::{
+    Router, middleware,
+    routing::{get, post},
+};
 use comfyport_endpoint::Endpoint;
 use tokio_util::sync::CancellationToken;
 
@@ -77,7 +80,6 @@ impl AppState {
     }
 
     /// What a caller hears of a run that did not yield a result. What is ours to mend is logged.
-    #[expect(clippy::unused_self, reason = "handlers speak to the state")]
     pub fn problem(&self, error: RunError) -> Problem {
         if let RunError::Storage { why } = &error {
             tracing::error!(why, "an output cannot be stored");
@@ -103,9 +105,14 @@ pub fn router(app: AppState) -> Router {
         .route("/jobs/{id}/outputs/{output}/{index}", get(routes::outputs::get))
         .route("/{*path}", get(routes::workflow::describe).post(routes::workflow::post))
         .method_not_allowed_fallback(|| async {
-            Problem::new(Code::MethodNotAllowed, "this address does not take that method; `Allow` lists those it takes")
+            Problem::new(
+                Code::MethodNotAllowed,
+                "this address does not take that method; `Allow` lists those it takes",
+            )
         })
-        .fallback(|| async { Problem::not_found("there is nothing at this address; GET /workflows lists the workflows") })
+        .fallback(|| async {
+            Problem::not_found("there is nothing at this address; GET /workflows lists the workflows")
+        })
         .layer(middleware::from_fn_with_state(app.clone(), layers::around))
         .with_state(app)
 }

@@ -26,5 +26,6 @@ fn block_on(future: impl Future<Output = ExitCode>) -> ExitCode {
 
 /// Environment variables that are text.
 fn environment() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }

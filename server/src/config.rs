@@ -2,7 +2,13 @@
 //!
 //! The commented default file is embedded: it is the defaults and their documentation.
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, path::{Path, PathBuf}, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
@@ -131,7 +137,8 @@ impl Config {
         environment: impl Iterator<Item = (String, String)>,
         overrides: &Overrides,
     ) -> Result<Self, ConfigError> {
-        let defaults: Table = DEFAULT.parse().map_err(|error| ConfigError::Value(format!("the defaults: {error}")))?;
+        let defaults: Table =
+            DEFAULT.parse().map_err(|error| ConfigError::Value(format!("the defaults: {error}")))?;
         let mut merged = defaults.clone();
         if let Some(path) = file {
             merge_file(&mut merged, path)?;
@@ -179,7 +186,9 @@ impl Config {
             return Err(ConfigError::Value(message.to_owned()));
         }
         if self.log.level.parse::<tracing_subscriber::EnvFilter>().is_err() {
-            return Err(ConfigError::Value("`log.level` must be error, warn, info, debug or trace, or a filter".to_owned()));
+            return Err(ConfigError::Value(
+                "`log.level` must be error, warn, info, debug or trace, or a filter".to_owned(),
+            ));
         }
         Ok(())
     }
@@ -201,15 +210,23 @@ fn one_line(error: &toml::de::Error) -> String {
 
 fn merge_file(merged: &mut Table, path: &Path) -> Result<(), ConfigError> {
     let shown = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| ConfigError::File { path: shown.clone(), error })?;
+    let text =
+        std::fs::read_to_string(path).map_err(|error| ConfigError::File { path: shown.clone(), error })?;
     let syntax = |message: String| ConfigError::Syntax { path: shown.clone(), message };
     let table: Table = text.parse().map_err(|error: toml::de::Error| syntax(error.to_string()))?;
     for (section, keys) in table {
         let Some(Value::Table(known)) = merged.get_mut(&section) else {
-            return Err(syntax(format!("line {}: {}", line_of(&text, &section, None), unknown(&section, merged.keys()))));
+            return Err(syntax(format!(
+                "line {}: {}",
+                line_of(&text, &section, None),
+                unknown(&section, merged.keys())
+            )));
         };
         let Value::Table(keys) = keys else {
-            return Err(syntax(format!("line {}: `{section}` is a section: write `[{section}]`", line_of(&text, &section, None))));
+            return Err(syntax(format!(
+                "line {}: `{section}` is a section: write `[{section}]`",
+                line_of(&text, &section, None)
+            )));
         };
         for (key, value) in keys {
             let line = line_of(&text, &section, Some(&key));
@@ -217,7 +234,8 @@ fn merge_file(merged: &mut Table, path: &Path) -> Result<(), ConfigError> {
                 return Err(syntax(format!("line {line}: in [{section}], {}", unknown(&key, known.keys()))));
             };
             if std::mem::discriminant(old) != std::mem::discriminant(&value) {
-                let message = format!("line {line}: `{section}.{key}` must be a {}, such as {old}", old.type_str());
+                let message =
+                    format!("line {line}: `{section}.{key}` must be a {}, such as {old}", old.type_str());
                 return Err(syntax(message));
             }
             known.insert(key.clone(), value);
@@ -256,7 +274,8 @@ fn line_of(text: &str, section: &str, key: Option<&str>) -> usize {
 }
 
 fn unknown<'k>(name: &str, known: impl Iterator<Item = &'k String>) -> String {
-    let best = known.max_by(|left, right| strsim::jaro_winkler(left, name).total_cmp(&strsim::jaro_winkler(right, name)));
+    let best = known
+        .max_by(|left, right| strsim::jaro_winkler(left, name).total_cmp(&strsim::jaro_winkler(right, name)));
     match best {
         Some(best) => format!("there is no setting `{name}`; did you mean `{best}`?"),
         None => format!("there is no setting `{name}`"),
@@ -272,9 +291,16 @@ fn merge_environment(
         let Some((section, key)) = find_variable(defaults, &variable) else { continue };
         let value = match &defaults[&section][&key] {
             Value::String(_) => Value::String(text.clone()),
-            _ => format!("value = {text}").parse::<Table>().ok().and_then(|mut table| table.remove("value")).ok_or_else(
-                || ConfigError::Value(format!("{variable}: `{section}.{key}` must be a {}", defaults[&section][&key].type_str())),
-            )?,
+            _ => format!("value = {text}")
+                .parse::<Table>()
+                .ok()
+                .and_then(|mut table| table.remove("value"))
+                .ok_or_else(|| {
+                    ConfigError::Value(format!(
+                        "{variable}: `{section}.{key}` must be a {}",
+                        defaults[&section][&key].type_str()
+                    ))
+                })?,
         };
         let mut trial = defaults.clone();
         let insert = |table: &mut Table| {
@@ -283,9 +309,9 @@ fn merge_environment(
             }
         };
         insert(&mut trial);
-        Value::Table(trial)
-            .try_into::<Config>()
-            .map_err(|error| ConfigError::Value(format!("{variable}: `{section}.{key}`: {}", one_line(&error))))?;
+        Value::Table(trial).try_into::<Config>().map_err(|error| {
+            ConfigError::Value(format!("{variable}: `{section}.{key}`: {}", one_line(&error)))
+        })?;
         insert(merged);
     }
     Ok(())
@@ -324,14 +350,18 @@ mod tests {
 
     #[test]
     fn layers_override_each_other() {
-        let config = load(Some("[runs]\ntimeout_s = 5\nwaiting = 2"), &[("COMFYPORT_RUNS_TIMEOUT_S", "9")]).unwrap();
+        let config =
+            load(Some("[runs]\ntimeout_s = 5\nwaiting = 2"), &[("COMFYPORT_RUNS_TIMEOUT_S", "9")]).unwrap();
         assert_eq!((config.runs.timeout_s, config.runs.waiting), (9, 2));
     }
 
     #[test]
     fn faults_name_the_key_and_the_line() {
         for (file, expected) in [
-            ("[runs]\ntimeout = 5", "line 2: in [runs], there is no setting `timeout`; did you mean `timeout_s`?"),
+            (
+                "[runs]\ntimeout = 5",
+                "line 2: in [runs], there is no setting `timeout`; did you mean `timeout_s`?",
+            ),
             ("[run]\n", "line 1: there is no setting `run`; did you mean `runs`?"),
             ("[runs]\n\ntimeout_s = \"5\"", "line 3: `runs.timeout_s` must be a integer"),
             ("[server]\nlisten = \"nowhere\"", "line 2: `server.listen`"),

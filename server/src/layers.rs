@@ -4,7 +4,10 @@ use std::{
     net::IpAddr,
     panic::AssertUnwindSafe,
     pin::Pin,
-    sync::{Arc, atomic::{AtomicBool, Ordering}},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Instant,
 };
@@ -12,7 +15,10 @@ use std::{
 use axum::{
     body::{Body, Bytes},
     extract::{MatchedPath, Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header::{CONTENT_LENGTH, HOST, ORIGIN, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS}},
+    http::{
+        HeaderMap, HeaderValue, StatusCode,
+        header::{CONTENT_LENGTH, HOST, ORIGIN, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS},
+    },
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -20,7 +26,11 @@ use futures_util::FutureExt;
 use http_body_util::BodyExt;
 use uuid::Uuid;
 
-use crate::{app::AppState, config::seconds, problem::{Code, Problem}};
+use crate::{
+    app::AppState,
+    config::seconds,
+    problem::{Code, Problem},
+};
 
 tokio::task_local! {
     static REQUEST_ID: Arc<str>;
@@ -30,7 +40,7 @@ const REQUEST_ID_HEADER: &str = "x-request-id";
 
 /// The id of the request that is being answered; empty outside of one.
 pub fn current_request_id() -> String {
-    REQUEST_ID.try_with(|id| id.to_string()).unwrap_or_default()
+    REQUEST_ID.try_with(std::string::ToString::to_string).unwrap_or_default()
 }
 
 /// Wraps everything: request id, refusals, panics, the log line, the headers of every answer.
@@ -57,7 +67,10 @@ pub async fn around(State(app): State<AppState>, request: Request, next: Next) -
 /// A caller's own id is kept if it can do no harm in a log.
 fn request_id(headers: &HeaderMap) -> Arc<str> {
     let given = headers.get(REQUEST_ID_HEADER).and_then(|value| value.to_str().ok());
-    let sane = |id: &&str| (8..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    let sane = |id: &&str| {
+        (8..=64).contains(&id.len())
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    };
     given.filter(sane).map_or_else(|| Uuid::new_v4().to_string().into(), Arc::from)
 }
 
@@ -83,7 +96,10 @@ async fn answer(app: &AppState, request: Request, next: Next) -> (Response, Stri
 fn refuse(app: &AppState, request: &Request) -> Option<Problem> {
     let headers = request.headers();
     if headers.contains_key(CONTENT_LENGTH) && headers.contains_key(TRANSFER_ENCODING) {
-        return Some(Problem::new(Code::MalformedRequest, "both Content-Length and Transfer-Encoding are given"));
+        return Some(Problem::new(
+            Code::MalformedRequest,
+            "both Content-Length and Transfer-Encoding are given",
+        ));
     }
     let limit = app.config.server.max_body_bytes;
     let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
@@ -95,7 +111,8 @@ fn refuse(app: &AppState, request: &Request) -> Option<Problem> {
             headers.get(name).is_some_and(|value| !is_own(value, &app.config.server.allowed_hosts))
         });
         if let Some((_, name)) = foreign {
-            let detail = format!("`{name}` is not a host name of this server; `server.allowed_hosts` adds names");
+            let detail =
+                format!("`{name}` is not a host name of this server; `server.allowed_hosts` adds names");
             return Some(Problem::new(Code::ForeignOrigin, detail));
         }
     }
@@ -119,7 +136,8 @@ fn is_own(value: &HeaderValue, allowed: &[String]) -> bool {
 /// Answers that some layer gave without words get ours.
 async fn as_problem(response: Response) -> Response {
     let status = response.status();
-    let is_problem = response.headers().get("content-type").is_some_and(|kind| kind == "application/problem+json");
+    let is_problem =
+        response.headers().get("content-type").is_some_and(|kind| kind == "application/problem+json");
     if !(status.is_client_error() || status.is_server_error()) || is_problem {
         return response;
     }
@@ -165,7 +183,9 @@ impl http_body::Body for Deadline {
         }
         if self.sleep.as_mut().poll_unpin(context).is_ready() {
             self.late.store(true, Ordering::Relaxed);
-            return Poll::Ready(Some(Err(axum::Error::new(std::io::Error::from(std::io::ErrorKind::TimedOut)))));
+            return Poll::Ready(Some(Err(axum::Error::new(std::io::Error::from(
+                std::io::ErrorKind::TimedOut,
+            )))));
         }
         Poll::Pending
     }

@@ -4,7 +4,13 @@ use std::{fmt, time::Duration};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::{Histogram, exponential_buckets}, info::Info},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+        info::Info,
+    },
     registry::Registry,
 };
 
@@ -36,10 +42,18 @@ impl Default for Metrics {
         let durations = Histogram::new(exponential_buckets(0.0005, 4.0, 12));
         let (runs, artifact_bytes) = (Gauge::default(), Gauge::default());
         registry.register("http_requests", "Requests answered, by route and status", answers.clone());
-        registry.register("http_request_duration_seconds", "Time to the head of the answer", durations.clone());
+        registry.register(
+            "http_request_duration_seconds",
+            "Time to the head of the answer",
+            durations.clone(),
+        );
         registry.register("runs_active", "Runs under way, waiting ones included", runs.clone());
         registry.register("artifact_bytes", "Bytes of output files kept", artifact_bytes.clone());
-        registry.register("build", "The running version", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        registry.register(
+            "build",
+            "The running version",
+            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
+        );
         Self { registry, answers, durations, runs, artifact_bytes }
     }
 }

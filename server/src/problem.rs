@@ -2,7 +2,10 @@
 
 use axum::{
     body::Body,
-    http::{HeaderValue, StatusCode, header::{CONTENT_TYPE, RETRY_AFTER}},
+    http::{
+        HeaderValue, StatusCode,
+        header::{CONTENT_TYPE, RETRY_AFTER},
+    },
     response::{IntoResponse, Response},
 };
 use comfyport_endpoint::{Fault, FaultKind, Faults};
@@ -40,7 +43,12 @@ pub struct Problem {
 #[serde(untagged)]
 enum Detail {
     Fault(Fault),
-    Complaint { pointer: String, #[serde(skip_serializing_if = "Option::is_none")] param: Option<String>, message: String },
+    Complaint {
+        pointer: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        param: Option<String>,
+        message: String,
+    },
 }
 
 impl Problem {

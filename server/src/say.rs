@@ -1,6 +1,10 @@
 //! Speaking to people and pipes: data on standard output, everything else on standard error.
 
-use std::{fmt::Display, io::{self, Write}, process::ExitCode};
+use std::{
+    fmt::Display,
+    io::{self, Write},
+    process::ExitCode,
+};
 
 /// Writes data to standard output. A reader that has seen enough is no fault.
 pub(crate) fn data(text: &str) -> ExitCode {

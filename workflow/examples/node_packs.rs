@@ -8,12 +8,15 @@ use std::io::Write;
 use comfyport_workflow::json::{Value, parse};
 
 fn main() {
-    let mut files = std::env::args_os().skip(1).map(|path| parse(&std::fs::read(path).unwrap()).unwrap().value);
-    let (map, stars) = (files.next().expect("extension-node-map.json"), files.next().expect("github-stats.json"));
+    let mut files =
+        std::env::args_os().skip(1).map(|path| parse(&std::fs::read(path).unwrap()).unwrap().value);
+    let (map, stars) =
+        (files.next().expect("extension-node-map.json"), files.next().expect("github-stats.json"));
     let mut text = String::new();
     for (repository, entry) in map.as_object().unwrap() {
         let [classes, facts] = entry.as_array().unwrap() else { continue };
-        let count = stars.get(repository).and_then(|facts| facts.get("stars")).and_then(Value::as_u64).unwrap_or(0);
+        let count =
+            stars.get(repository).and_then(|facts| facts.get("stars")).and_then(Value::as_u64).unwrap_or(0);
         let pattern = facts.get("nodename_pattern").and_then(Value::as_str).unwrap_or_default();
         text.push_str(&format!(">{repository}\t{count}\t{pattern}\n"));
         for (mark, list) in [("!", facts.get("preemptions")), ("", Some(classes))] {

@@ -129,5 +129,6 @@ pub fn printable(text: &str) -> String {
 
 /// Control characters and the marks that reorder text around them.
 pub fn is_disruptive(one: char) -> bool {
-    one.is_control() || matches!(one, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
+    one.is_control()
+        || matches!(one, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
 }

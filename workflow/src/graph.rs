@@ -169,7 +169,9 @@ impl Graph {
                 .get(id)
                 .is_some_and(|all| all.iter().any(|consumer| rest.contains(consumer.node.id.as_str())));
             if !needed && rest.remove(id) {
-                leaves.extend(self.nodes[id].links().map(|(_, link)| link.node.as_str()).filter(|id| rest.contains(id)));
+                leaves.extend(
+                    self.nodes[id].links().map(|(_, link)| link.node.as_str()).filter(|id| rest.contains(id)),
+                );
             }
         }
         let mut cyclic: Vec<&str> = rest.into_iter().collect();
@@ -182,7 +184,9 @@ impl Graph {
 pub fn compare_ids(left: &str, right: &str) -> Ordering {
     let parts = |id: &str| -> Vec<(bool, u64, String)> {
         id.split(':')
-            .map(|part| part.parse().map_or((true, 0, part.to_owned()), |number| (false, number, String::new())))
+            .map(|part| {
+                part.parse().map_or((true, 0, part.to_owned()), |number| (false, number, String::new()))
+            })
             .collect()
     };
     parts(left).cmp(&parts(right)).then_with(|| left.cmp(right))

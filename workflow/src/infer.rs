@@ -56,7 +56,10 @@ pub fn infer(source: Source, options: &Options<'_>) -> Endpoint {
     if live.len() < graph.nodes.len() && !results.is_empty() {
         let dead = graph.nodes.len() - live.len();
         let nodes = if dead == 1 { "node leads" } else { "nodes lead" };
-        diagnostics.push(Diagnostic::note("dead-nodes", format!("{dead} {nodes} to no result and will not be submitted")));
+        diagnostics.push(Diagnostic::note(
+            "dead-nodes",
+            format!("{dead} {nodes} to no result and will not be submitted"),
+        ));
     }
     let graph = prune::keep(graph, &live);
     let context = Context::new(&graph, options.catalog);
@@ -79,7 +82,13 @@ pub fn infer(source: Source, options: &Options<'_>) -> Endpoint {
         description: None,
         models,
         node_packs: packs::find(&graph, options.catalog, &mut diagnostics),
-        classes: graph.nodes.values().map(|node| node.class_type.clone()).collect::<BTreeSet<_>>().into_iter().collect(),
+        classes: graph
+            .nodes
+            .values()
+            .map(|node| node.class_type.clone())
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect(),
         prefix_inputs: prefix_inputs(&context, &outputs),
         params: Vec::new(),
         outputs: Vec::new(),
@@ -108,8 +117,23 @@ fn title_of(path: &str) -> String {
 /// What callers look for first: what to make, from what, how large, and then how.
 fn prominence(param: &crate::Param) -> usize {
     const ORDER: &[&str] = &[
-        "prompt", "tags", "lyrics", "negative_prompt", "segment_prompt", "width", "height", "length", "num_frames", "fps",
-        "seconds", "duration", "seed", "steps", "cfg", "guidance", "denoise",
+        "prompt",
+        "tags",
+        "lyrics",
+        "negative_prompt",
+        "segment_prompt",
+        "width",
+        "height",
+        "length",
+        "num_frames",
+        "fps",
+        "seconds",
+        "duration",
+        "seed",
+        "steps",
+        "cfg",
+        "guidance",
+        "denoise",
     ];
     if param.ty.is_media() {
         return 4;
@@ -123,7 +147,7 @@ fn prefix_inputs(context: &Context<'_>, outputs: &[crate::Output]) -> Vec<Bindin
     let of = |output: &crate::Output| {
         let node = context.graph.node(&output.node)?;
         node.literal("filename_prefix")?;
-        Some(context.binding(node, "filename_prefix"))
+        Some(Context::binding(node, "filename_prefix"))
     };
     outputs.iter().filter_map(of).collect()
 }
@@ -159,7 +183,7 @@ impl<'a> Context<'a> {
         self.consumers.get(node).map_or(&[], Vec::as_slice)
     }
 
-    fn binding(&self, node: &Node, input: &str) -> Binding {
+    fn binding(node: &Node, input: &str) -> Binding {
         Binding { node: node.id.clone(), input: input.to_owned(), class_type: node.class_type.clone() }
     }
 
@@ -195,4 +219,3 @@ struct Found {
     kind: OutputKind,
     stage: Stage,
 }
-

@@ -13,7 +13,6 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 mod number;
 mod write;
 
-
 pub use number::Number;
 pub use write::write_text;
 

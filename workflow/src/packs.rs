@@ -55,7 +55,10 @@ pub(crate) fn find(graph: &Graph, catalog: &Catalog, diagnostics: &mut Vec<Diagn
         };
         let pack = &table.packs[index];
         if pack.repository == COMFYUI {
-            diagnostics.push(Diagnostic::note("newer-comfyui", format!("`{class}` came with a later ComfyUI than 0.3.64")));
+            diagnostics.push(Diagnostic::note(
+                "newer-comfyui",
+                format!("`{class}` came with a later ComfyUI than 0.3.64"),
+            ));
             continue;
         }
         let id = pack.repository.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
@@ -74,7 +77,10 @@ pub(crate) fn find(graph: &Graph, catalog: &Catalog, diagnostics: &mut Vec<Diagn
 
 fn unresolved(class: &str, catalog: &Catalog, diagnostics: &mut Vec<Diagnostic>) {
     if let Some(module) = catalog.get(class).and_then(|node| node.python_module.as_deref()) {
-        diagnostics.push(Diagnostic::note("unknown-pack", format!("`{class}` comes from `{module}`, no public pack is known")));
+        diagnostics.push(Diagnostic::note(
+            "unknown-pack",
+            format!("`{class}` comes from `{module}`, no public pack is known"),
+        ));
         return;
     }
     diagnostics.push(
@@ -92,7 +98,12 @@ impl Table {
         })
     }
 
-    fn choose(&self, class: &str, certain: &BTreeSet<usize>, diagnostics: &mut Vec<Diagnostic>) -> Option<(usize, String)> {
+    fn choose(
+        &self,
+        class: &str,
+        certain: &BTreeSet<usize>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Option<(usize, String)> {
         if let Some(index) = self.only_owner(class) {
             return Some((index, "the only pack with this class".to_owned()));
         }
@@ -100,7 +111,9 @@ impl Table {
             if let Some(core) = owners.iter().find(|index| self.packs[**index].repository == COMFYUI) {
                 return Some((*core, "ComfyUI itself".to_owned()));
             }
-            let rank = |index: &usize| (certain.contains(index), self.packs[*index].stars, std::cmp::Reverse(*index));
+            let rank = |index: &usize| {
+                (certain.contains(index), self.packs[*index].stars, std::cmp::Reverse(*index))
+            };
             let best = *owners.iter().max_by_key(|index| rank(index))?;
             let others: Vec<&str> = owners
                 .iter()
@@ -109,14 +122,26 @@ impl Table {
                 .map(|index| self.packs[*index].repository.as_str())
                 .collect();
             diagnostics.push(
-                Diagnostic::note("ambiguous-pack", format!("`{class}` is in several node packs; `{}` is taken", self.packs[best].repository))
-                    .help(format!("others: {}", others.join(", "))),
+                Diagnostic::note(
+                    "ambiguous-pack",
+                    format!("`{class}` is in several node packs; `{}` is taken", self.packs[best].repository),
+                )
+                .help(format!("others: {}", others.join(", "))),
             );
-            let evidence = if certain.contains(&best) { "its other classes are needed too" } else { "the pack with most stars" };
+            let evidence = if certain.contains(&best) {
+                "its other classes are needed too"
+            } else {
+                "the pack with most stars"
+            };
             return Some((best, evidence.to_owned()));
         }
         let matching = |pack: &Pack| pack.pattern.as_ref().is_some_and(|pattern| pattern.is_match(class));
-        let found = self.packs.iter().enumerate().filter(|(_, pack)| matching(pack)).max_by_key(|(_, pack)| pack.stars);
+        let found = self
+            .packs
+            .iter()
+            .enumerate()
+            .filter(|(_, pack)| matching(pack))
+            .max_by_key(|(_, pack)| pack.stars);
         found.map(|(index, _)| (index, "the pack's naming pattern".to_owned()))
     }
 }
@@ -139,7 +164,10 @@ fn parse(text: &str) -> Table {
             table.packs.push(Pack {
                 repository: fields.next().unwrap_or_default().to_owned(),
                 stars: fields.next().and_then(|stars| stars.parse().ok()).unwrap_or(0),
-                pattern: fields.next().filter(|pattern| !pattern.is_empty()).and_then(|pattern| Regex::new(pattern).ok()),
+                pattern: fields
+                    .next()
+                    .filter(|pattern| !pattern.is_empty())
+                    .and_then(|pattern| Regex::new(pattern).ok()),
             });
             continue;
         }

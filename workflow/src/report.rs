@@ -28,7 +28,11 @@ pub fn render(endpoint: &Endpoint) -> String {
     if !endpoint.outputs.is_empty() {
         out.push_str("\nOutputs\n");
         let rows = endpoint.outputs.iter().map(|output| {
-            vec![output.name.clone(), output.kind.as_str().to_owned(), format!("{} (node {})", printable(&output.class_type), output.node)]
+            vec![
+                output.name.clone(),
+                output.kind.as_str().to_owned(),
+                format!("{} (node {})", printable(&output.class_type), output.node),
+            ]
         });
         table(&mut out, rows);
     }
@@ -36,7 +40,11 @@ pub fn render(endpoint: &Endpoint) -> String {
         out.push_str("\nModels\n");
         let rows = endpoint.models.iter().map(|model| {
             let fetched = if model.auto_download { ", fetched by the node itself" } else { "" };
-            vec![model.folder.clone(), format!("{}{fetched}", printable(&model.file)), format!("node {}", printable(&model.node))]
+            vec![
+                model.folder.clone(),
+                format!("{}{fetched}", printable(&model.file)),
+                format!("node {}", printable(&model.node)),
+            ]
         });
         table(&mut out, rows);
     }
@@ -65,7 +73,14 @@ fn row(param: &Param) -> Vec<String> {
     let bindings: Vec<String> = param
         .bindings
         .iter()
-        .map(|binding| format!("{}.{} (node {})", printable(&binding.class_type), printable(&binding.input), printable(&binding.node)))
+        .map(|binding| {
+            format!(
+                "{}.{} (node {})",
+                printable(&binding.class_type),
+                printable(&binding.input),
+                printable(&binding.node)
+            )
+        })
         .collect();
     vec![
         printable(&param.name),
@@ -88,9 +103,17 @@ fn start(param: &Param) -> String {
 
 fn range(param: &Param) -> String {
     if !param.options.is_empty() {
-        let shown: Vec<String> =
-            param.options.iter().take(4).map(|option| option.as_str().map_or_else(|| option.to_json(), str::to_owned)).collect();
-        let more = if param.options.len() > shown.len() { format!(" … ({})", param.options.len()) } else { String::new() };
+        let shown: Vec<String> = param
+            .options
+            .iter()
+            .take(4)
+            .map(|option| option.as_str().map_or_else(|| option.to_json(), str::to_owned))
+            .collect();
+        let more = if param.options.len() > shown.len() {
+            format!(" … ({})", param.options.len())
+        } else {
+            String::new()
+        };
         return shortened(&shown.join(" | ")) + &more;
     }
     match (&param.min, &param.max) {
@@ -105,15 +128,20 @@ fn range(param: &Param) -> String {
 fn shortened(text: &str) -> String {
     const LONGEST: usize = 36;
     let text = printable(text);
-    if text.chars().count() <= LONGEST { text } else { text.chars().take(LONGEST - 1).chain(['…']).collect() }
+    if text.chars().count() <= LONGEST {
+        text
+    } else {
+        text.chars().take(LONGEST - 1).chain(['…']).collect()
+    }
 }
 
 /// Columns as wide as their widest cell; the last one runs free.
 fn table(out: &mut String, rows: impl Iterator<Item = Vec<String>>) {
     let rows: Vec<Vec<String>> = rows.collect();
     let columns = rows.first().map_or(0, Vec::len);
-    let widths: Vec<usize> =
-        (0..columns).map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)).collect();
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
+        .collect();
     for row in rows {
         let mut line = String::from(" ");
         for (cell, width) in row.iter().zip(&widths).filter(|(_, width)| **width > 0) {

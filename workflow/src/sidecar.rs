@@ -116,7 +116,9 @@ impl Sidecar {
     /// Reads a sidecar file.
     pub fn parse(text: &str) -> Result<Self, Vec<Diagnostic>> {
         toml::from_str(text).map_err(|error| {
-            let line = error.span().map_or(1, |span| 1 + text.bytes().take(span.start).filter(|byte| *byte == b'\n').count());
+            let line = error
+                .span()
+                .map_or(1, |span| 1 + text.bytes().take(span.start).filter(|byte| *byte == b'\n').count());
             let message = error.message().to_owned();
             let diagnostic = Diagnostic::error("sidecar", format!("sidecar file, line {line}: {message}"));
             vec![match suggestion(&message) {
@@ -158,7 +160,8 @@ impl Sidecar {
     fn apply_outputs(&self, outputs: &mut Vec<Output>, diagnostics: &mut Vec<Diagnostic>) {
         let mut hidden = Vec::new();
         for (key, rule) in &self.outputs {
-            let Some(output) = outputs.iter_mut().find(|output| output.name == *key || output.node == *key) else {
+            let Some(output) = outputs.iter_mut().find(|output| output.name == *key || output.node == *key)
+            else {
                 let known: Vec<&str> = outputs.iter().map(|output| output.name.as_str()).collect();
                 diagnostics.push(
                     Diagnostic::error("sidecar", format!("[outputs.\"{key}\"] matches no output"))
@@ -180,8 +183,9 @@ impl Sidecar {
         outputs.retain(|output| !hidden.contains(&output.node));
         let mut names: Vec<&str> = outputs.iter().map(|output| output.name.as_str()).collect();
         names.sort_unstable();
-        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            diagnostics.push(Diagnostic::error("sidecar", format!("two outputs are called `{}`", twice[0])));
+        let twice = names.iter().zip(names.iter().skip(1)).find(|(left, right)| left == right);
+        if let Some((name, _)) = twice {
+            diagnostics.push(Diagnostic::error("sidecar", format!("two outputs are called `{name}`")));
         }
     }
 
@@ -199,8 +203,11 @@ impl Sidecar {
             if !found {
                 let known: Vec<&str> = endpoint.models.iter().map(|model| model.file.as_str()).collect();
                 diagnostics.push(
-                    Diagnostic::error("sidecar", format!("[models.\"{file}\"] matches no model of the workflow"))
-                        .help(format!("the models are: {}", known.join(", "))),
+                    Diagnostic::error(
+                        "sidecar",
+                        format!("[models.\"{file}\"] matches no model of the workflow"),
+                    )
+                    .help(format!("the models are: {}", known.join(", "))),
                 );
             }
         }
@@ -250,7 +257,9 @@ impl ParamRule {
         if self.hide {
             param.tier = Tier::Hidden;
         }
-        for (bound, value) in [(&mut param.min, &self.min), (&mut param.max, &self.max), (&mut param.step, &self.step)] {
+        for (bound, value) in
+            [(&mut param.min, &self.min), (&mut param.max, &self.max), (&mut param.step, &self.step)]
+        {
             match value.as_ref().map(number) {
                 Some(Some(number)) => *bound = Some(number),
                 Some(None) => odd("`min`, `max` and `step` are numbers", "write them without quotes"),
@@ -270,7 +279,10 @@ impl ParamRule {
                     param.default = Some(default);
                     param.required = false;
                 }
-                None => odd(&format!("`{default}` is not a {} it accepts", param.ty.as_str()), "change the default or the range"),
+                None => odd(
+                    &format!("`{default}` is not a {} it accepts", param.ty.as_str()),
+                    "change the default or the range",
+                ),
             }
         }
         if let Some(required) = self.required {
@@ -305,7 +317,8 @@ fn bad_name(name: &str) -> Diagnostic {
 fn find_param(params: &[Param], key: &str) -> Option<usize> {
     let bound = |param: &Param| {
         param.bindings.iter().any(|binding| {
-            key.strip_prefix(binding.node.as_str()).and_then(|rest| rest.strip_prefix('.')) == Some(binding.input.as_str())
+            key.strip_prefix(binding.node.as_str()).and_then(|rest| rest.strip_prefix('.'))
+                == Some(binding.input.as_str())
         })
     };
     params.iter().position(bound).or_else(|| {
@@ -317,10 +330,15 @@ fn find_param(params: &[Param], key: &str) -> Option<usize> {
 
 fn unmatched_param(params: &[Param], key: &str) -> Diagnostic {
     let places = params.iter().flat_map(|param| {
-        param.bindings.iter().map(|binding| format!("{}.{}", binding.node, binding.input)).chain([param.name.clone()])
+        param
+            .bindings
+            .iter()
+            .map(|binding| format!("{}.{}", binding.node, binding.input))
+            .chain([param.name.clone()])
     });
     let mut places: Vec<String> = places.collect();
-    places.sort_by(|left, right| strsim::jaro_winkler(right, key).total_cmp(&strsim::jaro_winkler(left, key)));
+    places
+        .sort_by(|left, right| strsim::jaro_winkler(right, key).total_cmp(&strsim::jaro_winkler(left, key)));
     places.dedup();
     places.truncate(5);
     Diagnostic::error("sidecar", format!("[params.\"{key}\"] matches no value of the workflow"))
@@ -354,7 +372,9 @@ fn fits(param: &Param, value: &Value) -> bool {
     match param.ty {
         ParamType::String => value.as_str().is_some(),
         ParamType::Boolean => value.as_bool().is_some(),
-        ParamType::Integer | ParamType::Seed => value.as_number().is_some_and(|number| number.as_i128().is_some() && in_range(number)),
+        ParamType::Integer | ParamType::Seed => {
+            value.as_number().is_some_and(|number| number.as_i128().is_some() && in_range(number))
+        }
         ParamType::Number => value.as_number().is_some_and(in_range),
         ParamType::Enum => param.options.contains(value),
         _ => false,
@@ -365,7 +385,9 @@ fn fits(param: &Param, value: &Value) -> bool {
 fn suggestion(message: &str) -> Option<String> {
     let mut names = message.split('`').skip(1).step_by(2);
     let unknown = names.next().filter(|_| message.starts_with("unknown field"))?;
-    let best = names.max_by(|left, right| strsim::jaro_winkler(left, unknown).total_cmp(&strsim::jaro_winkler(right, unknown)))?;
+    let best = names.max_by(|left, right| {
+        strsim::jaro_winkler(left, unknown).total_cmp(&strsim::jaro_winkler(right, unknown))
+    })?;
     (strsim::jaro_winkler(best, unknown) > 0.7).then(|| best.to_owned())
 }
 

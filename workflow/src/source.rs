@@ -30,21 +30,27 @@ pub fn read(bytes: &[u8]) -> Result<Source, Vec<Diagnostic>> {
     let Some(found) = find(&parsed.value) else { return Err(vec![no_graph(&parsed.value)]) };
     let graph = graph(&found, &mut diagnostics);
     check_links(&graph, &mut diagnostics);
-    if diagnostics.iter().any(Diagnostic::is_error) { Err(diagnostics) } else { Ok(Source { graph, diagnostics }) }
+    if diagnostics.iter().any(Diagnostic::is_error) {
+        Err(diagnostics)
+    } else {
+        Ok(Source { graph, diagnostics })
+    }
 }
 
 fn duplicate(key: &str) -> Diagnostic {
-    Diagnostic::warning("duplicate-key", format!("`{}` is written more than once; the last one counts", printable(key)))
-        .help("export the workflow again, or delete the one that is not meant")
+    Diagnostic::warning(
+        "duplicate-key",
+        format!("`{}` is written more than once; the last one counts", printable(key)),
+    )
+    .help("export the workflow again, or delete the one that is not meant")
 }
 
 fn no_graph(value: &Value) -> Diagnostic {
     if value.get("nodes").is_some_and(|nodes| nodes.as_array().is_some()) {
-        return Diagnostic::error("ui-format", "this is the editor's own format, not the API format")
-            .help(
-                "in ComfyUI open the workflow and choose Workflow → Export (API); \
+        return Diagnostic::error("ui-format", "this is the editor's own format, not the API format").help(
+            "in ComfyUI open the workflow and choose Workflow → Export (API); \
                  in older releases enable Dev mode options in the settings, then Save (API Format)",
-            );
+        );
     }
     Diagnostic::error("no-graph", "there is no workflow in API format in this file")
         .help("expected an object of nodes such as {\"3\": {\"class_type\": \"KSampler\", \"inputs\": {…}}}")
@@ -77,7 +83,8 @@ fn find(value: &Value) -> Option<Object> {
 /// At least one member, and at least half of the members that are objects, look like nodes.
 fn looks_like_graph(members: &Object) -> bool {
     let objects = members.values().filter_map(Value::as_object);
-    let (nodes, all) = objects.fold((0, 0), |(nodes, all), member| (nodes + usize::from(is_node(member)), all + 1));
+    let (nodes, all) =
+        objects.fold((0, 0), |(nodes, all), member| (nodes + usize::from(is_node(member)), all + 1));
     nodes > 0 && nodes * 2 >= all
 }
 
@@ -135,13 +142,16 @@ fn node(id: &str, member: &Object, all: &Object, diagnostics: &mut Vec<Diagnosti
 fn input(value: &Value, all: &Object) -> Result<Input, Diagnostic> {
     let Some(items) = value.as_array() else { return Ok(Input::Literal(value.clone())) };
     match items {
-        [Value::String(node), Value::Number(slot)] => match slot.as_i128().and_then(|slot| u32::try_from(slot).ok()) {
-            Some(slot) => Ok(Input::Link(Link { node: node.clone(), slot })),
-            None => Err(Diagnostic::error("odd-link", format!("`{slot}` is not an output slot"))),
-        },
+        [Value::String(node), Value::Number(slot)] => {
+            match slot.as_i128().and_then(|slot| u32::try_from(slot).ok()) {
+                Some(slot) => Ok(Input::Link(Link { node: node.clone(), slot })),
+                None => Err(Diagnostic::error("odd-link", format!("`{slot}` is not an output slot"))),
+            }
+        }
         [Value::Number(node), Value::Number(slot)] if all.contains_key(node.as_str()) => {
             let slot = slot.as_i128().and_then(|slot| u32::try_from(slot).ok());
-            let slot = slot.ok_or_else(|| Diagnostic::error("odd-link", "the output slot is not a small number"))?;
+            let slot =
+                slot.ok_or_else(|| Diagnostic::error("odd-link", "the output slot is not a small number"))?;
             Ok(Input::Link(Link { node: node.as_str().to_owned(), slot }))
         }
         _ => Err(Diagnostic::warning("odd-list", "a bare list is not a value that ComfyUI accepts")
@@ -153,8 +163,11 @@ fn check_links(graph: &Graph, diagnostics: &mut Vec<Diagnostic>) {
     for node in graph.nodes.values() {
         for (input, link) in node.links() {
             if !graph.nodes.contains_key(&link.node) {
-                let message =
-                    format!("`{}` is linked to node {}, which is not in the file", printable(input), printable(&link.node));
+                let message = format!(
+                    "`{}` is linked to node {}, which is not in the file",
+                    printable(input),
+                    printable(&link.node)
+                );
                 diagnostics.push(
                     Diagnostic::error("dangling-link", message)
                         .at_node(&node.id, node.title.as_deref())
@@ -184,9 +197,10 @@ mod tests {
     const NODE: &str = r#""1":{"class_type":"EmptyImage","inputs":{"width":8}}"#;
 
     fn code(text: &str) -> &'static str {
-        read(text.as_bytes()).map_or_else(|all| all[0].code, |source| {
-            source.diagnostics.first().map_or("ok", |first| first.code)
-        })
+        read(text.as_bytes()).map_or_else(
+            |all| all[0].code,
+            |source| source.diagnostics.first().map_or("ok", |first| first.code),
+        )
     }
 
     #[test]
@@ -207,9 +221,18 @@ mod tests {
         assert_eq!(code(r#"{"nodes":[],"links":[]}"#), "ui-format");
         assert_eq!(code("{}"), "no-graph");
         assert_eq!(code("[1,"), "invalid-json");
-        assert_eq!(code(&format!(r#"{{{NODE},"2":{{"class_type":"A","inputs":{{"x":["9",0]}}}}}}"#)), "dangling-link");
-        assert_eq!(code(&format!(r#"{{{NODE},"2":{{"class_type":"A","inputs":{{"x":["2",0]}}}}}}"#)), "cycle");
-        assert_eq!(code(&format!(r#"{{{NODE},"2":{{"class_type":"A","inputs":{{"x":[1,0]}}}}}}"#)), "odd-link");
+        assert_eq!(
+            code(&format!(r#"{{{NODE},"2":{{"class_type":"A","inputs":{{"x":["9",0]}}}}}}"#)),
+            "dangling-link"
+        );
+        assert_eq!(
+            code(&format!(r#"{{{NODE},"2":{{"class_type":"A","inputs":{{"x":["2",0]}}}}}}"#)),
+            "cycle"
+        );
+        assert_eq!(
+            code(&format!(r#"{{{NODE},"2":{{"class_type":"A","inputs":{{"x":[1,0]}}}}}}"#)),
+            "odd-link"
+        );
         assert_eq!(code(&format!(r#"{{{NODE},"2":{{"inputs":{{}}}}}}"#)), "missing-class");
         assert_eq!(code(&format!(r#"{{{NODE},"2":{{"class_type":"A","inputs":null}}}}"#)), "ok");
     }

@@ -5,17 +5,23 @@
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
-use comfyport_workflow::{Catalog, Diagnostic, Endpoint, Options, ParamType, Tier, endpoint, graph::Input, read};
+use comfyport_workflow::{
+    Catalog, Diagnostic, Endpoint, Options, ParamType, Tier, endpoint, graph::Input, read,
+};
 
 fn corpus(folder: &str) -> Option<Vec<(String, Vec<u8>)>> {
     let Some(root) = std::env::var_os("WORKFLOW_CORPUS") else {
         eprintln!("left out: WORKFLOW_CORPUS is not set");
         return None;
     };
-    let mut files: Vec<PathBuf> = fs::read_dir(PathBuf::from(root).join(folder)).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(PathBuf::from(root).join(folder)).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     let json = files.into_iter().filter(|path| path.extension().is_some_and(|ending| ending == "json"));
-    Some(json.map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read(path).unwrap())).collect())
+    Some(
+        json.map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read(path).unwrap()))
+            .collect(),
+    )
 }
 
 fn infer(name: &str, bytes: &[u8]) -> Result<Endpoint, Vec<Diagnostic>> {
@@ -32,7 +38,8 @@ fn has_direct_positive_text(bytes: &[u8]) -> bool {
             let encoder = source.graph.node(&link.node);
             name == "positive"
                 && encoder.is_some_and(|encoder| {
-                    encoder.class_type == "CLIPTextEncode" && encoder.literal("text").is_some_and(|text| text.as_str().is_some())
+                    encoder.class_type == "CLIPTextEncode"
+                        && encoder.literal("text").is_some_and(|text| text.as_str().is_some())
                 })
         })
     })
@@ -42,7 +49,8 @@ fn has_direct_positive_text(bytes: &[u8]) -> bool {
 fn every_workflow_is_understood_or_refused_with_a_reason() {
     let Some(files) = corpus("api") else { return };
     let (mut refused, mut prompts, mut expected, mut missed) = (BTreeMap::new(), 0, 0, Vec::new());
-    let (mut ordinals, mut primary, mut outputs, mut unknown_folder, mut models) = (Vec::new(), Vec::new(), 0, 0, 0);
+    let (mut ordinals, mut primary, mut outputs, mut unknown_folder, mut models) =
+        (Vec::new(), Vec::new(), 0, 0, 0);
     for (name, bytes) in &files {
         let endpoint = match infer(name, bytes) {
             Ok(endpoint) => endpoint,
@@ -64,8 +72,10 @@ fn every_workflow_is_understood_or_refused_with_a_reason() {
         }
         let names: Vec<&str> = endpoint.tier(Tier::Primary).map(|param| param.name.as_str()).collect();
         primary.push(names.len());
-        let ordinal = |name: &&str| name.rsplit_once('_').is_some_and(|(_, tail)| tail.len() < 3 && tail.parse::<u32>().is_ok());
-        if names.iter().any(|name| ordinal(&name)) {
+        let ordinal = |name: &&str| {
+            name.rsplit_once('_').is_some_and(|(_, tail)| tail.len() < 3 && tail.parse::<u32>().is_ok())
+        };
+        if names.iter().any(ordinal) {
             ordinals.push(name.clone());
         }
         outputs += usize::from(!endpoint.outputs.is_empty());
@@ -107,10 +117,15 @@ fn odd_files_get_what_they_deserve() {
         assert!(endpoint.is_usable(), "{prefix}: {:?}", endpoint.diagnostics);
         endpoint
     };
-    for fine in ["00", "02", "04", "06", "08", "10", "12", "14", "16", "18", "22", "24", "28", "30", "38", "42", "44", "48"] {
+    for fine in [
+        "00", "02", "04", "06", "08", "10", "12", "14", "16", "18", "22", "24", "28", "30", "38", "42", "44",
+        "48",
+    ] {
         usable(fine);
     }
-    let codes = |prefix: &str| -> Vec<&'static str> { outcome(prefix).unwrap_err().iter().map(|found| found.code).collect() };
+    let codes = |prefix: &str| -> Vec<&'static str> {
+        outcome(prefix).unwrap_err().iter().map(|found| found.code).collect()
+    };
     assert_eq!(codes("20"), ["dangling-link"]);
     assert_eq!(codes("26")[0], "missing-class");
     assert_eq!(codes("32"), ["ui-format"]);
@@ -118,8 +133,12 @@ fn odd_files_get_what_they_deserve() {
     assert_eq!(codes("46"), ["invalid-json"]);
     assert!(usable("34").diagnostics.iter().any(|found| found.code == "duplicate-key"));
     let names = usable("36");
-    let mut unique: Vec<(Tier, &str)> =
-        names.params.iter().filter(|param| param.tier <= Tier::Advanced).map(|param| (param.tier, param.name.as_str())).collect();
+    let mut unique: Vec<(Tier, &str)> = names
+        .params
+        .iter()
+        .filter(|param| param.tier <= Tier::Advanced)
+        .map(|param| (param.tier, param.name.as_str()))
+        .collect();
     let count = unique.len();
     unique.sort_unstable();
     unique.dedup();

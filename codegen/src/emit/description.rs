@@ -14,7 +14,8 @@ pub(super) fn of(endpoint: &Endpoint, request: &Ident, has_advanced: bool, file:
     let models = models(endpoint);
     let packs = packs(endpoint);
     let nodes = endpoint.graph.nodes.values().map(|node| {
-        let (id, class, title) = (&node.id, &node.class_type, node.title.as_ref().unwrap_or(&node.class_type));
+        let (id, class, title) =
+            (&node.id, &node.class_type, node.title.as_ref().unwrap_or(&node.class_type));
         quote!(NodeLabel { id: #id, class_type: #class, title: #title })
     });
     let pieces = template::pieces(endpoint);
@@ -69,7 +70,8 @@ fn models(endpoint: &Endpoint) -> Vec<TokenStream> {
     let checked = endpoint.models.iter().filter(|model| !model.auto_download && model.folder != "unknown");
     let model = |model: &comfyport_workflow::ModelRef| {
         let comfyport_workflow::ModelRef { file, folder, node, input, .. } = model;
-        let optional = |text: &Option<String>| text.as_ref().map_or_else(|| quote!(None), |text| quote!(Some(#text)));
+        let optional =
+            |text: &Option<String>| text.as_ref().map_or_else(|| quote!(None), |text| quote!(Some(#text)));
         let (url, sha256) = (optional(&model.url), optional(&model.sha256));
         quote!(Model { file: #file, folder: #folder, node: #node, input: #input, url: #url, sha256: #sha256 })
     };

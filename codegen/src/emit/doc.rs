@@ -4,14 +4,17 @@ use comfyport_workflow::{Param, ParamType, is_disruptive};
 
 /// One line of text in which nothing is markup or code.
 pub(crate) fn line(text: &str) -> String {
-    let plain: String = text
-        .chars()
-        .take(300)
-        .map(|one| if is_disruptive(one) || one == '`' { ' ' } else { one })
-        .collect();
+    let plain: String =
+        text.chars().take(300).map(|one| if is_disruptive(one) || one == '`' { ' ' } else { one }).collect();
     let plain = plain.split_whitespace().collect::<Vec<_>>().join(" ");
     // rustdoc would read these as HTML and links.
-    plain.replace('<', "‹").replace('>', "›").replace('[', "(").replace(']', ")").replace("*/", "* /").replace("/*", "/ *")
+    plain
+        .replace('<', "‹")
+        .replace('>', "›")
+        .replace('[', "(")
+        .replace(']', ")")
+        .replace("*/", "* /")
+        .replace("/*", "/ *")
 }
 
 /// What a field means, its default, range and unit, and where it comes from.

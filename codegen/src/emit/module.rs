@@ -30,8 +30,15 @@ pub(super) fn of(endpoint: &Endpoint, lists: &OptionLists, file: &str) -> TokenS
         (table, place)
     };
     let outputs = endpoint.outputs.iter().map(|output| {
-        let (name, doc) = (ident(&output.name), format!(" `{}`, node {}", doc::line(&output.class_type), doc::line(&output.node)));
-        let ty = if output.kind == OutputKind::Text { quote!(Vec<String>) } else { quote!(Vec<comfyport_endpoint::Artifact>) };
+        let (name, doc) = (
+            ident(&output.name),
+            format!(" `{}`, node {}", doc::line(&output.class_type), doc::line(&output.node)),
+        );
+        let ty = if output.kind == OutputKind::Text {
+            quote!(Vec<String>)
+        } else {
+            quote!(Vec<comfyport_endpoint::Artifact>)
+        };
         quote!(#[doc = #doc] pub #name: #ty)
     });
     let request_doc = match &endpoint.description {
@@ -72,9 +79,12 @@ fn field(param: &Param, lists: &OptionLists) -> TokenStream {
     if let Some(role) = &param.role {
         keys.push(quote!(role = #role));
     }
-    if matches!(param.ty, ParamType::Integer | ParamType::Number | ParamType::Seed) && param.options.is_empty() {
+    if matches!(param.ty, ParamType::Integer | ParamType::Number | ParamType::Seed)
+        && param.options.is_empty()
+    {
         // An integer literal would be typed by itself before it becomes a float.
-        let bound = |number: &Number| if param.ty == ParamType::Number { float(number) } else { literal(number) };
+        let bound =
+            |number: &Number| if param.ty == ParamType::Number { float(number) } else { literal(number) };
         keys.extend(param.min.as_ref().and_then(bound).map(|min| quote!(min = #min)));
         keys.extend(param.max.as_ref().and_then(bound).map(|max| quote!(max = #max)));
     }
@@ -124,7 +134,8 @@ fn ty(param: &Param, lists: &OptionLists) -> TokenStream {
 /// `u64` only where a value may need it.
 fn whole(param: &Param) -> TokenStream {
     let large = |number: &Number| number.as_i64().is_none() && number.as_u64().is_some();
-    let large = param.max.as_ref().is_some_and(large) && param.min.as_ref().is_none_or(|min| min.as_u64().is_some());
+    let large =
+        param.max.as_ref().is_some_and(large) && param.min.as_ref().is_none_or(|min| min.as_u64().is_some());
     if large { quote!(u64) } else { quote!(i64) }
 }
 
@@ -159,12 +170,15 @@ fn kind(param: &Param, lists: &OptionLists) -> TokenStream {
         return quote!(Choice { options: <crate::options::#list as comfyport_endpoint::Choice>::OPTIONS });
     }
     let options = param.options.iter().filter_map(value);
-    let bound = |number: &Option<Number>, otherwise: TokenStream| number.as_ref().and_then(literal).unwrap_or(otherwise);
+    let bound = |number: &Option<Number>, otherwise: TokenStream| {
+        number.as_ref().and_then(literal).unwrap_or(otherwise)
+    };
     match param.ty {
         ParamType::Boolean => quote!(Boolean),
         ParamType::Enum => quote!(NumberChoice { options: &[#(#options),*] }),
         ParamType::Integer => {
-            let (min, max) = (bound(&param.min, quote!(i64::MIN as i128)), bound(&param.max, quote!(i64::MAX as i128)));
+            let (min, max) =
+                (bound(&param.min, quote!(i64::MIN as i128)), bound(&param.max, quote!(i64::MAX as i128)));
             quote!(Integer { min: #min, max: #max })
         }
         ParamType::Number => {
@@ -217,4 +231,3 @@ fn float(number: &Number) -> Option<TokenStream> {
     let literal = proc_macro2::Literal::f64_unsuffixed(value.abs());
     Some(if value.is_sign_negative() { quote!(-#literal) } else { quote!(#literal) })
 }
-

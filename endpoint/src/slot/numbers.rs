@@ -34,7 +34,7 @@ fn whole(text: &str) -> Option<i128> {
     (value.fract() == 0.0 && value.abs() <= 9_007_199_254_740_992.0).then_some(value as i128)
 }
 
-fn out_of_range(min: impl ToString, max: impl ToString) -> ValueFault {
+fn out_of_range(min: &impl ToString, max: &impl ToString) -> ValueFault {
     let (min, max) = (min.to_string(), max.to_string());
     ValueFault::new(format!("must be between {min} and {max}")).allowed(Allowed::Range { min, max })
 }
@@ -44,7 +44,7 @@ pub(crate) fn integer(field: &Field, raw: &Raw<'_>) -> Result<i128, ValueFault> 
     let text = lexeme(field, raw)?;
     let value = whole(text).ok_or_else(|| ValueFault::expected(field.kind))?;
     match field.kind {
-        Kind::Integer { min, max } if value < min || value > max => Err(out_of_range(min, max)),
+        Kind::Integer { min, max } if value < min || value > max => Err(out_of_range(&min, &max)),
         Kind::NumberChoice { options } if !options.iter().any(|option| i128::from(*option) == value) => {
             Err(ValueFault::new("is not one of the options").allowed(Allowed::Numbers(options)))
         }
@@ -56,7 +56,7 @@ pub(crate) fn integer(field: &Field, raw: &Raw<'_>) -> Result<i128, ValueFault> 
 pub(crate) fn number(field: &Field, raw: &Raw<'_>) -> Result<f64, ValueFault> {
     let value: f64 = lexeme(field, raw)?.parse().map_err(|_| ValueFault::expected(field.kind))?;
     match field.kind {
-        Kind::Float { min, max } if !(value >= min && value <= max) => Err(out_of_range(min, max)),
+        Kind::Float { min, max } if !(value >= min && value <= max) => Err(out_of_range(&min, &max)),
         _ if !value.is_finite() => Err(ValueFault::new("is too large")),
         _ => Ok(value),
     }
@@ -68,10 +68,16 @@ pub(crate) fn seed(field: &Field, raw: &Raw<'_>) -> Result<u64, ValueFault> {
     let value = whole(text).ok_or_else(|| ValueFault::expected(field.kind))?;
     let (min, max) = if let Kind::Seed { min, max } = field.kind { (min, max) } else { (0, u64::MAX) };
     if value < 0 {
-        let fault = out_of_range(min, max);
-        return Err(ValueFault { message: format!("{}; leave it out for a random one", fault.message), ..fault });
+        let fault = out_of_range(&min, &max);
+        return Err(ValueFault {
+            message: format!("{}; leave it out for a random one", fault.message),
+            ..fault
+        });
     }
-    u64::try_from(value).ok().filter(|seed| (min..=max).contains(seed)).ok_or_else(|| out_of_range(min, max))
+    u64::try_from(value)
+        .ok()
+        .filter(|seed| (min..=max).contains(seed))
+        .ok_or_else(|| out_of_range(&min, &max))
 }
 
 macro_rules! integer_slot {
@@ -79,7 +85,7 @@ macro_rules! integer_slot {
         impl Slot for $ty {
             fn accept(&mut self, field: &Field, raw: Raw<'_>, _: &DecodeLimits) -> Result<(), ValueFault> {
                 let value = integer(field, &raw)?;
-                *self = value.try_into().map_err(|_| out_of_range(<$ty>::MIN, <$ty>::MAX))?;
+                *self = value.try_into().map_err(|_| out_of_range(&<$ty>::MIN, &<$ty>::MAX))?;
                 Ok(())
             }
 

@@ -36,7 +36,9 @@ pub(crate) fn plain(field: &Field, raw: &Raw<'_>) -> Result<String, ValueFault> 
     }
     match field.kind {
         Kind::Model { .. } => model_name(&text).map(|()| text),
-        Kind::Choice { options } if !options.contains(&text.as_str()) => Err(super::not_an_option(&text, options)),
+        Kind::Choice { options } if !options.contains(&text.as_str()) => {
+            Err(super::not_an_option(&text, options))
+        }
         _ => Ok(text),
     }
 }

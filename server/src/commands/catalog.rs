@@ -41,7 +41,8 @@ fn write(path: &Path, text: &str) -> std::io::Result<()> {
 fn ask(arguments: &Pull) -> Result<Vec<u8>, String> {
     let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
     runtime.block_on(async {
-        let client = Client::new(ClientConfig::new(arguments.comfyui_url.clone())).map_err(|error| error.to_string())?;
+        let client = Client::new(ClientConfig::new(arguments.comfyui_url.clone()))
+            .map_err(|error| error.to_string())?;
         let info = client.object_info().await.map_err(|error| error.to_string())?;
         Ok(info.to_json().into_bytes())
     })

@@ -9,7 +9,10 @@ use std::{
 use comfyport_workflow::{Catalog, Diagnostic, Endpoint, Options, Sidecar};
 use serde::Serialize;
 
-use crate::{cli::{Check, Format}, say};
+use crate::{
+    cli::{Check, Format},
+    say,
+};
 
 /// What machines read.
 #[derive(Serialize)]
@@ -88,11 +91,21 @@ fn check(file: &Path, object_info: Option<&Path>) -> Result<Checked, String> {
     let unreadable = |diagnostics| {
         let title = path.clone();
         let (params, outputs, models, node_packs) = ([], [], [], []);
-        Checked::Unreadable(Unreadable { file: shown.clone(), path: path.clone(), title, params, outputs, models, node_packs, diagnostics })
+        Checked::Unreadable(Unreadable {
+            file: shown.clone(),
+            path: path.clone(),
+            title,
+            params,
+            outputs,
+            models,
+            node_packs,
+            diagnostics,
+        })
     };
     let beside = file.with_extension("toml");
     let sidecar = if beside.is_file() {
-        let text = std::fs::read_to_string(&beside).map_err(|error| format!("{}: {error}", beside.display()))?;
+        let text =
+            std::fs::read_to_string(&beside).map_err(|error| format!("{}: {error}", beside.display()))?;
         match Sidecar::parse(&text) {
             Ok(sidecar) => Some(sidecar),
             Err(diagnostics) => return Ok(unreadable(diagnostics)),
@@ -129,7 +142,8 @@ fn catalog(file: &Path, object_info: Option<&Path>) -> Result<Catalog, String> {
         own.filter(|path| path != file)
     };
     if let Some(path) = object_info.map(Path::to_owned).or_else(beside) {
-        let (own, odd) = Catalog::from_object_info(&read(&path)?).map_err(|error| format!("{}: {error}", path.display()))?;
+        let (own, odd) = Catalog::from_object_info(&read(&path)?)
+            .map_err(|error| format!("{}: {error}", path.display()))?;
         for diagnostic in odd {
             say::line(diagnostic.render(&path.display().to_string()).trim_end());
         }

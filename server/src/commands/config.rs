@@ -2,7 +2,10 @@
 
 use std::{path::Path, process::ExitCode};
 
-use crate::{config::{Config, Overrides}, say};
+use crate::{
+    config::{Config, Overrides},
+    say,
+};
 
 pub(crate) fn show(file: Option<&Path>) -> ExitCode {
     match Config::load(file, super::environment(), &Overrides::default()) {

@@ -41,21 +41,34 @@ pub(crate) fn run(arguments: &Serve, endpoints: &'static [&'static Endpoint]) ->
     })
 }
 
-async fn serve(mut config: Config, simulate: bool, endpoints: &'static [&'static Endpoint]) -> Result<(), String> {
-    let listener = TcpListener::bind(config.server.listen).await.map_err(|error| cannot_listen(&config, &error))?;
+async fn serve(
+    mut config: Config,
+    simulate: bool,
+    endpoints: &'static [&'static Endpoint],
+) -> Result<(), String> {
+    let listener =
+        TcpListener::bind(config.server.listen).await.map_err(|error| cannot_listen(&config, &error))?;
     let simulator = if simulate { Some(start_simulator(&mut config, endpoints).await?) } else { None };
     let app = build(config, endpoints, simulator.is_some())?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     greet(&app, address);
 
     let settings = &app.config.server;
-    let limits = listener::Limits { connections: settings.max_connections, header_timeout: seconds(settings.header_timeout_s) };
+    let limits = listener::Limits {
+        connections: settings.max_connections,
+        header_timeout: seconds(settings.header_timeout_s),
+    };
     let patience = seconds(settings.shutdown_timeout_s);
-    let sweeper = tokio::spawn(Artifacts::keep_sweeping(Arc::downgrade(app.runs.artifacts()), Duration::from_secs(60)));
+    let sweeper =
+        tokio::spawn(Artifacts::keep_sweeping(Arc::downgrade(app.runs.artifacts()), Duration::from_secs(60)));
     let stop = app.stopping.clone();
     let server = tokio::spawn(listener::serve(listener, app::router(app.clone()), limits, stop.clone()));
     until_told().await;
-    say::line(format_args!("stopping: {} runs in progress have {} s to end", app.runs.active(), patience.as_secs()));
+    say::line(format_args!(
+        "stopping: {} runs in progress have {} s to end",
+        app.runs.active(),
+        patience.as_secs()
+    ));
     stop.cancel();
     // A second signal ends the process at once.
     let ended = async {
@@ -96,18 +109,25 @@ async fn start_simulator(config: &mut Config, endpoints: &[&Endpoint]) -> Result
     let simulator = Simulator::start(super::simulate::options(endpoints))
         .await
         .map_err(|error| format!("the simulator cannot start: {error}"))?;
-    config.comfyui.url = simulator.url().parse().map_err(|error| format!("the simulator's address: {error}"))?;
+    config.comfyui.url =
+        simulator.url().parse().map_err(|error| format!("the simulator's address: {error}"))?;
     config.comfyui.headers.clear();
     Ok(simulator)
 }
 
 /// Everything between the settings and the listener.
-fn build(config: Config, endpoints: &'static [&'static Endpoint], simulated: bool) -> Result<AppState, String> {
+fn build(
+    config: Config,
+    endpoints: &'static [&'static Endpoint],
+    simulated: bool,
+) -> Result<AppState, String> {
     let engine = engine(&config, simulated)?;
     let kept = &config.artifacts;
-    let retention = Retention { age: seconds(kept.keep_s), bytes: kept.keep_bytes, file_bytes: kept.max_file_bytes };
-    let artifacts = Artifacts::open(&kept.data_dir, retention)
-        .map_err(|error| format!("the data directory {}: {error}; choose another with --data-dir", kept.data_dir.display()))?;
+    let retention =
+        Retention { age: seconds(kept.keep_s), bytes: kept.keep_bytes, file_bytes: kept.max_file_bytes };
+    let artifacts = Artifacts::open(&kept.data_dir, retention).map_err(|error| {
+        format!("the data directory {}: {error}; choose another with --data-dir", kept.data_dir.display())
+    })?;
     let settings = Settings {
         concurrent: config.runs.concurrent,
         waiting: config.runs.waiting,
@@ -152,7 +172,9 @@ fn greet(app: &AppState, address: std::net::SocketAddr) {
         say::line(format_args!("engine: ComfyUI at {}", app.config.comfyui.url));
     }
     if !address.ip().is_loopback() {
-        say::line("warning: this address is not loopback, and there are no API keys: whoever reaches it can run workflows");
+        say::line(
+            "warning: this address is not loopback, and there are no API keys: whoever reaches it can run workflows",
+        );
     }
     say::line(format_args!("docs:   {base}/docs/"));
     if let Some(line) = example(app.endpoints, &base) {
@@ -169,9 +191,15 @@ fn example(endpoints: &[&Endpoint], base: &str) -> Option<String> {
             && required.all(|field| matches!(field.kind, Kind::Text { .. }))
             && endpoint.advanced.iter().all(|field| !field.required)
     };
-    let shortest = |endpoint: &&&Endpoint| (endpoint.models.len(), endpoint.fields.iter().filter(|field| field.required).count());
+    let shortest = |endpoint: &&&Endpoint| {
+        (endpoint.models.len(), endpoint.fields.iter().filter(|field| field.required).count())
+    };
     let endpoint = endpoints.iter().filter(text_only).min_by_key(shortest)?;
-    let values = endpoint.fields.iter().filter(|field| field.required).map(|field| format!("\"{}\":\"a lighthouse at dusk\"", field.name));
+    let values = endpoint
+        .fields
+        .iter()
+        .filter(|field| field.required)
+        .map(|field| format!("\"{}\":\"a lighthouse at dusk\"", field.name));
     Some(format!("curl -s {base}/{} -d '{{{}}}'", endpoint.path, values.collect::<Vec<_>>().join(",")))
 }
 

@@ -135,8 +135,12 @@ pub fn documentation() -> String {
     for code in Code::ALL {
         let origin = format!("{:?}", code.origin()).to_lowercase();
         let retry = if code.is_retryable() { "yes" } else { "no" };
-        let row =
-            format!("| `{}` | {} | {origin} | {retry} | {} |\n", code.as_str(), code.status().as_u16(), code.meaning());
+        let row = format!(
+            "| `{}` | {} | {origin} | {retry} | {} |\n",
+            code.as_str(),
+            code.status().as_u16(),
+            code.meaning()
+        );
         text.push_str(&row);
     }
     text

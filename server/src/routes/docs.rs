@@ -4,13 +4,19 @@ use std::sync::Arc;
 
 use axum::{
     extract::{Path, State},
-    http::{HeaderMap, StatusCode, header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH}},
+    http::{
+        HeaderMap, StatusCode,
+        header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH},
+    },
     response::{Html, IntoResponse, Redirect, Response},
 };
 use utoipa_swagger_ui::{Config, serve};
 
 use super::index::{STYLE, escape};
-use crate::{app::AppState, problem::{Code, Problem}};
+use crate::{
+    app::AppState,
+    problem::{Code, Problem},
+};
 
 /// Scripts and styles of the page come from here alone; it styles itself inline.
 const UI_POLICY: &str = "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; \
@@ -45,11 +51,16 @@ fn file(path: &str) -> Response {
     let config = Config::from("/openapi.json").try_it_out_enabled(true).doc_expansion("list");
     match serve(path, Arc::new(config)) {
         Ok(Some(file)) => {
-            let headers =
-                [(CONTENT_TYPE, file.content_type), (CONTENT_SECURITY_POLICY, UI_POLICY.to_owned()), (CACHE_CONTROL, "max-age=3600".to_owned())];
+            let headers = [
+                (CONTENT_TYPE, file.content_type),
+                (CONTENT_SECURITY_POLICY, UI_POLICY.to_owned()),
+                (CACHE_CONTROL, "max-age=3600".to_owned()),
+            ];
             (headers, file.bytes.into_owned()).into_response()
         }
-        Ok(None) => Problem::not_found("there is no such page; the API reference is at /docs/").into_response(),
+        Ok(None) => {
+            Problem::not_found("there is no such page; the API reference is at /docs/").into_response()
+        }
         Err(error) => {
             tracing::error!(%error, "the API reference cannot be served");
             Problem::new(Code::Internal, "the API reference cannot be served").into_response()

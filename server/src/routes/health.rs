@@ -9,7 +9,10 @@ use axum::{
 use serde::Serialize;
 use serde_json::json;
 
-use crate::{app::AppState, problem::{Code, Problem}};
+use crate::{
+    app::AppState,
+    problem::{Code, Problem},
+};
 
 /// `GET /health`: alive.
 pub async fn health(State(app): State<AppState>) -> impl IntoResponse {
@@ -37,24 +40,28 @@ pub async fn ready(State(app): State<AppState>) -> Response {
         let engine = place.engine.name().to_owned();
         engines.push(match place.engine.health().await {
             Ok(health) => EngineReadiness { engine, ready: true, version: health.version, reason: None },
-            Err(error) => EngineReadiness { engine, ready: false, version: None, reason: Some(error.to_string()) },
+            Err(error) => {
+                EngineReadiness { engine, ready: false, version: None, reason: Some(error.to_string()) }
+            }
         });
     }
     let ready = engines.iter().any(|engine| engine.ready);
     if !ready {
-        let reasons: Vec<String> =
-            engines.iter().map(|engine| format!("{}: {}", engine.engine, engine.reason.as_deref().unwrap_or_default())).collect();
+        let reasons: Vec<String> = engines
+            .iter()
+            .map(|engine| format!("{}: {}", engine.engine, engine.reason.as_deref().unwrap_or_default()))
+            .collect();
         return Problem::new(Code::EngineUnreachable, reasons.join("; ")).into_response();
     }
-    (StatusCode::OK, Json(json!({"ready": true, "workflows": app.endpoints.len(), "engines": engines}))).into_response()
+    (StatusCode::OK, Json(json!({"ready": true, "workflows": app.endpoints.len(), "engines": engines})))
+        .into_response()
 }
 
 /// `GET /metrics`, for Prometheus.
 pub async fn metrics(State(app): State<AppState>) -> Response {
     match app.metrics.render(app.runs.active(), app.runs.artifacts().bytes()) {
-        Ok(text) => {
-            ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
-        }
+        Ok(text) => ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
+            .into_response(),
         Err(_) => Problem::new(Code::Internal, "the metrics cannot be written").into_response(),
     }
 }

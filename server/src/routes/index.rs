@@ -1,6 +1,10 @@
 //! `GET /`: where to go from here.
 
-use axum::{extract::State, http::header::CONTENT_SECURITY_POLICY, response::{Html, IntoResponse}};
+use axum::{
+    extract::State,
+    http::header::CONTENT_SECURITY_POLICY,
+    response::{Html, IntoResponse},
+};
 
 use crate::app::AppState;
 
@@ -37,5 +41,9 @@ pub(super) const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;margin:0
 
 /// Text as HTML.
 pub(super) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+        .replace('\'', "&#39;")
 }

@@ -40,13 +40,26 @@ const EXACT: &[(&str, &str, &str)] = &[
 ];
 
 /// File endings of models.
-const MODEL_ENDINGS: &[&str] =
-    &[".safetensors", ".ckpt", ".pt", ".pt2", ".pth", ".bin", ".sft", ".gguf", ".onnx", ".pkl", ".engine", ".torchscript"];
+const MODEL_ENDINGS: &[&str] = &[
+    ".safetensors",
+    ".ckpt",
+    ".pt",
+    ".pt2",
+    ".pth",
+    ".bin",
+    ".sft",
+    ".gguf",
+    ".onnx",
+    ".pkl",
+    ".engine",
+    ".torchscript",
+];
 
 /// File endings of media.
 const MEDIA_ENDINGS: &[&str] = &[
-    ".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".mp4", ".webm", ".mov", ".mkv", ".avi", ".wav",
-    ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".glb", ".gltf", ".obj", ".fbx", ".stl", ".ply",
+    ".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".mp4", ".webm", ".mov", ".mkv",
+    ".avi", ".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".glb", ".gltf", ".obj", ".fbx", ".stl",
+    ".ply",
 ];
 
 /// The folder of one of ComfyUI's own model inputs.
@@ -66,7 +79,9 @@ pub fn is_media_file(text: &str) -> bool {
 
 /// Whether a text ends like the name of a file that differs from machine to machine.
 pub fn is_file_name(text: &str) -> bool {
-    is_model_file(text) || is_media_file(text) || ends_with_any(text, &[".yaml", ".yml", ".latent", ".json", ".txt"])
+    is_model_file(text)
+        || is_media_file(text)
+        || ends_with_any(text, &[".yaml", ".yml", ".latent", ".json", ".txt"])
 }
 
 fn ends_with_any(text: &str, endings: &[&str]) -> bool {

@@ -80,7 +80,8 @@ fn input(class_type: &str, name: &str, required: bool, spec: &Value) -> Option<I
     let empty = Object::new();
     let settings = spec.get(1).and_then(Value::as_object).unwrap_or(&empty);
     let flag = |key: &str| settings.get(key).and_then(Value::as_bool).unwrap_or(false);
-    let number = |key: &str| settings.get(key).and_then(Value::as_number).filter(|number| number.is_finite()).cloned();
+    let number =
+        |key: &str| settings.get(key).and_then(Value::as_number).filter(|number| number.is_finite()).cloned();
     let (kind, mut options) = match spec.first()? {
         Value::Array(options) => (InputKind::Combo, options.clone()),
         Value::String(name) => match name.as_str() {
@@ -89,7 +90,9 @@ fn input(class_type: &str, name: &str, required: bool, spec: &Value) -> Option<I
             "STRING" => (InputKind::Text, Vec::new()),
             "BOOLEAN" => (InputKind::Boolean, Vec::new()),
             "COMBO" => (InputKind::Combo, new_style_options(settings)),
-            types => (InputKind::Socket(types.split(',').map(|ty| ty.trim().to_owned()).collect()), Vec::new()),
+            types => {
+                (InputKind::Socket(types.split(',').map(|ty| ty.trim().to_owned()).collect()), Vec::new())
+            }
         },
         _ => return None,
     };
@@ -100,7 +103,8 @@ fn input(class_type: &str, name: &str, required: bool, spec: &Value) -> Option<I
         ("file_upload", Upload::File),
     ];
     let upload = upload.into_iter().find_map(|(key, upload)| flag(key).then_some(upload));
-    let listing = if kind == InputKind::Combo { listing(class_type, name, settings, upload, &options) } else { None };
+    let listing =
+        if kind == InputKind::Combo { listing(class_type, name, settings, upload, &options) } else { None };
     if listing.is_some() {
         options.clear();
     }
@@ -117,7 +121,9 @@ fn input(class_type: &str, name: &str, required: bool, spec: &Value) -> Option<I
         upload,
         multiline: flag("multiline"),
         force_input: flag("forceInput"),
-        control_after_generate: settings.get("control_after_generate").is_some_and(|value| *value != Value::Bool(false)),
+        control_after_generate: settings
+            .get("control_after_generate")
+            .is_some_and(|value| *value != Value::Bool(false)),
         multiselect: flag("multiselect"),
         kind,
     })
@@ -129,7 +135,13 @@ fn new_style_options(settings: &Object) -> Vec<Value> {
     options.iter().filter_map(|option| option.get("key").or(Some(option)).cloned()).collect()
 }
 
-fn listing(class: &str, input: &str, settings: &Object, upload: Option<Upload>, options: &[Value]) -> Option<String> {
+fn listing(
+    class: &str,
+    input: &str,
+    settings: &Object,
+    upload: Option<Upload>,
+    options: &[Value],
+) -> Option<String> {
     if let Some(known) = settings.get("listing").and_then(Value::as_str) {
         return Some(known.to_owned());
     }
@@ -142,6 +154,7 @@ fn listing(class: &str, input: &str, settings: &Object, upload: Option<Upload>, 
     // Which files these were depends on the machine that was asked.
     let remote = settings.contains_key("remote");
     let files = options.iter().filter_map(Value::as_str).any(model_folders::is_file_name);
-    let empty = options.is_empty() && settings.get("options").is_none_or(|options| options.as_array().is_some());
+    let empty =
+        options.is_empty() && settings.get("options").is_none_or(|options| options.as_array().is_some());
     (remote || files || empty).then(|| "unknown".to_owned())
 }

@@ -35,7 +35,9 @@ pub(super) fn node(definition: &NodeDef) -> Value {
         let hidden = definition.hidden.iter().map(|(name, kind)| (name.clone(), Value::from(kind.as_str())));
         inputs.insert("hidden".to_owned(), Value::Object(hidden.collect()));
     }
-    let outputs = |value: &dyn Fn(&super::OutputDef) -> Value| Value::Array(definition.outputs.iter().map(value).collect());
+    let outputs = |value: &dyn Fn(&super::OutputDef) -> Value| {
+        Value::Array(definition.outputs.iter().map(value).collect())
+    };
     let mut members = Object::new();
     members.insert("input".to_owned(), Value::Object(inputs));
     members.insert("output".to_owned(), outputs(&|output| Value::from(output.ty.as_str())));

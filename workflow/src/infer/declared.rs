@@ -8,13 +8,21 @@ use crate::{
 };
 
 /// Prefixes of classes whose nodes are parameters.
-const PARAMETER_NODES: &[&str] = &[
-    "ComfyUIDeployExternal", "BlenderInput", "SwarmInput", "ETN_Parameter", "CPackInput", "ServingInput",
-];
+const PARAMETER_NODES: &[&str] =
+    &["ComfyUIDeployExternal", "BlenderInput", "SwarmInput", "ETN_Parameter", "CPackInput", "ServingInput"];
 
 /// Inputs of parameter nodes that carry the value, most telling first.
 const VALUE_INPUTS: &[&str] = &[
-    "default_value", "value", "default", "text", "string", "image", "default_value_url", "number", "boolean", "seed",
+    "default_value",
+    "value",
+    "default",
+    "text",
+    "string",
+    "image",
+    "default_value_url",
+    "number",
+    "boolean",
+    "seed",
 ];
 
 pub(super) fn mark(context: &Context<'_>, candidates: &mut [Candidate]) {
@@ -31,12 +39,14 @@ pub(super) fn mark(context: &Context<'_>, candidates: &mut [Candidate]) {
 }
 
 fn is_parameter_node(class_type: &str) -> bool {
-    PARAMETER_NODES.iter().any(|prefix| class_type.starts_with(prefix)) || class_type.ends_with("RequestParameter")
+    PARAMETER_NODES.iter().any(|prefix| class_type.starts_with(prefix))
+        || class_type.ends_with("RequestParameter")
 }
 
 /// One parameter, named by the author; everything else about the node is settings of the editor.
 fn parameter_node(node: &Node, candidates: &mut [Candidate]) {
-    let text = |input: &str| node.literal(input).and_then(Value::as_str).filter(|text| !text.trim().is_empty());
+    let text =
+        |input: &str| node.literal(input).and_then(Value::as_str).filter(|text| !text.trim().is_empty());
     let name = ["input_id", "name", "param_name", "argument", "title"].iter().find_map(|input| text(input));
     let name = name.or(node.title.as_deref()).and_then(slug);
     let value = VALUE_INPUTS.iter().find(|input| node.literal(input).is_some());
@@ -81,14 +91,19 @@ fn title_tag(title: &str) -> Option<Tag> {
     };
     let name = inner.trim_end_matches('?');
     let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
-    (plain && !name.is_empty()).then(|| slug(name)).flatten().map(|name| Tag { name, optional: inner.ends_with('?') })
+    (plain && !name.is_empty())
+        .then(|| slug(name))
+        .flatten()
+        .map(|name| Tag { name, optional: inner.ends_with('?') })
 }
 
 /// A tagged node with one literal is that parameter; with several, the one that says most about it.
 fn tagged_title(context: &Context<'_>, node: &Node, tag: &Tag, candidates: &mut [Candidate]) {
     let telling = |candidate: &Candidate| {
         let media = candidate.ty.is_media();
-        let place = ["text", "value", "prompt", "string", "seed", "image"].iter().position(|name| *name == candidate.input);
+        let place = ["text", "value", "prompt", "string", "seed", "image"]
+            .iter()
+            .position(|name| *name == candidate.input);
         (!media, place.unwrap_or(usize::MAX), context.rank(&candidate.node))
     };
     let own = candidates
@@ -110,10 +125,11 @@ fn placeholder(candidate: &mut Candidate) {
     let Some((name, default, ty)) = parse_placeholder(text) else { return };
     let Some(name) = slug(&name) else { return };
     candidate.declared = Some(name);
-    if let Some(ty) = ty.or_else(|| by_input_name(&candidate.input)) {
-        if candidate.ty == ParamType::String && !candidate.open {
-            candidate.ty = ty;
-        }
+    if let Some(ty) = ty.or_else(|| by_input_name(&candidate.input))
+        && candidate.ty == ParamType::String
+        && !candidate.open
+    {
+        candidate.ty = ty;
     }
     candidate.default = default.as_deref().and_then(|text| typed(candidate.ty, text));
     candidate.required = candidate.default.is_none() && candidate.ty != ParamType::Seed;
@@ -125,7 +141,9 @@ type Placeholder = (String, Option<String>, Option<ParamType>);
 
 fn parse_placeholder(text: &str) -> Option<Placeholder> {
     let word = |text: &str| {
-        let fine = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-' || byte == b'.');
+        let fine = text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-' || byte == b'.');
         (fine && !text.is_empty()).then(|| text.to_owned())
     };
     let between = |open: &str, close: &str| text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
@@ -133,14 +151,16 @@ fn parse_placeholder(text: &str) -> Option<Placeholder> {
         return Some((word(inner.trim())?, None, None));
     }
     if let Some(inner) = between("${", "}") {
-        let (name, default) = inner.split_once(':').map_or((inner, None), |(name, rest)| (name, Some(rest.to_owned())));
+        let (name, default) =
+            inner.split_once(':').map_or((inner, None), |(name, rest)| (name, Some(rest.to_owned())));
         return Some((word(name)?, default, None));
     }
     if let Some(inner) = between("%", "%") {
         return Some((word(inner)?, None, None));
     }
     if let Some(inner) = between("__", "__") {
-        let upper = inner.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
+        let upper =
+            inner.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
         return if upper { Some((word(inner)?.to_lowercase(), None, None)) } else { None };
     }
     let rest = text.strip_prefix("PARAM_")?;
@@ -162,7 +182,9 @@ fn by_input_name(input: &str) -> Option<ParamType> {
     match input.to_lowercase().as_str() {
         "seed" | "noise_seed" => Some(ParamType::Seed),
         "steps" | "width" | "height" | "length" | "batch_size" | "num_frames" => Some(ParamType::Integer),
-        "cfg" | "denoise" | "guidance" | "fps" | "strength" | "strength_model" | "strength_clip" => Some(ParamType::Number),
+        "cfg" | "denoise" | "guidance" | "fps" | "strength" | "strength_model" | "strength_clip" => {
+            Some(ParamType::Number)
+        }
         _ => None,
     }
 }
@@ -187,7 +209,10 @@ mod tests {
         assert_eq!(name("%width%").as_deref(), Some("width"));
         assert_eq!(name("__PROMPT__").as_deref(), Some("prompt"));
         assert_eq!(parse_placeholder("${steps:20}").unwrap().1.as_deref(), Some("20"));
-        assert_eq!(parse_placeholder("PARAM_INT_STEPS").unwrap(), ("steps".into(), None, Some(ParamType::Integer)));
+        assert_eq!(
+            parse_placeholder("PARAM_INT_STEPS").unwrap(),
+            ("steps".into(), None, Some(ParamType::Integer))
+        );
         assert_eq!(name("a {{b}} c"), None);
         assert_eq!(name("__init__"), None);
     }

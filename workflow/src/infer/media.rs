@@ -31,7 +31,11 @@ fn find(context: &Context<'_>, node: &Node, candidate: &Candidate) -> Option<Med
     }
     if let Some(definition) = context.input(node, &candidate.input) {
         let upload = definition.upload?;
-        return Some((from_upload(upload, &node.class_type), "upload_name", "the editor uploads files to this input"));
+        return Some((
+            from_upload(upload, &node.class_type),
+            "upload_name",
+            "the editor uploads files to this input",
+        ));
     }
     if context.definition(node).is_some() {
         return None;
@@ -52,7 +56,10 @@ fn from_upload(upload: Upload, class_type: &str) -> ParamType {
 fn by_class(node: &Node, candidate: &Candidate) -> Option<Medium> {
     let class = node.class_type.to_lowercase();
     let input = candidate.input.to_lowercase();
-    if !class.contains("load") || class.contains("model") || class.contains("loader") && class.contains("lora") {
+    if !class.contains("load")
+        || class.contains("model")
+        || class.contains("loader") && class.contains("lora")
+    {
         return None;
     }
     let ty = if class.contains("mask") {
@@ -66,9 +73,9 @@ fn by_class(node: &Node, candidate: &Candidate) -> Option<Medium> {
     } else {
         return None;
     };
-    let named = ["image", "video", "audio", "file", "mask", "url", "base64", "path"]
-        .iter()
-        .any(|word| input == *word || input.ends_with(&format!("_{word}")) || input.starts_with(&format!("{word}_")));
+    let named = ["image", "video", "audio", "file", "mask", "url", "base64", "path"].iter().any(|word| {
+        input == *word || input.ends_with(&format!("_{word}")) || input.starts_with(&format!("{word}_"))
+    });
     if !named || input.contains("output") {
         return None;
     }
@@ -111,15 +118,18 @@ fn meaning(context: &Context<'_>, node: &Node, ty: ParamType) -> String {
         let class = consumer.node.class_type.to_lowercase();
         let input = consumer.input.to_lowercase();
         let meaning = match input.as_str() {
-            "start_image" | "end_image" | "control_image" | "reference_image" | "source_image" | "target_image"
-            | "image1" | "image2" | "image3" | "mask_image" => return input,
+            "start_image" | "end_image" | "control_image" | "reference_image" | "source_image"
+            | "target_image" | "image1" | "image2" | "image3" | "mask_image" => return input,
             "first_frame" => "start_image",
             "last_frame" => "end_image",
             "input_image" if class.contains("face") => "target_image",
             "image" | "images" | "pixels" if consumer.slot == 0 => {
                 if class.contains("controlnet") || class.contains("preprocessor") {
                     "control_image"
-                } else if class.contains("ipadapter") || class.contains("stylemodel") || class.contains("redux") {
+                } else if class.contains("ipadapter")
+                    || class.contains("stylemodel")
+                    || class.contains("redux")
+                {
                     "reference_image"
                 } else {
                     continue;

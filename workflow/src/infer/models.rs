@@ -77,7 +77,8 @@ pub(super) fn find(context: &Context<'_>, candidates: &mut [Candidate]) -> Vec<M
         let Some(text) = candidate.value.as_str().map(str::to_owned) else { continue };
         embeddings(node, &candidate.input, &text, &mut models);
         let Some((folder, signal)) = folder(context, node, candidate, &text) else { continue };
-        let inactive = is_inactive(node, &candidate.input) || NO_FILE.contains(&text.trim().to_lowercase().as_str());
+        let inactive =
+            is_inactive(node, &candidate.input) || NO_FILE.contains(&text.trim().to_lowercase().as_str());
         let tier = if inactive { Tier::Hidden } else { Tier::Model };
         candidate.put(tier, if inactive { "no model is chosen here" } else { signal });
         candidate.ty = ParamType::String;
@@ -87,7 +88,13 @@ pub(super) fn find(context: &Context<'_>, candidates: &mut [Candidate]) -> Vec<M
         if !inactive {
             let auto = FETCHES.iter().any(|word| node.class_type.to_lowercase().contains(word));
             let taesd = folder == "vae" && text.to_lowercase().starts_with("tae");
-            models.push(model(node, &candidate.input, &text, if taesd { "vae_approx" } else { folder }, auto));
+            models.push(model(
+                node,
+                &candidate.input,
+                &text,
+                if taesd { "vae_approx" } else { folder },
+                auto,
+            ));
         }
     }
     models
@@ -121,27 +128,42 @@ fn folder<'f>(
     let input = candidate.input.to_lowercase();
     let class = node.class_type.to_lowercase();
     let file = is_model_file(text);
-    let named = input.ends_with("_name") || input.ends_with("_model") || input.ends_with("_path") || input.contains("name")
-        || input.contains("file") || input.starts_with("lora_") || matches!(input.as_str(), "lora" | "vae" | "ckpt" | "model");
+    let named = input.ends_with("_name")
+        || input.ends_with("_model")
+        || input.ends_with("_path")
+        || input.contains("name")
+        || input.contains("file")
+        || input.starts_with("lora_")
+        || matches!(input.as_str(), "lora" | "vae" | "ckpt" | "model");
     let plain = text.len() < 300 && !text.contains('\n');
-    let closed = definition.is_some_and(|definition| definition.listing.is_none() && !definition.options.is_empty());
+    let closed =
+        definition.is_some_and(|definition| definition.listing.is_none() && !definition.options.is_empty());
     if !plain || (closed && !file) || ["sampler_name", "control_net_type"].contains(&input.as_str()) {
         return None;
     }
     if named || file {
         let by_input = BY_INPUT.iter().find(|(word, _)| input.contains(word));
         // Without an ending only the names that loaders use are trusted.
-        let trusted = file || (definition.is_none_or(|definition| definition.listing.is_some()) && named && class.contains("load"));
-        if let Some((_, folder)) = by_input.filter(|_| trusted || NO_FILE.contains(&text.to_lowercase().as_str()) && named) {
+        let trusted = file
+            || (definition.is_none_or(|definition| definition.listing.is_some())
+                && named
+                && class.contains("load"));
+        if let Some((_, folder)) =
+            by_input.filter(|_| trusted || NO_FILE.contains(&text.to_lowercase().as_str()) && named)
+        {
             return Some((folder, "the input is named like a model"));
         }
     }
     if file {
-        let by_class = BY_CLASS.iter().find(|(word, _)| class.contains(word)).map_or("unknown", |(_, folder)| folder);
+        let by_class =
+            BY_CLASS.iter().find(|(word, _)| class.contains(word)).map_or("unknown", |(_, folder)| folder);
         return Some((by_class, "its value is the name of a model file"));
     }
     let repository = text.split_once('/').is_some_and(|(owner, name)| {
-        let word = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+        let word = |text: &str| {
+            !text.is_empty()
+                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        };
         word(owner) && word(name)
     });
     let wants_repository = ["model", "repo", "hf"].iter().any(|word| input.contains(word));
@@ -163,11 +185,16 @@ fn is_inactive(node: &Node, input: &str) -> bool {
 fn containers(node: &Node, candidate: &Candidate) -> Vec<ModelRef> {
     let named = |entry: &Object, flag: &str, name: &str| {
         let on = entry.get(flag).and_then(Value::as_bool).unwrap_or(false);
-        let file = entry.get(name).and_then(Value::as_str).filter(|file| !NO_FILE.contains(&file.to_lowercase().as_str()));
+        let file = entry
+            .get(name)
+            .and_then(Value::as_str)
+            .filter(|file| !NO_FILE.contains(&file.to_lowercase().as_str()));
         file.filter(|_| on).map(|file| model(node, &candidate.input, file, "loras", false))
     };
     match &candidate.value {
-        Value::Object(entry) if entry.contains_key("lora") => named(entry, "on", "lora").into_iter().collect(),
+        Value::Object(entry) if entry.contains_key("lora") => {
+            named(entry, "on", "lora").into_iter().collect()
+        }
         Value::Object(entry) => {
             let items = entry.get("__value__").and_then(Value::as_array).unwrap_or_default();
             items.iter().filter_map(|item| named(item.as_object()?, "active", "name")).collect()

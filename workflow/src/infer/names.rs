@@ -32,24 +32,27 @@ fn merge(context: &Context<'_>, candidates: Vec<Candidate>) -> Vec<Group> {
     let mut known: BTreeMap<String, usize> = BTreeMap::new();
     let titles = first_stage_titles(context, &candidates);
     for candidate in candidates {
-        let parallel = candidate.role.and_then(|role| titles.get(role)).is_some_and(|titles| titles.len() > 1);
+        let parallel =
+            candidate.role.and_then(|role| titles.get(role)).is_some_and(|titles| titles.len() > 1);
         let key = merge_key(context, &candidate, parallel);
-        match key.as_ref().and_then(|key| known.get(key)) {
-            Some(index) => groups[*index].push(candidate),
-            None => {
-                if let Some(key) = key {
-                    known.insert(key, groups.len());
-                }
-                groups.push(vec![candidate]);
-            }
+        if let Some(index) = key.as_ref().and_then(|key| known.get(key)) {
+            groups[*index].push(candidate);
+            continue;
         }
+        if let Some(key) = key {
+            known.insert(key, groups.len());
+        }
+        groups.push(vec![candidate]);
     }
     groups
 }
 
 /// Titles of nodes that hold a setting of the first samplers, by role. Where there are several, the author told them
 /// apart; a later stage that repeats the only one's value follows it whatever its title.
-fn first_stage_titles(context: &Context<'_>, candidates: &[Candidate]) -> BTreeMap<&'static str, BTreeSet<String>> {
+fn first_stage_titles(
+    context: &Context<'_>,
+    candidates: &[Candidate],
+) -> BTreeMap<&'static str, BTreeSet<String>> {
     let mut titles: BTreeMap<&'static str, BTreeSet<String>> = BTreeMap::new();
     for candidate in candidates.iter().filter(|candidate| context.sampling.of(&candidate.node) == 0) {
         if let (Some(role), Some(title)) = (candidate.role, title(context, candidate)) {
@@ -67,7 +70,9 @@ fn merge_key(context: &Context<'_>, candidate: &Candidate, parallel: bool) -> Op
     if let Some(declared) = &candidate.declared {
         return Some(format!("declared {declared} {:?}", candidate.ty));
     }
-    let role = candidate.role.filter(|role| !matches!(*role, "text" | "secondary_prompt" | "batch_size" | "shift"))?;
+    let role = candidate
+        .role
+        .filter(|role| !matches!(*role, "text" | "secondary_prompt" | "batch_size" | "shift"))?;
     let together = matches!(role, "prompt" | "negative_prompt" | "guidance") || !parallel;
     let title = if together { None } else { title(context, candidate) };
     Some(format!("{role} {:?} {:?} {} {title:?}", candidate.tier, candidate.ty, candidate.value.to_json()))
@@ -91,7 +96,8 @@ fn base_name(context: &Context<'_>, group: &Group) -> String {
     }
     match first.role {
         Some("text" | "model") | None => {
-            let generic = matches!(first.input.as_str(), "value" | "Value" | "text" | "string" | "String" | "Text");
+            let generic =
+                matches!(first.input.as_str(), "value" | "Value" | "text" | "string" | "String" | "Text");
             let titled = if generic { title(context, first) } else { None };
             titled.or_else(|| slug(&first.input)).unwrap_or_else(|| first.ty.as_str().to_owned())
         }
@@ -102,8 +108,10 @@ fn base_name(context: &Context<'_>, group: &Group) -> String {
 /// Where names collide: the title first, then the class, and a number only at the end.
 fn distinguish(context: &Context<'_>, groups: &[Group], bases: Vec<String>) -> Vec<String> {
     let mut names = bases.clone();
-    let titled = |index: usize| title(context, &groups[index][0]).map(|title| format!("{title}_{}", bases[index]));
-    let classed = |index: usize| slug(&groups[index][0].class_type).map(|class| format!("{class}_{}", bases[index]));
+    let titled =
+        |index: usize| title(context, &groups[index][0]).map(|title| format!("{title}_{}", bases[index]));
+    let classed =
+        |index: usize| slug(&groups[index][0].class_type).map(|class| format!("{class}_{}", bases[index]));
     let choices: [&dyn Fn(usize) -> Option<String>; 2] = [&titled, &classed];
     for better in choices {
         for indices in collisions(groups, &names) {
@@ -118,7 +126,9 @@ fn distinguish(context: &Context<'_>, groups: &[Group], bases: Vec<String>) -> V
     let mut taken: BTreeSet<String> = names.iter().cloned().collect();
     for indices in collisions(groups, &names) {
         for (number, index) in indices.into_iter().enumerate().skip(1) {
-            let free = (number + 1..).map(|number| format!("{}_{number}", names[index])).find(|name| !taken.contains(name));
+            let free = (number + 1..)
+                .map(|number| format!("{}_{number}", names[index]))
+                .find(|name| !taken.contains(name));
             names[index] = free.unwrap_or_default();
             taken.insert(names[index].clone());
         }
@@ -148,8 +158,10 @@ fn collisions(groups: &[Group], names: &[String]) -> Vec<Vec<usize>> {
 fn param(group: Group, name: String, diagnostics: &mut Vec<Diagnostic>) -> Option<Param> {
     let bindings = group.iter().map(Candidate::binding).collect();
     // Bounds that hold for every input it is bound to.
-    let least = group.iter().filter_map(|one| one.min.clone()).max_by(|a, b| a.as_f64().total_cmp(&b.as_f64()));
-    let greatest = group.iter().filter_map(|one| one.max.clone()).min_by(|a, b| a.as_f64().total_cmp(&b.as_f64()));
+    let least =
+        group.iter().filter_map(|one| one.min.clone()).max_by(|a, b| a.as_f64().total_cmp(&b.as_f64()));
+    let greatest =
+        group.iter().filter_map(|one| one.max.clone()).min_by(|a, b| a.as_f64().total_cmp(&b.as_f64()));
     let first = group.into_iter().next()?;
     if first.signal == "a secret" {
         diagnostics.push(
@@ -246,7 +258,13 @@ pub(crate) fn slug(text: &str) -> Option<String> {
 
 fn camel(text: &str) -> String {
     let slug = slug(text).unwrap_or_else(|| "choice".to_owned());
-    slug.split('_').map(|word| word.chars().next().map_or_else(String::new, |first| first.to_ascii_uppercase().to_string() + &word[1..])).collect()
+    slug.split('_')
+        .map(|word| {
+            word.chars()
+                .next()
+                .map_or_else(String::new, |first| first.to_ascii_uppercase().to_string() + &word[1..])
+        })
+        .collect()
 }
 
 #[cfg(test)]

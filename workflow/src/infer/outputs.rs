@@ -10,7 +10,8 @@ use crate::{
 };
 
 /// Nodes that do something and yield nothing.
-const SIDE_EFFECTS: &[&str] = &["clean", "clear", "playsound", "unload", "freememory", "garbage", "beep", "notify"];
+const SIDE_EFFECTS: &[&str] =
+    &["clean", "clear", "playsound", "unload", "freememory", "garbage", "beep", "notify"];
 
 /// Words of output nodes whose definition is not known.
 const STRONG: &[&str] = &["save", "preview", "combine", "show", "export"];
@@ -24,7 +25,11 @@ pub(super) fn find(graph: &Graph, catalog: &Catalog) -> Vec<Found> {
         .values()
         .filter(|node| is_output(node, catalog, !consumers.contains_key(node.id.as_str())))
         .filter(|node| !is_side_effect(&node.class_type))
-        .map(|node| Found { node: node.id.clone(), kind: kind(node, graph, catalog), stage: stage(&node.class_type) })
+        .map(|node| Found {
+            node: node.id.clone(),
+            kind: kind(node, graph, catalog),
+            stage: stage(&node.class_type),
+        })
         .collect();
     if found.iter().any(|output| output.stage != Stage::Preview) {
         found.retain(|output| output.stage != Stage::Preview);

@@ -31,9 +31,12 @@ const ROLES: &[(&str, &str)] = &[
 ];
 
 pub(super) fn mark(candidates: &mut [Candidate]) {
-    for candidate in candidates.iter_mut().filter(|candidate| candidate.role.is_none() && !candidate.ty.is_media()) {
+    for candidate in
+        candidates.iter_mut().filter(|candidate| candidate.role.is_none() && !candidate.ty.is_media())
+    {
         let input = candidate.input.to_lowercase();
-        let text = candidate.ty == ParamType::String && !matches!(input.as_str(), "sampler_name" | "scheduler");
+        let text =
+            candidate.ty == ParamType::String && !matches!(input.as_str(), "sampler_name" | "scheduler");
         if !text {
             candidate.role = ROLES.iter().find(|(name, _)| *name == input).map(|(_, role)| *role);
         }
@@ -49,7 +52,9 @@ pub(super) fn describe(role: &str) -> Option<(&'static str, Option<&'static str>
         "lyrics" => ("The words to sing; may be empty.", None),
         "segment_prompt" => ("What to find in the picture, in words.", None),
         "instruction" => ("What a language model in the workflow is told to do.", None),
-        "seed" => ("The same seed and parameters give the same result; drawn at random where left out.", None),
+        "seed" => {
+            ("The same seed and parameters give the same result; drawn at random where left out.", None)
+        }
         "steps" => ("How many steps the sampler takes.", Some("steps")),
         "cfg" => ("How closely to follow the prompt (classifier-free guidance).", None),
         "guidance" => ("How closely to follow the prompt (distilled guidance).", None),

@@ -32,7 +32,12 @@ impl Stages {
         for id in order.iter().rev() {
             let Some(node) = graph.node(id) else { continue };
             let own = is_sampler(node).then(|| before.get(id).copied().unwrap_or(0));
-            let fed = consumers.get(id).into_iter().flatten().filter_map(|consumer| stages.get(&consumer.node.id).copied()).min();
+            let fed = consumers
+                .get(id)
+                .into_iter()
+                .flatten()
+                .filter_map(|consumer| stages.get(&consumer.node.id).copied())
+                .min();
             if let Some(stage) = own.or(fed) {
                 stages.insert((*id).to_owned(), stage);
             }
@@ -50,7 +55,13 @@ fn is_sampler(node: &Node) -> bool {
     let class = node.class_type.to_lowercase();
     let samples = class.contains("sampler") && !class.contains("select") && !class.contains("modelsampling");
     let named = samples || class.contains("detailer") || class.contains("ultimatesdupscale");
-    named && node.links().any(|(input, _)| matches!(input, "latent_image" | "latent" | "samples" | "image" | "model" | "guider" | "optional_vae"))
+    named
+        && node.links().any(|(input, _)| {
+            matches!(
+                input,
+                "latent_image" | "latent" | "samples" | "image" | "model" | "guider" | "optional_vae"
+            )
+        })
 }
 
 /// Later stages keep their own values under `advanced`, unless they repeat the first one's.

@@ -21,19 +21,75 @@ enum Polarity {
 
 /// Inputs of conditioning nodes that carry no text.
 const NOT_CONDITIONING: &[&str] = &[
-    "clip", "vae", "model", "image", "latent", "mask", "control_net", "hooks", "pixels", "samples", "style_model",
-    "clip_vision", "gligen", "audio", "video", "lora", "upscale", "bbox", "sigmas", "noise", "sampler", "controlnet",
+    "clip",
+    "vae",
+    "model",
+    "image",
+    "latent",
+    "mask",
+    "control_net",
+    "hooks",
+    "pixels",
+    "samples",
+    "style_model",
+    "clip_vision",
+    "gligen",
+    "audio",
+    "video",
+    "lora",
+    "upscale",
+    "bbox",
+    "sigmas",
+    "noise",
+    "sampler",
+    "controlnet",
 ];
 
 /// Names of inputs that hold text prompts where the class is not known.
 const TEXT_INPUTS: &[&str] = &[
-    "text", "prompt", "text_g", "text_l", "t5xxl", "clip_l", "clip_g", "string", "value", "positive", "negative",
-    "positive_prompt", "negative_prompt", "caption", "tags", "lyrics", "wildcard_text", "populated_text", "text_positive",
-    "text_negative", "description", "prompt_text", "user_prompt", "llama", "wildcard", "opt_text",
+    "text",
+    "prompt",
+    "text_g",
+    "text_l",
+    "t5xxl",
+    "clip_l",
+    "clip_g",
+    "string",
+    "value",
+    "positive",
+    "negative",
+    "positive_prompt",
+    "negative_prompt",
+    "caption",
+    "tags",
+    "lyrics",
+    "wildcard_text",
+    "populated_text",
+    "text_positive",
+    "text_negative",
+    "description",
+    "prompt_text",
+    "user_prompt",
+    "llama",
+    "wildcard",
+    "opt_text",
 ];
 
 /// Classes whose text instructs a language model instead of describing a picture.
-const LANGUAGE_MODELS: &[&str] = &["llm", "vlm", "caption", "ollama", "gpt", "gemini", "florence", "joycaption", "qwenvl", "qwen2vl", "interrogat", "wd14"];
+const LANGUAGE_MODELS: &[&str] = &[
+    "llm",
+    "vlm",
+    "caption",
+    "ollama",
+    "gpt",
+    "gemini",
+    "florence",
+    "joycaption",
+    "qwenvl",
+    "qwen2vl",
+    "interrogat",
+    "wd14",
+];
 
 pub(super) fn mark(context: &Context<'_>, candidates: &mut [Candidate]) {
     let reached = Walk::new(context).run();
@@ -60,7 +116,8 @@ pub(super) fn mark(context: &Context<'_>, candidates: &mut [Candidate]) {
 type Reached<'a> = BTreeMap<(&'a str, &'a str), BTreeSet<Polarity>>;
 
 fn prompt(candidate: &mut Candidate, node: &Node, polarities: &BTreeSet<Polarity>, reached: &Reached<'_>) {
-    let negative = match (polarities.contains(&Polarity::Positive), polarities.contains(&Polarity::Negative)) {
+    let negative = match (polarities.contains(&Polarity::Positive), polarities.contains(&Polarity::Negative))
+    {
         (true, true) => {
             let titled = node.title.as_deref().and_then(polarity);
             let other_positive = reached.iter().any(|((id, _), found)| {
@@ -101,7 +158,10 @@ fn unreached(candidate: &mut Candidate, node: &Node) {
         candidate.role = Some("instruction");
     } else if input == "tags" || input == "lyrics" {
         candidate.role = Some(if input == "tags" { "tags" } else { "lyrics" });
-    } else if ["segment", "sam", "grounding", "detect"].iter().any(|word| node.class_type.to_lowercase().contains(word)) {
+    } else if ["segment", "sam", "grounding", "detect"]
+        .iter()
+        .any(|word| node.class_type.to_lowercase().contains(word))
+    {
         candidate.role = Some("segment_prompt");
     } else {
         let named = polarity(&input).or_else(|| node.title.as_deref().and_then(polarity));
@@ -121,8 +181,11 @@ fn only_text_is_the_prompt(candidates: &mut [Candidate]) {
         return;
     }
     for role in ["text", "instruction"] {
-        let texts: BTreeSet<String> =
-            candidates.iter().filter(|candidate| candidate.is(role)).map(|candidate| candidate.value.to_json()).collect();
+        let texts: BTreeSet<String> = candidates
+            .iter()
+            .filter(|candidate| candidate.is(role))
+            .map(|candidate| candidate.value.to_json())
+            .collect();
         if texts.len() != 1 {
             continue;
         }
@@ -144,7 +207,9 @@ fn secondary_encoders(candidates: &mut [Candidate]) {
         }
     }
     for ((_, role), indices) in texts.into_iter().filter(|(_, indices)| indices.len() > 1) {
-        let rank = |index: &usize| FIRST.iter().position(|name| *name == candidates[*index].input).unwrap_or(usize::MAX);
+        let rank = |index: &usize| {
+            FIRST.iter().position(|name| *name == candidates[*index].input).unwrap_or(usize::MAX)
+        };
         let Some(main) = indices.iter().copied().min_by_key(rank) else { continue };
         let sample = candidates[main].value.clone();
         for index in indices.into_iter().filter(|index| *index != main) {
@@ -192,7 +257,8 @@ fn is_text(context: &Context<'_>, node: &Node, input: &str, value: &Value) -> bo
         return false;
     }
     let lower = input.to_lowercase();
-    let named = TEXT_INPUTS.contains(&lower.as_str()) || lower.contains("prompt") || lower.starts_with("text");
+    let named =
+        TEXT_INPUTS.contains(&lower.as_str()) || lower.contains("prompt") || lower.starts_with("text");
     let settings = ["delimiter", "separator", "prefix", "suffix", "mode", "format", "find", "replace"];
     if settings.iter().any(|word| lower.contains(word)) {
         return false;
@@ -257,18 +323,22 @@ impl<'c, 'a> Walk<'c, 'a> {
         if zeroed || is_language_model(node) {
             return;
         }
-        let sides: BTreeSet<Polarity> = node.inputs.keys().filter_map(|input| self::polarity(input)).collect();
+        let sides: BTreeSet<Polarity> =
+            node.inputs.keys().filter_map(|input| self::polarity(input)).collect();
         for input in node.inputs.keys() {
             let lower = input.to_lowercase();
             if sides.len() == 2 {
                 // What is both is passed through side by side, whatever the slots.
                 let side = self::polarity(input);
-                if side == Some(polarity) || (side.is_none() && node.literal(input).is_some() && !lower.contains("image")) {
+                if side == Some(polarity)
+                    || (side.is_none() && node.literal(input).is_some() && !lower.contains("image"))
+                {
                     self.enter(node, input, side.unwrap_or(polarity));
                 }
                 continue;
             }
-            let carries = !NOT_CONDITIONING.iter().any(|word| lower.starts_with(word)) || TEXT_INPUTS.contains(&lower.as_str());
+            let carries = !NOT_CONDITIONING.iter().any(|word| lower.starts_with(word))
+                || TEXT_INPUTS.contains(&lower.as_str());
             if carries {
                 self.enter(node, input, self::polarity(input).unwrap_or(polarity));
             }

@@ -8,17 +8,42 @@ use crate::{
 };
 
 /// Values that only the editor's own buttons use.
-const EDITOR: &[&str] = &["upload", "choose file to upload", "videopreview", "speak_and_recognation", "audioui", "preview", "refresh"];
+const EDITOR: &[&str] = &[
+    "upload",
+    "choose file to upload",
+    "videopreview",
+    "speak_and_recognation",
+    "audioui",
+    "preview",
+    "refresh",
+];
 /// Settings of the machine rather than of the result.
 const MACHINE: &[&str] = &[
-    "weight_dtype", "device", "precision", "compile", "offload", "dtype", "attention_mode", "force_offload", "load_device",
-    "keep_model_loaded", "keep_models_loaded", "cache_dir", "base_precision", "quantization", "low_vram", "use_tiled_vae",
+    "weight_dtype",
+    "device",
+    "precision",
+    "compile",
+    "offload",
+    "dtype",
+    "attention_mode",
+    "force_offload",
+    "load_device",
+    "keep_model_loaded",
+    "keep_models_loaded",
+    "cache_dir",
+    "base_precision",
+    "quantization",
+    "low_vram",
+    "use_tiled_vae",
 ];
-const SECRETS: &[&str] = &["api_key", "apikey", "password", "secret", "access_token", "auth_token", "_token", "hf_token"];
+const SECRETS: &[&str] =
+    &["api_key", "apikey", "password", "secret", "access_token", "auth_token", "_token", "hf_token"];
 /// What callers may choose of how a result is saved.
-const SAVE_CHOICES: &[&str] = &["format", "quality", "fps", "frame_rate", "crf", "codec", "lossless", "method", "compression"];
+const SAVE_CHOICES: &[&str] =
+    &["format", "quality", "fps", "frame_rate", "crf", "codec", "lossless", "method", "compression"];
 /// Classes that make the space the result is painted in.
-const SIZED: &[&str] = &["empty", "latent", "tovideo", "imagetovideo", "aspect", "resolution", "conditioning"];
+const SIZED: &[&str] =
+    &["empty", "latent", "tovideo", "imagetovideo", "aspect", "resolution", "conditioning"];
 const RESIZED: &[&str] = &["resize", "upscale", "scale", "crop", "pad", "composite", "fromarea"];
 
 pub(super) fn assign(context: &Context<'_>, candidates: &mut [Candidate]) {
@@ -47,11 +72,17 @@ fn tier(context: &Context<'_>, node: &Node, candidate: &Candidate) -> (Tier, &'s
     if input == "type" && class.contains("loader") {
         return (Tier::Hidden, "goes with the model");
     }
-    if SECRETS.iter().any(|word| input.contains(word)) && !input.contains("max_token") && candidate.ty == ParamType::String {
+    if SECRETS.iter().any(|word| input.contains(word))
+        && !input.contains("max_token")
+        && candidate.ty == ParamType::String
+    {
         return (Tier::Hidden, "a secret");
     }
     let is_output = context.definition(node).map_or_else(
-        || ["save", "preview", "combine", "show", "export"].iter().any(|word| class.contains(word)) && context.fed_by(&node.id).is_empty(),
+        || {
+            ["save", "preview", "combine", "show", "export"].iter().any(|word| class.contains(word))
+                && context.fed_by(&node.id).is_empty()
+        },
         |definition| definition.output_node,
     );
     if is_output && !SAVE_CHOICES.iter().any(|word| input.contains(word)) {
@@ -68,15 +99,20 @@ fn tier(context: &Context<'_>, node: &Node, candidate: &Candidate) -> (Tier, &'s
 
 fn by_role(context: &Context<'_>, node: &Node, candidate: &Candidate, class: &str) -> (Tier, &'static str) {
     let literal = candidate.value.as_f64();
-    let sized = SIZED.iter().any(|word| class.contains(word)) && !RESIZED.iter().any(|word| class.contains(word));
+    let sized =
+        SIZED.iter().any(|word| class.contains(word)) && !RESIZED.iter().any(|word| class.contains(word));
     match candidate.role {
         Some("seed") => (Tier::Primary, "a seed"),
         Some("steps" | "cfg" | "guidance") => (Tier::Primary, "a sampler setting callers change"),
-        Some("denoise") if literal.is_some_and(|value| value < 1.0) => (Tier::Primary, "denoise below 1 starts from an input"),
+        Some("denoise") if literal.is_some_and(|value| value < 1.0) => {
+            (Tier::Primary, "denoise below 1 starts from an input")
+        }
         Some("width" | "height" | "length" | "num_frames") if sized || makes_latent(context, node, class) => {
             (Tier::Primary, "the size of the result")
         }
-        Some("fps") if class.contains("video") || class.contains("save") => (Tier::Primary, "the speed of the film"),
+        Some("fps") if class.contains("video") || class.contains("save") => {
+            (Tier::Primary, "the speed of the film")
+        }
         Some("seconds" | "duration") if class.contains("audio") || class.contains("latent") => {
             (Tier::Primary, "the length of the result")
         }
@@ -87,13 +123,28 @@ fn by_role(context: &Context<'_>, node: &Node, candidate: &Candidate, class: &st
 
 fn makes_latent(context: &Context<'_>, node: &Node, class: &str) -> bool {
     let resizes = RESIZED.iter().any(|word| class.contains(word));
-    let latent = context.definition(node).is_some_and(|definition| definition.outputs.iter().any(|output| output.ty == "LATENT"));
+    let latent = context
+        .definition(node)
+        .is_some_and(|definition| definition.outputs.iter().any(|output| output.ty == "LATENT"));
     latent && !resizes
 }
 
 /// Nodes that hold a value and nothing else.
 fn is_value_node(node: &Node, class: &str) -> bool {
-    let named = ["primitive", "constant", "literal", "easy int", "easy float", "easy string", "jwinteger", "jwfloat", "jwstring", "intnode", "floatslider", "mxslider"];
+    let named = [
+        "primitive",
+        "constant",
+        "literal",
+        "easy int",
+        "easy float",
+        "easy string",
+        "jwinteger",
+        "jwfloat",
+        "jwstring",
+        "intnode",
+        "floatslider",
+        "mxslider",
+    ];
     let exact = ["int", "float", "string", "boolean", "seed", "number", "text"];
     node.links().next().is_none()
         && node.inputs.len() <= 4
@@ -102,5 +153,9 @@ fn is_value_node(node: &Node, class: &str) -> bool {
 
 fn value_node(context: &Context<'_>, node: &Node) -> (Tier, &'static str) {
     let titled = context.graph.node(&node.id).and_then(|node| context.custom_title(node)).is_some();
-    if titled { (Tier::Primary, "a value node that the author titled") } else { (Tier::Advanced, "a value node") }
+    if titled {
+        (Tier::Primary, "a value node that the author titled")
+    } else {
+        (Tier::Advanced, "a value node")
+    }
 }

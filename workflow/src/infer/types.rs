@@ -10,12 +10,40 @@ use crate::{
 
 /// Words of inputs that are floats even where the literal has no fraction.
 const FLOAT_WORDS: &[&str] = &[
-    "cfg", "denoise", "strength", "weight", "scale", "guidance", "percent", "ratio", "factor", "alpha", "sigma",
-    "threshold", "shift", "gamma", "eta", "noise_aug", "megapixels", "opacity", "fps", "frame_rate", "temperature",
-    "top_p", "multiplier", "amount", "intensity", "brightness", "contrast", "saturation", "seconds", "duration",
+    "cfg",
+    "denoise",
+    "strength",
+    "weight",
+    "scale",
+    "guidance",
+    "percent",
+    "ratio",
+    "factor",
+    "alpha",
+    "sigma",
+    "threshold",
+    "shift",
+    "gamma",
+    "eta",
+    "noise_aug",
+    "megapixels",
+    "opacity",
+    "fps",
+    "frame_rate",
+    "temperature",
+    "top_p",
+    "multiplier",
+    "amount",
+    "intensity",
+    "brightness",
+    "contrast",
+    "saturation",
+    "seconds",
+    "duration",
 ];
 /// Words that overrule the above.
-const INTEGER_WORDS: &[&str] = &["upscale_by_steps", "steps", "width", "height", "count", "index", "size", "length"];
+const INTEGER_WORDS: &[&str] =
+    &["upscale_by_steps", "steps", "width", "height", "count", "index", "size", "length"];
 
 pub(super) fn candidate(context: &Context<'_>, node: &Node, input: &str, value: &Value) -> Candidate {
     let mut candidate = Candidate {
@@ -93,14 +121,16 @@ fn from_literal(candidate: &mut Candidate) {
         }
         _ => candidate.multiline = true,
     }
-    if matches!(name.as_str(), "sampler_name" | "scheduler" | "sampler") && candidate.value.as_str().is_some() {
+    if matches!(name.as_str(), "sampler_name" | "scheduler" | "sampler") && candidate.value.as_str().is_some()
+    {
         candidate.open = true;
         candidate.options = vec![candidate.value.clone()];
     }
 }
 
 fn is_float_name(name: &str) -> bool {
-    FLOAT_WORDS.iter().any(|word| name.contains(word)) && !INTEGER_WORDS.iter().any(|word| name.contains(word))
+    FLOAT_WORDS.iter().any(|word| name.contains(word))
+        && !INTEGER_WORDS.iter().any(|word| name.contains(word))
 }
 
 fn range_by_name(candidate: &mut Candidate, name: &str) {
@@ -132,7 +162,8 @@ fn integer(candidate: &mut Candidate) {
     candidate.ty = ParamType::Integer;
     #[expect(clippy::cast_possible_truncation, reason = "ComfyUI truncates in the same way")]
     let whole = |number: Number| number.as_i128().unwrap_or_else(|| number.as_f64() as i128);
-    candidate.default = literal_number(&candidate.value).map(|number| Value::Number(Number::from_i128(whole(number))));
+    candidate.default =
+        literal_number(&candidate.value).map(|number| Value::Number(Number::from_i128(whole(number))));
 }
 
 fn number(candidate: &mut Candidate) {

@@ -1,10 +1,7 @@
 //! Every literal of the graph, with its type.
 
 use super::{Context, candidate::Candidate, types};
-use crate::{
-    endpoint::Tier,
-    json::Value,
-};
+use crate::{endpoint::Tier, json::Value};
 
 /// Candidates in topological order, then in the order of inputs.
 pub(super) fn collect(context: &Context<'_>) -> Vec<Candidate> {
