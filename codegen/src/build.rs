@@ -69,9 +69,8 @@ fn run(folder: &Path, out: &Path) -> Result<(), String> {
         let Some(route) = name.strip_suffix(".json") else { continue };
         let json = fs::read(path).map_err(|error| named(path, error))?;
         let sidecar = files.get(&format!("{route}.toml"));
-        let sidecar = sidecar
-            .map(|path| fs::read_to_string(path).map_err(|error| named(path, error)))
-            .transpose()?;
+        let sidecar =
+            sidecar.map(|path| fs::read_to_string(path).map_err(|error| named(path, error))).transpose()?;
         templates.push(Template { path: route.to_owned(), json, sidecar });
     }
     lonely_sidecars(&files);

@@ -21,8 +21,8 @@ async fn all(mut run: Run) -> (Vec<Event>, Outcome) {
 
 /// Long enough that only the last message can explain a quick end.
 fn slow(config: &mut comfyport_comfyui::ClientConfig) {
-    config.poll_min = Duration::from_secs(600);
-    config.poll_max = Duration::from_secs(600);
+    config.poll_min = Duration::from_mins(10);
+    config.poll_max = Duration::from_mins(10);
 }
 
 #[tokio::test]

@@ -60,7 +60,7 @@ async fn serve(
     };
     let patience = seconds(settings.shutdown_timeout_s);
     let sweeper =
-        tokio::spawn(Artifacts::keep_sweeping(Arc::downgrade(app.runs.artifacts()), Duration::from_secs(60)));
+        tokio::spawn(Artifacts::keep_sweeping(Arc::downgrade(app.runs.artifacts()), Duration::from_mins(1)));
     let stop = app.stopping.clone();
     let server = tokio::spawn(listener::serve(listener, app::router(app.clone()), limits, stop.clone()));
     until_told().await;
