@@ -146,6 +146,16 @@ pub(crate) fn keep_to_rust(endpoint: &mut Endpoint) {
             param.open = true;
         }
     }
+    // Each output is a field of the response by exactly its name.
+    let mut taken = BTreeSet::new();
+    for output in &mut endpoint.outputs {
+        if NEVER_RAW.contains(&output.name.as_str()) {
+            output.name.push('_');
+        }
+        while !taken.insert(output.name.clone()) {
+            output.name.push_str("_2");
+        }
+    }
 }
 
 /// Shared lists of options, each under one name.
