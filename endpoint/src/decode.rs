@@ -245,6 +245,11 @@ impl<'l> Decoder<'l> {
         }
     }
 
+    /// Enough faults are known; looking for more, and for what was meant, would only cost time.
+    fn is_hopeless(&self) -> bool {
+        self.faults.len() >= self.limits.faults
+    }
+
     fn member(&mut self, name: String, json: &str) {
         match name.as_str() {
             "options" => match RawValue::from_string(json.to_owned()) {
@@ -291,6 +296,9 @@ impl<'l> Decoder<'l> {
     }
 
     fn field(&mut self, name: &str, raw: Raw<'_>) {
+        if self.is_hopeless() {
+            return;
+        }
         let fields = self.endpoint.fields;
         let Some(index) = fields.iter().position(|field| field.name == name) else {
             let fault = self.unknown(name);
@@ -316,6 +324,9 @@ impl<'l> Decoder<'l> {
     }
 
     fn advanced(&mut self, name: &str, raw: Raw<'_>) {
+        if self.is_hopeless() {
+            return;
+        }
         let table = self.endpoint.advanced;
         let pointer = format!("/advanced{}", step(name));
         let param = format!("advanced.{}", name.chars().take(100).collect::<String>());

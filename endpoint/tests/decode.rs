@@ -157,6 +157,13 @@ fn what_is_not_json_is_malformed() {
 }
 
 #[test]
+fn faults_are_bounded_and_so_is_the_search_for_them() {
+    let members: Vec<String> = (0..300_000).map(|index| format!("\"k{index}\":1")).collect();
+    let faults = decode(&format!("{{{}}}", members.join(","))).unwrap_err();
+    assert_eq!(faults.0.len(), DecodeLimits::default().faults);
+}
+
+#[test]
 fn odd_numbers_and_texts_are_refused_in_our_words() {
     for (body, pointer) in [
         (r#"{"prompt":"x","seed":18446744073709551616}"#, "/seed"),

@@ -17,7 +17,7 @@ use axum::{
     extract::{MatchedPath, Request, State},
     http::{
         HeaderMap, HeaderValue, StatusCode,
-        header::{CONTENT_LENGTH, HOST, ORIGIN, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS},
+        header::{CONTENT_LENGTH, HOST, ORIGIN, X_CONTENT_TYPE_OPTIONS},
     },
     middleware::Next,
     response::{IntoResponse, Response},
@@ -95,12 +95,6 @@ async fn answer(app: &AppState, request: Request, next: Next) -> (Response, Stri
 
 fn refuse(app: &AppState, request: &Request) -> Option<Problem> {
     let headers = request.headers();
-    if headers.contains_key(CONTENT_LENGTH) && headers.contains_key(TRANSFER_ENCODING) {
-        return Some(Problem::new(
-            Code::MalformedRequest,
-            "both Content-Length and Transfer-Encoding are given",
-        ));
-    }
     let limit = app.config.server.max_body_bytes;
     let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|declared| declared > limit as u64) {

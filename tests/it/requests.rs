@@ -69,3 +69,31 @@ async fn documents_are_served_from_the_binary() {
     server.read("/nowhere", 404).await;
     server.expect(server.post("/health"), 405).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn faults_of_the_engine_are_told_in_the_callers_terms() {
+    let simulator = Comfyport::simulator();
+    let server = Comfyport::in_front_of(simulator.url());
+    for (fault, status, code) in [
+        (r#"{"next":[{"kind":"oom"}]}"#, 502, "oom"),
+        (r#"{"next":[{"kind":"exception"}]}"#, 502, "workflow_error"),
+        (r#"{"next":[{"kind":"missing-output"}]}"#, 502, "output_missing"),
+        (r#"{"next":[{"kind":"forget"}]}"#, 502, "worker_lost"),
+    ] {
+        let ask = simulator.post("/simulator/faults").body(fault).send().await.unwrap();
+        assert!(ask.status().is_success(), "{fault}: {}", ask.text().await.unwrap());
+        let problem = server.call("/sd15/txt2img", &json!({"prompt": "x", "width": 64, "height": 64}), status).await;
+        assert_eq!(problem["code"], code, "{problem}");
+        let said = problem.to_string();
+        assert!(!said.contains("Traceback") && !said.contains(".py"), "{said}");
+    }
+    server.call("/sd15/txt2img", &json!({"prompt": "x", "width": 64, "height": 64}), 200).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hostile_host_or_origin_is_refused_on_loopback() {
+    let server = Comfyport::simulated();
+    server.expect(server.get("/health").header("host", "evil.example"), 403).await;
+    server.expect(server.post("/sd15/txt2img").header("origin", "http://evil.example").body("{}"), 403).await;
+    server.expect(server.get("/health").header("origin", "http://localhost:5173"), 200).await;
+}
