@@ -136,7 +136,8 @@ fn walk(
     Ok(())
 }
 
-/// Writes what changed, through a file beside it, and removes what is left over from workflows that are gone.
+/// Writes what changed, through a file beside it. What is left over from workflows that are gone is not included
+/// anywhere.
 fn write(generated: &Generated, out: &Path) -> Result<(), (PathBuf, io::Error)> {
     for (file, found) in &generated.diagnostics {
         if found.severity == Severity::Warning {

@@ -22,11 +22,11 @@ pub(crate) fn files(endpoints: &[Endpoint]) -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
     files.insert("options.rs".to_owned(), pretty(&options(&lists)));
     let mut root = Folder::default();
-    for endpoint in endpoints {
+    for (endpoint, id) in endpoints.iter().zip(openapi::ids(endpoints)) {
         let modules = names::modules(&endpoint.path);
         let file = modules.join("/");
         files.insert(format!("{file}.rs"), pretty(&module::of(endpoint, &lists, &file)));
-        files.insert(format!("{file}.openapi.json"), openapi::fragment(endpoint));
+        files.insert(format!("{file}.openapi.json"), openapi::fragment(endpoint, &id));
         root.insert(&modules, endpoint);
     }
     let modules = root.expand("");

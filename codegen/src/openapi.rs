@@ -2,15 +2,37 @@
 //!
 //! Schemas that all endpoints share (`Problem`, `RunOptions`, `Artifact`, `MediaValue`, `Timing`) are the server's.
 
+use std::collections::BTreeSet;
+
 use comfyport_workflow::{Endpoint, OutputKind, Param, ParamType, Tier};
 use serde_json::{Map, Value, json};
 
 use crate::names::{camel, whole};
 
+/// The operation ids of endpoints that run them. `a/b_c` and `a_b/c` would share one, and `describe_a` is also what
+/// the description of `a` is called: later ones get a number.
+pub(crate) fn ids(endpoints: &[Endpoint]) -> Vec<String> {
+    let mut taken = BTreeSet::new();
+    let mut id = |endpoint: &Endpoint| {
+        let base = whole(&endpoint.path);
+        let mut id = base.clone();
+        let mut number = 2;
+        loop {
+            let names = [id.clone(), format!("describe_{id}"), format!("check_{id}"), camel(&id)];
+            if names.iter().all(|name| !taken.contains(name)) {
+                taken.extend(names);
+                return id;
+            }
+            id = format!("{base}_{number}");
+            number += 1;
+        }
+    };
+    endpoints.iter().map(&mut id).collect()
+}
+
 /// JSON text with `paths` and `components.schemas`; keys are ordered.
-pub(crate) fn fragment(endpoint: &Endpoint) -> String {
-    let id = whole(&endpoint.path);
-    let name = camel(&id);
+pub(crate) fn fragment(endpoint: &Endpoint, id: &str) -> String {
+    let name = camel(id);
     let route = format!("/{}", endpoint.path);
     let schemas = json!({
         format!("{name}Request"): request(endpoint, false),

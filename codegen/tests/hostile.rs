@@ -5,6 +5,7 @@
 mod support;
 
 use std::{
+    collections::BTreeSet,
     env, fs,
     path::{Path, PathBuf},
     process::Command,
@@ -40,6 +41,19 @@ fn every_clash_gives_rust() {
     let generated =
         generate(&templates, &support::catalog(&folder)).unwrap_or_else(|found| panic!("{found:#?}"));
     assert_sound(&generated, "clashes");
+    let mut ids = BTreeSet::new();
+    for (name, text) in generated.files.iter().filter(|(name, _)| name.ends_with(".json")) {
+        let fragment: serde_json::Value = serde_json::from_str(text).expect(name);
+        let operations =
+            fragment["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap());
+        for (_, operation) in operations {
+            let id = operation["operationId"].as_str().unwrap().to_owned();
+            assert!(ids.insert(id.clone()), "operation `{id}` of {name} is another's too");
+        }
+        for schema in fragment["components"]["schemas"].as_object().unwrap().keys() {
+            assert!(ids.insert(schema.clone()), "schema `{schema}` of {name} is another's too");
+        }
+    }
     let outputs = &generated.files["duplicate_titles.rs"];
     for name in ["photo", "photo_2", "photo_2_2", "photo_3"] {
         assert!(outputs.contains(&format!("pub {name}: Vec<")), "`{name}` in {outputs}");
