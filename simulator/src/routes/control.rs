@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::{
     Json,
+    body::Bytes,
     extract::State,
     http::StatusCode,
     response::{IntoResponse, Response},
@@ -29,7 +30,14 @@ struct During {
     fault: Fault,
 }
 
-pub(super) async fn plan(State(engine): App, Json(plan): Json<Plan>) -> Response {
+/// Reads JSON whatever the content type says, so that `curl -d` works as written.
+pub(super) async fn plan(State(engine): App, body: Bytes) -> Response {
+    let plan: Plan = match serde_json::from_slice(&body) {
+        Ok(plan) => plan,
+        Err(error) => {
+            return (StatusCode::BAD_REQUEST, format!("not a plan of faults: {error}")).into_response();
+        }
+    };
     for fault in plan.next {
         engine.faults.next(fault);
     }

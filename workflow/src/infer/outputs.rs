@@ -1,6 +1,6 @@
 //! Which nodes yield results, and what those are.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use super::{Context, Found, names::slug};
 use crate::{
@@ -104,15 +104,15 @@ fn from_links(node: &Node, graph: &Graph, catalog: &Catalog) -> Option<OutputKin
 
 /// Names results: the author's title, else what they are, with numbers only where nothing else tells them apart.
 pub(super) fn name(context: &Context<'_>, found: Vec<Found>) -> Vec<Output> {
-    let mut taken: BTreeMap<String, usize> = BTreeMap::new();
+    let mut taken: BTreeSet<String> = BTreeSet::new();
     let mut outputs = Vec::new();
     for result in found {
         let Some(node) = context.graph.node(&result.node) else { continue };
         let title = context.custom_title(node).map(untagged).and_then(|title| slug(&title));
         let base = title.unwrap_or_else(|| result.kind.as_str().to_owned());
-        let count = taken.entry(base.clone()).or_default();
-        *count += 1;
-        let name = if *count == 1 { base } else { format!("{base}_{count}") };
+        let numbered = (2..).map(|number| format!("{base}_{number}"));
+        let free = std::iter::once(base.clone()).chain(numbered).find(|name| taken.insert(name.clone()));
+        let Some(name) = free else { continue };
         outputs.push(Output {
             name,
             node: node.id.clone(),

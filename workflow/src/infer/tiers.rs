@@ -43,7 +43,7 @@ const SAVE_CHOICES: &[&str] =
     &["format", "quality", "fps", "frame_rate", "crf", "codec", "lossless", "method", "compression"];
 /// Classes that make the space the result is painted in.
 const SIZED: &[&str] =
-    &["empty", "latent", "tovideo", "imagetovideo", "aspect", "resolution", "conditioning"];
+    &["empty", "latent", "tovideo", "imagetovideo", "aspect", "resolution", "conditioning", "modelsampling"];
 const RESIZED: &[&str] = &["resize", "upscale", "scale", "crop", "pad", "composite", "fromarea"];
 
 pub(super) fn assign(context: &Context<'_>, candidates: &mut [Candidate]) {
