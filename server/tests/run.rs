@@ -86,17 +86,17 @@ fn runs(url: &str, data: &std::path::Path) -> Runs {
     (config.poll_min, config.lost_grace) = (Duration::from_millis(100), Duration::from_millis(300));
     let client = comfyport_comfyui::Client::new(config).unwrap();
     let engine = Arc::new(ComfyUi::new("simulator", client, true));
-    let retention = Retention { age: Duration::from_secs(60), bytes: 1 << 30, file_bytes: 1 << 28 };
+    let retention = Retention { age: Duration::from_mins(1), bytes: 1 << 30, file_bytes: 1 << 28 };
     let artifacts = Arc::new(Artifacts::open(data, retention).unwrap());
     let request = RequestLimits {
         pictures: PictureLimits::default(),
         decode: DecodeLimits::default(),
-        timeout: Duration::from_secs(60),
+        timeout: Duration::from_mins(1),
         body: 1 << 20,
         parts: 10,
     };
-    let ages = Ages { fresh: Duration::from_secs(60), error: Duration::ZERO };
-    let settings = Settings { concurrent: 8, waiting: 8, timeout: Duration::from_secs(60), request, ages };
+    let ages = Ages { fresh: Duration::from_mins(1), error: Duration::ZERO };
+    let settings = Settings { concurrent: 8, waiting: 8, timeout: Duration::from_mins(1), request, ages };
     Runs::new(vec![engine], artifacts, settings)
 }
 

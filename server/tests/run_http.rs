@@ -41,9 +41,9 @@ impl Server {
             simulator.url().parse().unwrap(),
         ));
         let engine = Arc::new(ComfyUi::new("simulator", client.unwrap(), true));
-        let retention = Retention { age: Duration::from_secs(60), bytes: 1 << 30, file_bytes: 1 << 28 };
+        let retention = Retention { age: Duration::from_mins(1), bytes: 1 << 30, file_bytes: 1 << 28 };
         let artifacts = Arc::new(Artifacts::open(data.path(), retention).unwrap());
-        let timeout = Duration::from_secs(60);
+        let timeout = Duration::from_mins(1);
         let request = RequestLimits {
             pictures: PictureLimits::default(),
             decode: DecodeLimits::default(),

@@ -192,7 +192,7 @@ mod tests {
         assert_eq!(faults.of_request("/api/prompt"), Some(Fault::ErrorBefore { path: prompt_path() }));
         assert_eq!(faults.of_request("/api/prompt"), None);
         assert_eq!(faults.of_prompt(), Some(Fault::Oom));
-        faults.during(Fault::Refuse, Duration::from_secs(60));
+        faults.during(Fault::Refuse, Duration::from_mins(1));
         assert!(faults.refuses() && faults.refuses());
         faults.clear();
         assert!(!faults.refuses());

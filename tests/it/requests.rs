@@ -82,7 +82,8 @@ async fn faults_of_the_engine_are_told_in_the_callers_terms() {
     ] {
         let ask = simulator.post("/simulator/faults").body(fault).send().await.unwrap();
         assert!(ask.status().is_success(), "{fault}: {}", ask.text().await.unwrap());
-        let problem = server.call("/sd15/txt2img", &json!({"prompt": "x", "width": 64, "height": 64}), status).await;
+        let problem =
+            server.call("/sd15/txt2img", &json!({"prompt": "x", "width": 64, "height": 64}), status).await;
         assert_eq!(problem["code"], code, "{problem}");
         let said = problem.to_string();
         assert!(!said.contains("Traceback") && !said.contains(".py"), "{said}");
