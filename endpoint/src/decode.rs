@@ -49,33 +49,63 @@ pub enum PartValue {
     },
 }
 
+/// A request as far as it could be read, and what is wrong with it so far.
+///
+/// Who knows more about some values, such as what a file must be, looks at them here and adds what is wrong, so that
+/// a caller hears of everything at once.
+#[derive(Debug)]
+pub struct Decoding {
+    decoded: Decoded,
+    faults: Vec<Fault>,
+}
+
 impl Endpoint {
     /// Decodes a JSON body. An empty body is an empty object.
     pub fn decode_json(&'static self, body: &[u8], limits: &DecodeLimits) -> Result<Decoded, Faults> {
-        let malformed = |message: String| Faults(vec![whole(message, FaultKind::Malformed)]);
-        let text = std::str::from_utf8(body).map_err(|_| malformed("the body is not UTF-8".to_owned()))?;
-        let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
-        if depth::exceeds(text, limits.depth) {
-            return Err(malformed(format!("the body is nested deeper than {} levels", limits.depth)));
-        }
-        let mut decoder = Decoder::new(self, limits);
-        if !text.trim().is_empty() {
-            if !text.trim_start().starts_with('{') {
-                return Err(malformed("the body must be a JSON object".to_owned()));
-            }
-            read_members(text, &mut |name, raw| decoder.member(name, raw.get()))
-                .map_err(|error| malformed(not_json(&error)))?;
-        }
-        decoder.finish()
+        self.read_json(body, limits).finish()
     }
 
     /// Decodes the parts of a form.
     pub fn decode_parts(&'static self, parts: Vec<Part>, limits: &DecodeLimits) -> Result<Decoded, Faults> {
+        self.read_parts(parts, limits).finish()
+    }
+
+    /// Reads a JSON body as far as possible. Of one that is no JSON object nothing is read.
+    pub fn read_json(&'static self, body: &[u8], limits: &DecodeLimits) -> Decoding {
+        let mut decoder = Decoder::new(self, limits);
+        match decoder.body(body) {
+            Ok(()) => decoder.end(),
+            Err(message) => Decoding {
+                decoded: Decoder::new(self, limits).decoded(),
+                faults: vec![whole(message, FaultKind::Malformed)],
+            },
+        }
+    }
+
+    /// Reads the parts of a form as far as possible.
+    pub fn read_parts(&'static self, parts: Vec<Part>, limits: &DecodeLimits) -> Decoding {
         let mut decoder = Decoder::new(self, limits);
         for part in parts {
             decoder.part(part);
         }
-        decoder.finish()
+        decoder.end()
+    }
+}
+
+impl Decoding {
+    /// The values that are acceptable so far; what is missing or faulty is left out.
+    pub fn decoded_mut(&mut self) -> &mut Decoded {
+        &mut self.decoded
+    }
+
+    /// Adds what else is wrong.
+    pub fn add(&mut self, faults: impl IntoIterator<Item = Fault>) {
+        self.faults.extend(faults);
+    }
+
+    /// The request, if nothing is wrong with it.
+    pub fn finish(self) -> Result<Decoded, Faults> {
+        if self.faults.is_empty() { Ok(self.decoded) } else { Err(Faults(self.faults)) }
     }
 }
 
@@ -360,7 +390,27 @@ impl<'l> Decoder<'l> {
         fault
     }
 
-    fn finish(mut self) -> Result<Decoded, Faults> {
+    fn body(&mut self, body: &[u8]) -> Result<(), String> {
+        let text = std::str::from_utf8(body).map_err(|_| "the body is not UTF-8".to_owned())?;
+        let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
+        if depth::exceeds(text, self.limits.depth) {
+            return Err(format!("the body is nested deeper than {} levels", self.limits.depth));
+        }
+        if text.trim().is_empty() {
+            return Ok(());
+        }
+        if !text.trim_start().starts_with('{') {
+            return Err("the body must be a JSON object".to_owned());
+        }
+        read_members(text, &mut |name, raw| self.member(name, raw.get())).map_err(|error| not_json(&error))
+    }
+
+    fn decoded(self) -> Decoded {
+        Decoded { endpoint: self.endpoint, request: self.request, options: self.options }
+    }
+
+    /// Adds what was left out.
+    fn end(mut self) -> Decoding {
         let fields = self.endpoint.fields.iter().chain(self.endpoint.advanced);
         let given = self.given.iter().chain(&self.given_advanced);
         let missing: Vec<Fault> = fields
@@ -377,11 +427,8 @@ impl<'l> Decoder<'l> {
         for fault in missing {
             self.fault(fault);
         }
-        if self.faults.is_empty() {
-            Ok(Decoded { endpoint: self.endpoint, request: self.request, options: self.options })
-        } else {
-            Err(Faults(self.faults))
-        }
+        let faults = std::mem::take(&mut self.faults);
+        Decoding { decoded: self.decoded(), faults }
     }
 }
 

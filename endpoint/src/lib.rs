@@ -21,7 +21,7 @@ mod template;
 
 pub use advanced::Advanced;
 pub use comfyport_macros::{Choice, Request, Response};
-pub use decode::{Decoded, Part, PartValue};
+pub use decode::{Decoded, Decoding, Part, PartValue};
 pub use description::{Endpoint, Model, NodeLabel, NodePack, Output, OutputKind};
 pub use fault::{Allowed, Fault, FaultKind, Faults};
 pub use field::{Field, Kind, MediaEncoding, MediaKind};

@@ -48,6 +48,8 @@ sections! {
         max_connections: usize,
         header_timeout_s: u64,
         body_timeout_s: u64,
+        write_timeout_s: u64,
+        max_head_bytes: usize,
         max_body_bytes: usize,
         max_form_parts: usize,
         shutdown_timeout_s: u64,
@@ -164,6 +166,7 @@ impl Config {
             ("server.max_connections", self.server.max_connections as u64),
             ("server.header_timeout_s", self.server.header_timeout_s),
             ("server.body_timeout_s", self.server.body_timeout_s),
+            ("server.write_timeout_s", self.server.write_timeout_s),
             ("server.max_body_bytes", self.server.max_body_bytes as u64),
             ("server.max_form_parts", self.server.max_form_parts as u64),
             ("comfyui.connect_timeout_s", self.comfyui.connect_timeout_s),
@@ -175,6 +178,9 @@ impl Config {
         ];
         if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(ConfigError::Value(format!("`{key}` must be at least 1")));
+        }
+        if self.server.max_head_bytes < 8192 {
+            return Err(ConfigError::Value("`server.max_head_bytes` must be at least 8192".to_owned()));
         }
         let url = &self.comfyui.url;
         if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {

@@ -17,7 +17,7 @@ use axum::{
     extract::{MatchedPath, Request, State},
     http::{
         HeaderMap, HeaderValue, StatusCode,
-        header::{CONTENT_LENGTH, HOST, ORIGIN, X_CONTENT_TYPE_OPTIONS},
+        header::{CONNECTION, CONTENT_LENGTH, HOST, ORIGIN, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS},
     },
     middleware::Next,
     response::{IntoResponse, Response},
@@ -43,9 +43,16 @@ pub fn current_request_id() -> String {
     REQUEST_ID.try_with(std::string::ToString::to_string).unwrap_or_default()
 }
 
+/// Does something as part of the answer to a request that has no handler.
+pub fn within_request<T>(id: &str, action: impl FnOnce() -> T) -> T {
+    REQUEST_ID.sync_scope(id.into(), action)
+}
+
 /// Wraps everything: request id, refusals, panics, the log line, the headers of every answer.
 pub async fn around(State(app): State<AppState>, request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
+    // Heads are followed by their lengths; where a body has none, what comes after it is not looked for.
+    let ends_connection = request.headers().contains_key(TRANSFER_ENCODING);
     let started = Instant::now();
     let method = request.method().clone();
     let answer = REQUEST_ID.scope(Arc::clone(&id), answer(&app, request, next));
@@ -55,6 +62,9 @@ pub async fn around(State(app): State<AppState>, request: Request, next: Next) -
         headers.insert(REQUEST_ID_HEADER, id);
     }
     headers.entry(X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
+    if ends_connection {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     if app.simulated {
         headers.insert("x-comfyport-engine", HeaderValue::from_static("simulator"));
     }

@@ -1,7 +1,8 @@
 //! The accept loop.
 //!
 //! `axum::serve` sets no timer, so that a client could hold a connection open by sending a head slowly, or nothing.
-//! Here a head must arrive in time, connections are bounded, and an end is waited for only so long.
+//! Here a head must arrive in time, an answer must be read, connections are bounded, and an end is waited for only so
+//! long.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -15,6 +16,13 @@ use hyper_util::{
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 
+mod guarded;
+mod heads;
+mod refusal;
+
+use guarded::Guarded;
+use refusal::Refusal;
+
 /// How connections are treated.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -22,6 +30,12 @@ pub struct Limits {
     pub connections: usize,
     /// For the head of a request, and between requests.
     pub header_timeout: Duration,
+    /// For a peer that does not read its answer.
+    pub write_timeout: Duration,
+    /// Of a head, in bytes.
+    pub head_bytes: usize,
+    /// Whether answers say that the engine is a simulation.
+    pub simulated: bool,
 }
 
 /// Serves until `stop`, then lets connections finish what they are doing. The caller bounds how long.
@@ -47,9 +61,11 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
         };
         // Answers are small and latency is what callers see.
         stream.set_nodelay(true).ok();
+        let stream = Guarded::new(stream, limits.write_timeout, Refusal { simulated: limits.simulated });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.header_timeout)
+            .max_buf_size(limits.head_bytes)
             .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
         let connection = graceful.watch(connection);
         tokio::spawn(async move {

@@ -91,6 +91,12 @@ impl Problem {
         )
     }
 
+    /// Its body.
+    pub fn to_json(&self) -> Vec<u8> {
+        // A problem is text and numbers: it serialises.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
     /// Its status.
     pub fn status(&self) -> StatusCode {
         self.code.status()
@@ -154,9 +160,7 @@ impl From<RunError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        // A problem is text and numbers: it serialises.
-        let body = serde_json::to_vec(&self).unwrap_or_default();
-        let mut response = Response::new(Body::from(body));
+        let mut response = Response::new(Body::from(self.to_json()));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

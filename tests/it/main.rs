@@ -4,5 +4,7 @@
 
 mod bundled;
 mod command_line;
+mod hostile;
+mod listener;
 mod process;
 mod requests;

@@ -2,9 +2,11 @@
 
 use std::{
     io::{BufRead, BufReader},
+    net::TcpStream,
     path::Path,
     process::{Child, Command, Output, Stdio},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use reqwest::{RequestBuilder, StatusCode, header::HeaderMap};
@@ -29,23 +31,29 @@ pub(crate) struct Answer {
 impl Comfyport {
     /// The server with its embedded simulator.
     pub(crate) fn simulated() -> Self {
-        Self::start(&["serve", "--simulate", "--listen", "127.0.0.1:0"], true)
+        Self::simulated_with(&[])
+    }
+
+    /// The same, with settings: `("COMFYPORT_SERVER_HEADER_TIMEOUT_S", "1")`.
+    pub(crate) fn simulated_with(settings: &[(&str, &str)]) -> Self {
+        Self::start(&["serve", "--simulate", "--listen", "127.0.0.1:0"], true, settings)
     }
 
     /// The server in front of a ComfyUI at `url`.
     pub(crate) fn in_front_of(url: &str) -> Self {
-        Self::start(&["serve", "--listen", "127.0.0.1:0", "--comfyui-url", url], true)
+        Self::start(&["serve", "--listen", "127.0.0.1:0", "--comfyui-url", url], true, &[])
     }
 
     /// A simulator alone.
     pub(crate) fn simulator() -> Self {
-        Self::start(&["simulate", "--listen", "127.0.0.1:0"], false)
+        Self::start(&["simulate", "--listen", "127.0.0.1:0"], false, &[])
     }
 
-    fn start(arguments: &[&str], with_data: bool) -> Self {
+    fn start(arguments: &[&str], with_data: bool, settings: &[(&str, &str)]) -> Self {
         rustls::crypto::ring::default_provider().install_default().ok();
         let data = tempfile::tempdir().unwrap();
         let mut command = command(arguments);
+        command.envs(settings.iter().copied());
         if with_data {
             command.arg("--data-dir").arg(data.path());
         }
@@ -68,6 +76,13 @@ impl Comfyport {
 
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// A connection to it, for what no HTTP library would send. Reading gives up after a generous while.
+    pub(crate) fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.url.trim_start_matches("http://")).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        stream
     }
 
     /// Everything said on standard error so far.

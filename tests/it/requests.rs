@@ -26,6 +26,33 @@ async fn all_faults_come_at_once_under_the_callers_names() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn faults_of_files_and_options_come_with_those_of_values() {
+    let server = Comfyport::simulated();
+    let request = json!({
+        "image": "data:image/png;base64,AAAA", "width": "wide", "heigth": 5, "options": {"inlin": true},
+    });
+    let problem = server.call("/image/resize", &request, 415).await;
+    let mut pointers: Vec<&str> = problem["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|error| error["pointer"].as_str().unwrap())
+        .collect();
+    pointers.sort_unstable();
+    assert_eq!(pointers, ["/heigth", "/image", "/options/inlin", "/width"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_of_a_hundred_thousand_parts_is_refused() {
+    let server = Comfyport::simulated();
+    let part = |index| format!("--b\r\nContent-Disposition: form-data; name=\"p{index}\"\r\n\r\nx\r\n");
+    let body = (0..100_000).map(part).chain(["--b--\r\n".to_owned()]).collect::<String>();
+    let request = server.post("/image/resize").header("content-type", "multipart/form-data; boundary=b");
+    let problem = server.expect(request.body(body), 413).await.json();
+    assert_eq!(problem["code"], "too_large");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_seed_is_drawn_and_reported_or_kept_exactly() {
     let server = Comfyport::simulated();
     let drawn = |result: &Value| result["params"]["seed"].as_u64().unwrap();
@@ -43,9 +70,15 @@ async fn check_submits_nothing() {
     let server = Comfyport::in_front_of(simulator.url());
     server.call("/sd15/txt2img:check", &json!({"prompt": "x"}), 200).await;
     server.call("/sd15/txt2img:check", &json!({}), 422).await;
-    let ledger =
-        reqwest::get(format!("{}/simulator/ledger", simulator.url())).await.unwrap().text().await.unwrap();
-    assert!(!ledger.contains("KSampler") && !ledger.contains("executed"), "{ledger}");
+    assert_eq!(prompts(&simulator).await, 0);
+    server.call("/sd15/txt2img", &json!({"prompt": "x"}), 200).await;
+    assert_eq!(prompts(&simulator).await, 1);
+}
+
+/// How many prompts a simulator has been given.
+async fn prompts(simulator: &Comfyport) -> usize {
+    let ledger = simulator.get("/simulator/ledger").send().await.unwrap().json::<Value>().await.unwrap();
+    ledger.as_array().unwrap().iter().filter(|entry| entry["event"] == "received").count()
 }
 
 #[tokio::test(flavor = "multi_thread")]

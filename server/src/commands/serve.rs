@@ -57,6 +57,9 @@ async fn serve(
     let limits = listener::Limits {
         connections: settings.max_connections,
         header_timeout: seconds(settings.header_timeout_s),
+        write_timeout: seconds(settings.write_timeout_s),
+        head_bytes: settings.max_head_bytes,
+        simulated: app.simulated,
     };
     let patience = seconds(settings.shutdown_timeout_s);
     let sweeper =

@@ -65,6 +65,8 @@ macro_rules! codes {
 codes! {
     MalformedRequest "malformed_request" BAD_REQUEST Request false "Malformed request"
         "The body or a header cannot be read. The detail says where."
+    HeadTooLarge "head_too_large" REQUEST_HEADER_FIELDS_TOO_LARGE Request false "Head too large"
+        "The address or the headers of the request exceed a limit of this server (`server.max_head_bytes`, or 100 headers)."
     InvalidRequest "invalid_request" UNPROCESSABLE_ENTITY Request false "Invalid request"
         "The request was read, and some values are not acceptable. `errors` lists all of them under your parameter names."
     InputUrlUnsupported "input_url_unsupported" UNPROCESSABLE_ENTITY Request false "URLs are not fetched"

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use comfyport_endpoint::{
-    DecodeLimits, Decoded, Endpoint, Fault, FaultKind, Faults, Kind, MediaEncoding, MediaSource, Part,
+    DecodeLimits, Decoded, Endpoint, Fault, FaultKind, Kind, MediaEncoding, MediaSource, Part,
 };
 use sha2::{Digest, Sha256};
 
@@ -66,27 +66,22 @@ pub(super) struct File {
 impl Prepared {
     /// Reads and checks a request. All faults come back together.
     pub fn read(endpoint: &'static Endpoint, body: Body, limits: &RequestLimits) -> Result<Self, RunError> {
-        let mut decoded = match body {
-            Body::Json(bytes) => endpoint.decode_json(&bytes, &limits.decode),
-            Body::Form(parts) => endpoint.decode_parts(parts, &limits.decode),
-        }
-        .map_err(|faults| RunError::Request { faults, url: false })?;
-        let mut faults = Vec::new();
-        let options = decoded.options.as_deref().map(|raw| Options::read(raw.get(), limits.timeout));
-        let options = match options {
-            None => Options::default(),
-            Some(Ok(options)) => options,
-            Some(Err(found)) => {
-                faults.extend(found);
-                Options::default()
-            }
+        let mut decoding = match body {
+            Body::Json(bytes) => endpoint.read_json(&bytes, &limits.decode),
+            Body::Form(parts) => endpoint.read_parts(parts, &limits.decode),
         };
-        let found = check_media(&mut decoded, limits);
-        faults.extend(found.faults);
-        if !faults.is_empty() {
-            let url = found.urls > 0 && found.urls == faults.len();
-            return Err(RunError::Request { faults: Faults(faults), url });
-        }
+        let options = decoding.decoded_mut().options.as_deref();
+        let options = options.map_or(Ok(Options::default()), |raw| Options::read(raw.get(), limits.timeout));
+        let options = options.unwrap_or_else(|faults| {
+            decoding.add(faults);
+            Options::default()
+        });
+        let found = check_media(decoding.decoded_mut(), limits);
+        decoding.add(found.faults);
+        let mut decoded = decoding.finish().map_err(|faults| {
+            let url = found.urls > 0 && found.urls == faults.0.len();
+            RunError::Request { faults, url }
+        })?;
         decoded.draw_seeds(&mut || fastrand::u64(..));
         Ok(Self { endpoint, decoded, options, files: found.files })
     }
