@@ -121,6 +121,9 @@ pub enum EngineError {
     /// It answered something that makes no sense.
     #[error("the engine answered nonsense: {0}")]
     Protocol(String),
+    /// It takes no files of that size.
+    #[error("the engine takes no files of that size")]
+    TooLarge,
     /// It does not have what was asked for.
     #[error("the engine does not have it")]
     NotFound,

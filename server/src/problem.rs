@@ -142,6 +142,7 @@ impl From<RunError> for Problem {
                 Self { missing: Some(missing), ..Self::new(Code::WorkflowNotReady, detail) }
             }
             RunError::Unreachable { .. } => Self::new(Code::EngineUnreachable, detail),
+            RunError::FileTooLarge { .. } => Self::new(Code::TooLarge, detail),
             RunError::Protocol { .. } => Self::new(Code::EngineProtocol, detail),
             RunError::Rejected { errors, .. } => Self::new(Code::WorkflowRejected, detail).complaints(errors),
             RunError::Failed { errors, .. } => Self::new(Code::WorkflowError, detail).complaints(errors),

@@ -16,6 +16,7 @@ use crate::{
 };
 
 mod candidate;
+mod complete;
 mod declared;
 mod media;
 mod models;
@@ -61,7 +62,8 @@ pub fn infer(source: Source, options: &Options<'_>) -> Endpoint {
             format!("{dead} {nodes} to no result and will not be submitted"),
         ));
     }
-    let graph = prune::keep(graph, &live);
+    let mut graph = prune::keep(graph, &live);
+    complete::fill(&mut graph, options.catalog, &mut diagnostics);
     let context = Context::new(&graph, options.catalog);
 
     let mut candidates = values::collect(&context);

@@ -107,6 +107,7 @@ fn engine_error(error: ClientError) -> EngineError {
             EngineError::Unreachable(error.to_string())
         }
         ClientError::Status { status: 404, .. } => EngineError::NotFound,
+        ClientError::Status { status: 413, .. } => EngineError::TooLarge,
         ClientError::Status { .. }
         | ClientError::InvalidConfig(_)
         | ClientError::TooLarge { .. }

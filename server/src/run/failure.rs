@@ -38,6 +38,15 @@ pub enum RunError {
         /// The engine.
         engine: String,
     },
+    /// The engine does not take a file of the request.
+    #[error(
+        "a file of the request is larger than the engine {engine} accepts; its operator can raise ComfyUI's \
+         `--max-upload-size`"
+    )]
+    FileTooLarge {
+        /// The engine.
+        engine: String,
+    },
     /// The engine answered in a way that makes no sense.
     #[error("the engine {engine} gave an answer that makes no sense: {why}")]
     Protocol {
@@ -321,6 +330,7 @@ pub(super) fn engine_error(engine: &str, error: EngineError) -> RunError {
             RunError::Unreachable { engine: engine.to_owned() }
         }
         EngineError::Protocol(why) => RunError::Protocol { engine: engine.to_owned(), why },
+        EngineError::TooLarge => RunError::FileTooLarge { engine: engine.to_owned() },
         EngineError::NotFound => RunError::Protocol {
             engine: engine.to_owned(),
             why: "it does not have what it announced".to_owned(),

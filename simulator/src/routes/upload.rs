@@ -2,14 +2,14 @@
 
 use axum::{
     body::Bytes,
-    extract::{FromRequest, Multipart, Request, State},
+    extract::{DefaultBodyLimit, FromRequest, Multipart, Request, State},
     http::StatusCode,
     response::{IntoResponse, Response},
 };
 use comfyport_workflow::json::Value;
 use image::ImageFormat;
 
-use super::{App, crash, json};
+use super::{App, MAX_BODY, crash, json};
 use crate::{
     ledger::LedgerEvent,
     python,
@@ -29,8 +29,9 @@ struct Form {
 }
 
 /// Reads the form, or says what ComfyUI answers to it.
-async fn read(request: Request) -> Result<Form, Response> {
+async fn read(mut request: Request) -> Result<Form, Response> {
     let bad = || StatusCode::BAD_REQUEST.into_response();
+    DefaultBodyLimit::max(MAX_BODY).apply(&mut request);
     let mut parts = Multipart::from_request(request, &()).await.map_err(|_| bad())?;
     let mut form = Form::default();
     while let Some(part) = parts.next_field().await.map_err(IntoResponse::into_response)? {

@@ -56,6 +56,8 @@ async fn uploads_of_one_name_do_not_overwrite() {
     assert_eq!(name(b"b", "").await, "x (1).png");
     let overwrite = "--b\r\nContent-Disposition: form-data; name=\"overwrite\"\r\n\r\ntrue\r\n";
     assert_eq!(name(b"b", overwrite).await, "x.png");
+    let photo = vec![7; 10_000_000];
+    assert_eq!(upload(simulator.addr(), "photo.png", &photo, "").await.status, 200);
     let outside = "--b\r\nContent-Disposition: form-data; name=\"subfolder\"\r\n\r\n../x\r\n";
     assert_eq!(upload(simulator.addr(), "x.png", b"b", outside).await.status, 400);
     simulator.stop().await;
