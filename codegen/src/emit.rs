@@ -2,14 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use comfyport_workflow::Endpoint;
+use comfyport_workflow::{Endpoint, openapi};
 use proc_macro2::TokenStream;
 use quote::quote;
 
-use crate::{
-    names::{self, OptionLists, ident},
-    openapi,
-};
+use crate::names::{self, OptionLists, ident};
 
 mod description;
 mod doc;
@@ -22,11 +19,12 @@ pub(crate) fn files(endpoints: &[Endpoint]) -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
     files.insert("options.rs".to_owned(), pretty(&options(&lists)));
     let mut root = Folder::default();
-    for (endpoint, id) in endpoints.iter().zip(openapi::ids(endpoints)) {
+    let mut ids = openapi::Ids::default();
+    for endpoint in endpoints {
         let modules = names::modules(&endpoint.path);
         let file = modules.join("/");
         files.insert(format!("{file}.rs"), pretty(&module::of(endpoint, &lists, &file)));
-        files.insert(format!("{file}.openapi.json"), openapi::fragment(endpoint, &id));
+        files.insert(format!("{file}.openapi.json"), openapi::fragment(endpoint, &ids.next(&endpoint.path)));
         root.insert(&modules, endpoint);
     }
     let modules = root.expand("");

@@ -6,7 +6,6 @@
 mod build;
 mod emit;
 mod names;
-mod openapi;
 mod routes;
 
 use std::collections::BTreeMap;

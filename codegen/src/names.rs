@@ -2,7 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use comfyport_workflow::{Endpoint, ParamType, Tier, json::Value};
+use comfyport_workflow::{
+    Endpoint, ParamType, Tier,
+    json::Value,
+    route::{self, camel},
+};
 use proc_macro2::{Ident, Span};
 
 /// Names that `r#` does not free.
@@ -42,20 +46,7 @@ const TAKEN_TYPES: &[&str] = &[
 
 /// A module for one segment of a path.
 pub(crate) fn module(segment: &str) -> String {
-    let mut name = String::new();
-    for one in segment.chars() {
-        if one.is_ascii_alphanumeric() {
-            name.push(one.to_ascii_lowercase());
-        } else if !name.ends_with('_') {
-            name.push('_');
-        }
-    }
-    if name.len() > 1 {
-        name.truncate(name.trim_end_matches('_').len());
-    }
-    if name.starts_with(|first: char| first.is_ascii_digit()) || name.trim_matches('_').is_empty() {
-        name.insert_str(0, "w_");
-    }
+    let mut name = route::name(segment);
     if TAKEN_MODULES.contains(&name.as_str()) {
         name.push('_');
     }
@@ -71,24 +62,6 @@ pub(crate) fn ident(name: &str) -> Ident {
         return Ident::new(name, Span::call_site());
     }
     Ident::new_raw(name, Span::call_site())
-}
-
-/// `qwen/qwen_img_edit` and `Request` make `QwenImgEditRequest` of the last segment.
-pub(crate) fn camel(text: &str) -> String {
-    let mut name = String::new();
-    let mut upper = true;
-    for one in text.chars() {
-        if one.is_ascii_alphanumeric() {
-            name.push(if upper { one.to_ascii_uppercase() } else { one });
-            upper = false;
-        } else {
-            upper = true;
-        }
-    }
-    if name.starts_with(|first: char| first.is_ascii_digit()) {
-        name.insert(0, 'W');
-    }
-    if name.is_empty() { "Unnamed".to_owned() } else { name }
 }
 
 /// A type name that neither Rust nor the derive gives a meaning.
@@ -119,11 +92,6 @@ pub(crate) fn variants(options: &[String]) -> Vec<Ident> {
 /// The module path of an endpoint.
 pub(crate) fn modules(path: &str) -> Vec<String> {
     path.split('/').map(module).collect()
-}
-
-/// A name for the whole path, for OpenAPI.
-pub(crate) fn whole(path: &str) -> String {
-    modules(path).join("_")
 }
 
 /// What cannot be written down in Rust or in JSON stays what the workflow says: infinite defaults, for one.

@@ -24,7 +24,8 @@ fn main() {
     }
     let mut packed = flate2::write::ZlibEncoder::new(std::io::stdout().lock(), flate2::Compression::best());
     for (class, names) in &classes {
-        let row: Vec<&str> = std::iter::once(class.as_str()).chain(names.iter().map(String::as_str)).collect();
+        let row: Vec<&str> =
+            std::iter::once(class.as_str()).chain(names.iter().map(String::as_str)).collect();
         writeln!(packed, "{}", row.join("\t")).unwrap();
     }
     drop(packed.finish().unwrap());

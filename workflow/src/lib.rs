@@ -22,8 +22,10 @@ mod endpoint;
 pub mod graph;
 mod infer;
 pub mod json;
+pub mod openapi;
 mod packs;
 mod report;
+pub mod route;
 mod sidecar;
 mod source;
 

@@ -1,11 +1,15 @@
 //! The module of one workflow.
 
-use comfyport_workflow::{Endpoint, OutputKind, Param, ParamType, Tier, json::Number, json::Value};
+use comfyport_workflow::{
+    Endpoint, OutputKind, Param, ParamType, Tier,
+    json::{Number, Value},
+    route::camel,
+};
 use proc_macro2::TokenStream;
 use quote::quote;
 
 use super::{description, doc};
-use crate::names::{OptionLists, camel, ident};
+use crate::names::{OptionLists, ident};
 
 pub(super) fn of(endpoint: &Endpoint, lists: &OptionLists, file: &str) -> TokenStream {
     let last = endpoint.path.rsplit('/').next().unwrap_or_default();

@@ -1,38 +1,46 @@
-//! The part of the OpenAPI document that one endpoint contributes.
+//! The part of the OpenAPI document that one endpoint contributes: a view of it, as the report is.
 //!
 //! Schemas that all endpoints share (`Problem`, `RunOptions`, `Artifact`, `MediaValue`, `Timing`) are the server's.
 
 use std::collections::BTreeSet;
 
-use comfyport_workflow::{Endpoint, OutputKind, Param, ParamType, Tier};
 use serde_json::{Map, Value, json};
 
-use crate::names::{camel, whole};
+use crate::{
+    diagnostic::printable,
+    endpoint::{Endpoint, OutputKind, Param, ParamType, Tier},
+    json::Number,
+    route,
+};
 
-/// The operation ids of endpoints that run them. `a/b_c` and `a_b/c` would share one, and `describe_a` is also what
-/// the description of `a` is called: later ones get a number.
-pub(crate) fn ids(endpoints: &[Endpoint]) -> Vec<String> {
-    let mut taken = BTreeSet::new();
-    let mut id = |endpoint: &Endpoint| {
-        let base = whole(&endpoint.path);
+/// The operation ids of one document.
+#[derive(Debug, Clone, Default)]
+pub struct Ids {
+    taken: BTreeSet<String>,
+}
+
+impl Ids {
+    /// The operation id that runs the endpoint with this path. `a/b_c` and `a_b/c` would share one, and `describe_a`
+    /// is also what the description of `a` is called: later ones get a number.
+    pub fn next(&mut self, path: &str) -> String {
+        let base = route::names(path).join("_");
         let mut id = base.clone();
         let mut number = 2;
         loop {
-            let names = [id.clone(), format!("describe_{id}"), format!("check_{id}"), camel(&id)];
-            if names.iter().all(|name| !taken.contains(name)) {
-                taken.extend(names);
+            let names = [id.clone(), format!("describe_{id}"), format!("check_{id}"), route::camel(&id)];
+            if names.iter().all(|name| !self.taken.contains(name)) {
+                self.taken.extend(names);
                 return id;
             }
             id = format!("{base}_{number}");
             number += 1;
         }
-    };
-    endpoints.iter().map(&mut id).collect()
+    }
 }
 
-/// JSON text with `paths` and `components.schemas`; keys are ordered.
-pub(crate) fn fragment(endpoint: &Endpoint, id: &str) -> String {
-    let name = camel(id);
+/// JSON text with `paths` and `components.schemas`; keys are ordered. `id` is the operation that runs the endpoint.
+pub fn fragment(endpoint: &Endpoint, id: &str) -> String {
+    let name = route::camel(id);
     let route = format!("/{}", endpoint.path);
     let schemas = json!({
         format!("{name}Request"): request(endpoint, false),
@@ -185,8 +193,7 @@ fn schema(param: &Param, form: bool) -> Value {
         ParamType::Integer => ranged("integer", param),
         ParamType::Number => ranged("number", param),
         ParamType::Seed => {
-            let max =
-                param.max.as_ref().and_then(comfyport_workflow::json::Number::as_u64).unwrap_or(u64::MAX);
+            let max = param.max.as_ref().and_then(Number::as_u64).unwrap_or(u64::MAX);
             json!({"type": "integer", "minimum": 0, "maximum": max})
         }
         media if form => json!({"type": "string", "format": "binary", "contentMediaType": media_type(media)}),
@@ -215,7 +222,7 @@ fn describe(param: &Param) -> String {
     if !text.is_empty() {
         text.push(' ');
     }
-    text.extend(["(", &comfyport_workflow::printable(&places.join("; ")), ")"]);
+    text.extend(["(", &printable(&places.join("; ")), ")"]);
     text
 }
 
@@ -249,7 +256,7 @@ fn response(endpoint: &Endpoint) -> Value {
             } else {
                 json!({"$ref": "#/components/schemas/Artifact"})
             };
-            let doc = format!("{}, node {}", comfyport_workflow::printable(&output.class_type), output.node);
+            let doc = format!("{}, node {}", printable(&output.class_type), output.node);
             (output.name.clone(), json!({"type": "array", "items": items, "description": doc}))
         })
         .collect();
