@@ -2,16 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use comfyport_workflow::{Endpoint, openapi};
+use comfyport_workflow::{Endpoint, doc, openapi};
 use proc_macro2::TokenStream;
 use quote::quote;
 
 use crate::names::{self, OptionLists, ident};
 
 mod description;
-mod doc;
 mod module;
-mod template;
 
 /// All files of the generated code.
 pub(crate) fn files(endpoints: &[Endpoint]) -> BTreeMap<String, String> {

@@ -6,11 +6,10 @@
 mod build;
 mod emit;
 mod names;
-mod routes;
 
 use std::collections::BTreeMap;
 
-use comfyport_workflow::{Catalog, Diagnostic, Endpoint, Options, Sidecar};
+use comfyport_workflow::{Catalog, Diagnostic, Endpoint, Options, Sidecar, route};
 
 pub use build::build;
 
@@ -38,13 +37,13 @@ pub struct Generated {
 pub fn generate(templates: &[Template], catalog: &Catalog) -> Result<Generated, Vec<(String, Diagnostic)>> {
     let mut templates: Vec<&Template> = templates.iter().collect();
     templates.sort_by(|left, right| left.path.cmp(&right.path));
-    let mut diagnostics = routes::check(templates.iter().map(|template| template.path.as_str()));
+    let mut diagnostics = route::check(templates.iter().map(|template| template.path.as_str()));
     let mut endpoints = Vec::new();
     for template in templates {
         let file = format!("{}.json", template.path);
         match infer(template, &file, catalog) {
             Ok(mut endpoint) => {
-                names::keep_to_rust(&mut endpoint);
+                comfyport_workflow::settle(&mut endpoint);
                 diagnostics.extend(endpoint.diagnostics.iter().map(|found| (file.clone(), found.clone())));
                 endpoints.push(endpoint);
             }

@@ -3,14 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use comfyport_workflow::{
-    Endpoint, ParamType, Tier,
+    Endpoint, NEVER_RAW, ParamType, Tier,
     json::Value,
     route::{self, camel},
 };
 use proc_macro2::{Ident, Span};
-
-/// Names that `r#` does not free.
-const NEVER_RAW: &[&str] = &["self", "super", "crate", "_"];
 
 /// Modules and crates that generated code speaks of at its root.
 const TAKEN_MODULES: &[&str] = &["options", "endpoints", "comfyport_endpoint"];
@@ -92,38 +89,6 @@ pub(crate) fn variants(options: &[String]) -> Vec<Ident> {
 /// The module path of an endpoint.
 pub(crate) fn modules(path: &str) -> Vec<String> {
     path.split('/').map(module).collect()
-}
-
-/// What cannot be written down in Rust or in JSON stays what the workflow says: infinite defaults, for one.
-pub(crate) fn keep_to_rust(endpoint: &mut Endpoint) {
-    for param in &mut endpoint.params {
-        let odd = param
-            .default
-            .as_ref()
-            .and_then(|value| value.as_number())
-            .is_some_and(|number| !number.is_finite());
-        if odd {
-            param.tier = Tier::Hidden;
-        }
-        // Files are fields of the request itself.
-        if param.ty.is_media() && param.tier == Tier::Advanced {
-            param.tier = Tier::Primary;
-        }
-        if param.ty == ParamType::Enum && param.options.is_empty() {
-            param.ty = ParamType::String;
-            param.open = true;
-        }
-    }
-    // Each output is a field of the response by exactly its name.
-    let mut taken = BTreeSet::new();
-    for output in &mut endpoint.outputs {
-        if NEVER_RAW.contains(&output.name.as_str()) {
-            output.name.push('_');
-        }
-        while !taken.insert(output.name.clone()) {
-            output.name.push_str("_2");
-        }
-    }
 }
 
 /// Shared lists of options, each under one name.

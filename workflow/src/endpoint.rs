@@ -50,6 +50,12 @@ impl Endpoint {
     pub fn tier(&self, tier: Tier) -> impl Iterator<Item = &Param> {
         self.params.iter().filter(move |param| param.tier == tier)
     }
+
+    /// Model files that an engine can be asked for: not those that a node fetches by itself, or that nobody can say
+    /// where to look up.
+    pub fn checked_models(&self) -> impl Iterator<Item = &ModelRef> {
+        self.models.iter().filter(|model| !model.auto_download && model.folder != "unknown")
+    }
 }
 
 /// Where callers meet a parameter.

@@ -18,6 +18,7 @@
 
 pub mod catalog;
 mod diagnostic;
+pub mod doc;
 mod endpoint;
 pub mod graph;
 mod infer;
@@ -26,8 +27,10 @@ pub mod openapi;
 mod packs;
 mod report;
 pub mod route;
+mod settle;
 mod sidecar;
 mod source;
+pub mod template;
 
 pub use catalog::Catalog;
 pub use diagnostic::{Diagnostic, Severity, is_disruptive, printable};
@@ -36,6 +39,7 @@ pub use endpoint::{
 };
 pub use infer::{Options, infer};
 pub use report::render as report;
+pub use settle::{NEVER_RAW, settle};
 pub use sidecar::{Expose, ExposeTier, ModelRule, OutputRule, PackRule, ParamRule, Sidecar};
 pub use source::{Source, read};
 

@@ -1,4 +1,8 @@
-//! Names made from routes.
+//! Which routes a workflow may have, and names made from them.
+
+mod check;
+
+pub use check::check;
 
 /// A name in snake case for one segment of a route, without a meaning in any language.
 pub fn name(segment: &str) -> String {

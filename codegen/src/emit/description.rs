@@ -1,10 +1,11 @@
 //! The static description of an endpoint.
 
-use comfyport_workflow::{Endpoint, OutputKind, Stage};
-use proc_macro2::{Ident, TokenStream};
+use comfyport_workflow::{
+    Endpoint, OutputKind, Stage,
+    template::{self, Piece},
+};
+use proc_macro2::{Ident, Literal, TokenStream};
 use quote::quote;
-
-use super::template;
 
 pub(super) fn of(endpoint: &Endpoint, request: &Ident, has_advanced: bool, file: &str) -> TokenStream {
     let Endpoint { path, title, classes, .. } = endpoint;
@@ -18,7 +19,7 @@ pub(super) fn of(endpoint: &Endpoint, request: &Ident, has_advanced: bool, file:
             (&node.id, &node.class_type, node.title.as_ref().unwrap_or(&node.class_type));
         quote!(NodeLabel { id: #id, class_type: #class, title: #title })
     });
-    let pieces = template::pieces(endpoint);
+    let pieces = template::pieces(endpoint).into_iter().map(piece);
     let openapi = format!("/{file}.openapi.json");
     let doc = format!(" `POST /{path}`");
     quote! {
@@ -66,8 +67,6 @@ fn outputs(endpoint: &Endpoint) -> Vec<TokenStream> {
 }
 
 fn models(endpoint: &Endpoint) -> Vec<TokenStream> {
-    // What a node fetches by itself, or nobody can say where to look up, is nothing an engine could be asked for.
-    let checked = endpoint.models.iter().filter(|model| !model.auto_download && model.folder != "unknown");
     let model = |model: &comfyport_workflow::ModelRef| {
         let comfyport_workflow::ModelRef { file, folder, node, input, .. } = model;
         let optional =
@@ -75,7 +74,7 @@ fn models(endpoint: &Endpoint) -> Vec<TokenStream> {
         let (url, sha256) = (optional(&model.url), optional(&model.sha256));
         quote!(Model { file: #file, folder: #folder, node: #node, input: #input, url: #url, sha256: #sha256 })
     };
-    checked.map(model).collect()
+    endpoint.checked_models().map(model).collect()
 }
 
 fn packs(endpoint: &Endpoint) -> Vec<TokenStream> {
@@ -86,4 +85,19 @@ fn packs(endpoint: &Endpoint) -> Vec<TokenStream> {
         quote!(NodePack { id: #id, repository: #repository, classes: &[#(#classes),*] })
     };
     endpoint.node_packs.iter().map(pack).collect()
+}
+
+fn piece(piece: Piece) -> TokenStream {
+    match piece {
+        Piece::Text(text) => quote!(Piece::Text(#text)),
+        Piece::Field(index) => {
+            let index = Literal::u16_unsuffixed(index);
+            quote!(Piece::Field(#index))
+        }
+        Piece::Advanced(index) => {
+            let index = Literal::u16_unsuffixed(index);
+            quote!(Piece::Advanced(#index))
+        }
+        Piece::Prefix(node) => quote!(Piece::Prefix(#node)),
+    }
 }

@@ -1,14 +1,14 @@
 //! The module of one workflow.
 
 use comfyport_workflow::{
-    Endpoint, OutputKind, Param, ParamType, Tier,
+    Endpoint, OutputKind, Param, ParamType, Tier, doc,
     json::{Number, Value},
     route::camel,
 };
 use proc_macro2::TokenStream;
 use quote::quote;
 
-use super::{description, doc};
+use super::description;
 use crate::names::{OptionLists, ident};
 
 pub(super) fn of(endpoint: &Endpoint, lists: &OptionLists, file: &str) -> TokenStream {

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use comfyport_workflow::Diagnostic;
-
-use crate::names::module;
+use super::names;
+use crate::diagnostic::{Diagnostic, printable};
 
 /// Routes of the server itself.
 const RESERVED: &[&str] = &[
@@ -21,7 +20,7 @@ const RESERVED: &[&str] = &[
 ];
 
 /// Finds paths that cannot be routes, or that two workflows would share.
-pub(crate) fn check<'p>(paths: impl Iterator<Item = &'p str>) -> Vec<(String, Diagnostic)> {
+pub fn check<'p>(paths: impl Iterator<Item = &'p str>) -> Vec<(String, Diagnostic)> {
     let mut found = Vec::new();
     let mut routes: BTreeMap<String, &str> = BTreeMap::new();
     for path in paths {
@@ -30,8 +29,7 @@ pub(crate) fn check<'p>(paths: impl Iterator<Item = &'p str>) -> Vec<(String, Di
             found.push((file, diagnostic));
             continue;
         }
-        let key: Vec<String> = path.split('/').map(|segment| module(segment).to_lowercase()).collect();
-        if let Some(other) = routes.insert(key.join("/"), path) {
+        if let Some(other) = routes.insert(names(path).join("/"), path) {
             let message = format!(
                 "`{path}.json` and `{other}.json` would be the same module and nearly the same route"
             );
@@ -67,10 +65,7 @@ fn unfit(path: &str) -> Option<Diagnostic> {
         .chars()
         .map(|one| if one.is_ascii_alphanumeric() || "_-./".contains(one) { one } else { '_' })
         .collect();
-    let message = format!(
-        "`{}` is no route: letters, digits, `_`, `-` and `.` are",
-        comfyport_workflow::printable(path)
-    );
+    let message = format!("`{}` is no route: letters, digits, `_`, `-` and `.` are", printable(path));
     Some(Diagnostic::error("odd-route", message).help(format!("rename the file to `{better}.json`")))
 }
 

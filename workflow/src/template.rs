@@ -2,23 +2,27 @@
 
 use std::collections::BTreeMap;
 
-use comfyport_workflow::{
-    Endpoint, Tier,
-    graph::{Input, compare_ids},
+use crate::{
+    endpoint::{Endpoint, Tier},
+    graph::{Input, NodeId, compare_ids},
     json::write_text,
 };
-use proc_macro2::TokenStream;
-use quote::quote;
 
-#[derive(Clone, Copy)]
-enum Hole {
+/// A part of a prompt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    /// JSON text that is the same for every request.
+    Text(String),
+    /// The value of a primary parameter, by its position among them.
     Field(u16),
+    /// The value of an advanced parameter, by its position among them.
     Advanced(u16),
-    Prefix,
+    /// The file name prefix of this output node.
+    Prefix(NodeId),
 }
 
-/// The pieces of the template, in order.
-pub(super) fn pieces(endpoint: &Endpoint) -> Vec<TokenStream> {
+/// The pieces of the prompt, in order.
+pub fn pieces(endpoint: &Endpoint) -> Vec<Piece> {
     let holes = holes(endpoint);
     let mut pieces = Vec::new();
     let mut text = String::from("{");
@@ -38,9 +42,8 @@ pub(super) fn pieces(endpoint: &Endpoint) -> Vec<TokenStream> {
             text.push(':');
             match (input, holes.get(&(node.id.as_str(), name.as_str()))) {
                 (_, Some(hole)) => {
-                    let constant = std::mem::take(&mut text);
-                    pieces.push(quote!(Piece::Text(#constant)));
-                    pieces.push(piece(*hole, &node.id));
+                    pieces.push(Piece::Text(std::mem::take(&mut text)));
+                    pieces.push(hole.clone());
                 }
                 (Input::Literal(value), None) => value.write(&mut text),
                 (Input::Link(link), None) => {
@@ -60,30 +63,18 @@ pub(super) fn pieces(endpoint: &Endpoint) -> Vec<TokenStream> {
         text.push('}');
     }
     text.push('}');
-    pieces.push(quote!(Piece::Text(#text)));
+    pieces.push(Piece::Text(text));
     pieces
 }
 
-fn piece(hole: Hole, node: &str) -> TokenStream {
-    match hole {
-        Hole::Field(index) => {
-            let index = proc_macro2::Literal::u16_unsuffixed(index);
-            quote!(Piece::Field(#index))
-        }
-        Hole::Advanced(index) => {
-            let index = proc_macro2::Literal::u16_unsuffixed(index);
-            quote!(Piece::Advanced(#index))
-        }
-        Hole::Prefix => quote!(Piece::Prefix(#node)),
-    }
-}
-
-fn holes(endpoint: &Endpoint) -> BTreeMap<(&str, &str), Hole> {
+/// What fills which input. A prefix of ours goes before a parameter.
+fn holes(endpoint: &Endpoint) -> BTreeMap<(&str, &str), Piece> {
     let mut holes = BTreeMap::new();
     for binding in &endpoint.prefix_inputs {
-        holes.insert((binding.node.as_str(), binding.input.as_str()), Hole::Prefix);
+        holes.insert((binding.node.as_str(), binding.input.as_str()), Piece::Prefix(binding.node.clone()));
     }
-    for (tier, hole) in [(Tier::Primary, Hole::Field as fn(u16) -> Hole), (Tier::Advanced, Hole::Advanced)] {
+    for (tier, hole) in [(Tier::Primary, Piece::Field as fn(u16) -> Piece), (Tier::Advanced, Piece::Advanced)]
+    {
         for (index, param) in (0_u16..).zip(endpoint.tier(tier)) {
             for binding in &param.bindings {
                 holes.entry((binding.node.as_str(), binding.input.as_str())).or_insert_with(|| hole(index));

@@ -1,9 +1,12 @@
-//! Words from a workflow in doc comments: plain, on one line, and unable to be anything else.
+//! Words from a workflow as documentation: plain, on one line, and unable to be anything else.
 
-use comfyport_workflow::{Param, ParamType, is_disruptive};
+use crate::{
+    diagnostic::is_disruptive,
+    endpoint::{Param, ParamType},
+};
 
 /// One line of text in which nothing is markup or code.
-pub(crate) fn line(text: &str) -> String {
+pub fn line(text: &str) -> String {
     let plain: String =
         text.chars().take(300).map(|one| if is_disruptive(one) || one == '`' { ' ' } else { one }).collect();
     let plain = plain.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -18,7 +21,7 @@ pub(crate) fn line(text: &str) -> String {
 }
 
 /// What a field means, its default, range and unit, and where it comes from.
-pub(crate) fn field(param: &Param) -> String {
+pub fn field(param: &Param) -> String {
     let mut doc = param.description.as_deref().map(line).unwrap_or_default();
     if !doc.is_empty() && !doc.ends_with(['.', '!', '?']) {
         doc.push('.');
