@@ -58,6 +58,6 @@ pub fn generate(templates: &[Template], catalog: &Catalog) -> Result<Generated, 
 
 fn infer(template: &Template, file: &str, catalog: &Catalog) -> Result<Endpoint, Vec<Diagnostic>> {
     let sidecar = template.sidecar.as_deref().map(Sidecar::parse).transpose()?;
-    let options = Options { file, path: &template.path, catalog, sidecar: sidecar.as_ref() };
+    let options = Options { file, path: &template.path, catalog, sidecar: sidecar.as_ref(), lock: None };
     comfyport_workflow::endpoint(&template.json, &options)
 }

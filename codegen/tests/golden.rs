@@ -76,7 +76,8 @@ fn emitted_fields_are_the_inferred_ones() {
 fn inferred(template: &Template, catalog: &comfyport_workflow::Catalog) -> Endpoint {
     let sidecar = template.sidecar.as_deref().map(|text| Sidecar::parse(text).expect("a sidecar"));
     let file = format!("{}.json", template.path);
-    let options = Options { file: &file, path: &template.path, catalog, sidecar: sidecar.as_ref() };
+    let options =
+        Options { file: &file, path: &template.path, catalog, sidecar: sidecar.as_ref(), lock: None };
     comfyport_workflow::endpoint(&template.json, &options).expect("an endpoint")
 }
 

@@ -9,8 +9,13 @@ fn main() {
         let sidecar = std::fs::read_to_string(path.replace(".json", ".toml")).ok();
         let sidecar = sidecar.map(|text| Sidecar::parse(&text).unwrap());
         let stem = path.trim_end_matches(".json");
-        let options =
-            Options { file: &path, path: stem, catalog: Catalog::core(), sidecar: sidecar.as_ref() };
+        let options = Options {
+            file: &path,
+            path: stem,
+            catalog: Catalog::core(),
+            sidecar: sidecar.as_ref(),
+            lock: None,
+        };
         match endpoint(&std::fs::read(&path).unwrap(), &options) {
             Ok(endpoint) => println!("{}", report(&endpoint)),
             Err(diagnostics) => diagnostics.iter().for_each(|one| println!("{}", one.render(&path))),

@@ -38,6 +38,9 @@ pub struct Endpoint {
     /// The `filename_prefix` inputs of output nodes, which a server rewrites for each run.
     #[serde(skip)]
     pub prefix_inputs: Vec<Binding>,
+    /// Which value each `[params.…]` entry of the sidecar file decided about.
+    #[serde(skip)]
+    pub(crate) sidecar_keys: Vec<(String, Binding)>,
 }
 
 impl Endpoint {

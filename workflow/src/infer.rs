@@ -10,8 +10,9 @@ use crate::{
     diagnostic::Diagnostic,
     endpoint::{Binding, Endpoint, OutputKind, Stage},
     graph::{Consumer, Graph, Node, NodeId},
+    lock::{Held, Lock},
     packs,
-    sidecar::Sidecar,
+    sidecar::{Decisions, Sidecar},
     source::Source,
 };
 
@@ -41,6 +42,8 @@ pub struct Options<'a> {
     pub catalog: &'a Catalog,
     /// The author's decisions, where there is such a file.
     pub sidecar: Option<&'a Sidecar>,
+    /// What was decided before, where there is such a file.
+    pub lock: Option<&'a Lock>,
 }
 
 /// Infers the endpoint of a graph. What stands in the way is among its diagnostics.
@@ -74,7 +77,7 @@ pub fn infer(source: Source, options: &Options<'_>) -> Endpoint {
     roles::mark(&mut candidates);
     tiers::assign(&context, &mut candidates);
     sampling::later_stages(&context, &mut candidates);
-    let mut params = names::merge_and_name(&context, candidates, &mut diagnostics);
+    let (mut params, twins) = names::merge_and_name(&context, candidates, &mut diagnostics);
     let mut outputs = outputs::name(&context, results);
 
     let mut endpoint = Endpoint {
@@ -96,16 +99,27 @@ pub fn infer(source: Source, options: &Options<'_>) -> Endpoint {
         outputs: Vec::new(),
         diagnostics: Vec::new(),
         graph: Graph::default(),
+        sidecar_keys: Vec::new(),
     };
+    let held = options.lock.map(|lock| Held::new(lock, &graph));
+    if let Some(held) = &held {
+        held.impose(&graph, options.sidecar, &mut params, &mut outputs, &mut diagnostics);
+    }
     if let Some(sidecar) = options.sidecar {
-        sidecar.apply(&mut endpoint, &mut params, &mut outputs, &mut diagnostics);
+        let decisions = Decisions { params: &mut params, outputs: &mut outputs, held: held.as_ref() };
+        sidecar.apply(&mut endpoint, decisions, &mut diagnostics);
     }
     names::refuse_clashes(&params, &mut diagnostics);
+    names::refuse_twins(&twins, &params, held.as_ref(), &mut diagnostics);
     params.sort_by_key(|param| (param.tier, prominence(param)));
     endpoint.params = params;
     endpoint.outputs = outputs;
     endpoint.diagnostics = diagnostics;
     endpoint.graph = graph;
+    if let Some(held) = &held {
+        let drift = held.drift(&endpoint, options.sidecar);
+        endpoint.diagnostics.extend(drift);
+    }
     endpoint
 }
 

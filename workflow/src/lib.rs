@@ -10,7 +10,7 @@
 //!     "2": {"class_type": "ImageInvert", "inputs": {"image": ["1", 0]}},
 //!     "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "inverted"}}
 //! }"#;
-//! let options = Options { file: "invert.json", path: "invert", catalog: Catalog::core(), sidecar: None };
+//! let options = Options { file: "invert.json", path: "invert", catalog: Catalog::core(), sidecar: None, lock: None };
 //! let endpoint = endpoint(export, &options).unwrap();
 //! assert_eq!(endpoint.params[0].name, "image");
 //! assert_eq!(endpoint.outputs[0].name, "image");
@@ -20,9 +20,11 @@ pub mod catalog;
 mod diagnostic;
 pub mod doc;
 mod endpoint;
+mod fingerprint;
 pub mod graph;
 mod infer;
 pub mod json;
+mod lock;
 pub mod openapi;
 mod packs;
 mod report;
@@ -38,6 +40,7 @@ pub use endpoint::{
     Binding, Endpoint, ModelRef, NodePack, Output, OutputKind, Param, ParamType, Stage, Tier,
 };
 pub use infer::{Options, infer};
+pub use lock::{Change, ChangeKind, Lock};
 pub use report::render as report;
 pub use settle::{NEVER_RAW, settle};
 pub use sidecar::{Expose, ExposeTier, ModelRule, OutputRule, PackRule, ParamRule, Sidecar};

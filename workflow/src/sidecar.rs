@@ -6,8 +6,9 @@ use serde::Deserialize;
 
 use crate::{
     diagnostic::Diagnostic,
-    endpoint::{Endpoint, NodePack, Output, Param, ParamType, Tier},
+    endpoint::{Binding, Endpoint, NodePack, Output, Param, ParamType, Tier},
     json::{Number, Value},
+    lock::Held,
 };
 
 /// `name.toml` beside `name.json`. Every key is optional; unknown keys are errors.
@@ -112,6 +113,14 @@ pub struct PackRule {
     pub version: Option<String>,
 }
 
+/// What a sidecar file decides about.
+pub(crate) struct Decisions<'d> {
+    pub(crate) params: &'d mut [Param],
+    pub(crate) outputs: &'d mut Vec<Output>,
+    /// What was decided before.
+    pub(crate) held: Option<&'d Held>,
+}
+
 impl Sidecar {
     /// Reads a sidecar file.
     pub fn parse(text: &str) -> Result<Self, Vec<Diagnostic>> {
@@ -131,37 +140,67 @@ impl Sidecar {
     pub(crate) fn apply(
         &self,
         endpoint: &mut Endpoint,
-        params: &mut [Param],
-        outputs: &mut Vec<Output>,
+        decisions: Decisions<'_>,
         diagnostics: &mut Vec<Diagnostic>,
     ) {
+        let Decisions { params, outputs, held } = decisions;
         if let Some(title) = &self.title {
             endpoint.title.clone_from(title);
         }
         endpoint.description.clone_from(&self.description);
-        self.apply_params(params, diagnostics);
-        self.apply_outputs(outputs, diagnostics);
+        endpoint.sidecar_keys = self.apply_params(params, held, diagnostics);
+        self.apply_outputs(outputs, held, diagnostics);
         self.apply_models(endpoint, diagnostics);
         self.apply_packs(endpoint);
     }
 
-    fn apply_params(&self, params: &mut [Param], diagnostics: &mut Vec<Diagnostic>) {
+    /// Which value each entry decided about.
+    fn apply_params(
+        &self,
+        params: &mut [Param],
+        held: Option<&Held>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Vec<(String, Binding)> {
+        // An entry means what it meant when the lock was written, whatever ids nodes have now.
+        let known = held.map(Held::keys).unwrap_or_default();
+        let find = |key: &str| match known.get(key) {
+            Some((node, input)) => {
+                let is = |one: &Binding| one.node == *node && one.input == *input;
+                params.iter().position(|param| param.bindings.iter().any(is))
+            }
+            None => find_param(params, key),
+        };
         // Found before anything is renamed, so that the order of entries does not matter.
         let targets: Vec<(Option<usize>, &str, &ParamRule)> =
-            self.params.iter().map(|(key, rule)| (find_param(params, key), key.as_str(), rule)).collect();
+            self.params.iter().map(|(key, rule)| (find(key), key.as_str(), rule)).collect();
+        let mut decided = Vec::new();
         for (target, key, rule) in targets {
             match target {
-                Some(index) => rule.apply(&mut params[index], key, diagnostics),
+                Some(index) => {
+                    rule.apply(&mut params[index], key, diagnostics);
+                    let first = params[index].bindings.first().cloned();
+                    decided.extend(first.map(|binding| (key.to_owned(), binding)));
+                }
                 None => diagnostics.push(unmatched_param(params, key)),
             }
         }
+        decided
     }
 
-    fn apply_outputs(&self, outputs: &mut Vec<Output>, diagnostics: &mut Vec<Diagnostic>) {
+    fn apply_outputs(
+        &self,
+        outputs: &mut Vec<Output>,
+        held: Option<&Held>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) {
+        let known = held.map(Held::output_keys).unwrap_or_default();
         let mut hidden = Vec::new();
         for (key, rule) in &self.outputs {
-            let Some(output) = outputs.iter_mut().find(|output| output.name == *key || output.node == *key)
-            else {
+            let is = |output: &Output| match known.get(key.as_str()) {
+                Some(node) => output.node == *node,
+                None => output.name == *key || output.node == *key,
+            };
+            let Some(output) = outputs.iter_mut().find(|output| is(output)) else {
                 let known: Vec<&str> = outputs.iter().map(|output| output.name.as_str()).collect();
                 diagnostics.push(
                     Diagnostic::error("sidecar", format!("[outputs.\"{key}\"] matches no output"))

@@ -25,7 +25,7 @@ fn corpus(folder: &str) -> Option<Vec<(String, Vec<u8>)>> {
 }
 
 fn infer(name: &str, bytes: &[u8]) -> Result<Endpoint, Vec<Diagnostic>> {
-    let options = Options { file: name, path: name, catalog: Catalog::core(), sidecar: None };
+    let options = Options { file: name, path: name, catalog: Catalog::core(), sidecar: None, lock: None };
     endpoint(bytes, &options)
 }
 

@@ -113,7 +113,8 @@ fn check(file: &Path, object_info: Option<&Path>) -> Result<Checked, String> {
     } else {
         None
     };
-    let options = Options { file: &shown, path: &path, catalog: &catalog, sidecar: sidecar.as_ref() };
+    let options =
+        Options { file: &shown, path: &path, catalog: &catalog, sidecar: sidecar.as_ref(), lock: None };
     Ok(match comfyport_workflow::endpoint(&bytes, &options) {
         Ok(endpoint) => Checked::Endpoint(Box::new(endpoint)),
         Err(diagnostics) => unreadable(diagnostics),

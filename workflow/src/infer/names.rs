@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Context, candidate::Candidate, roles::describe};
 use crate::{
     diagnostic::Diagnostic,
-    endpoint::{Param, ParamType, Tier},
+    endpoint::{Binding, Param, ParamType, Tier},
+    fingerprint::Shapes,
+    lock::Held,
 };
 
 /// Names that the request itself uses.
@@ -16,12 +18,55 @@ pub(super) fn merge_and_name(
     context: &Context<'_>,
     candidates: Vec<Candidate>,
     diagnostics: &mut Vec<Diagnostic>,
-) -> Vec<Param> {
+) -> (Vec<Param>, Vec<Twins>) {
     let groups = merge(context, candidates);
     let bases: Vec<String> = groups.iter().map(|group| base_name(context, group)).collect();
-    let names = distinguish(context, &groups, bases);
+    let (names, twins) = distinguish(context, &groups, bases);
     let params = groups.into_iter().zip(names).filter_map(|(group, name)| param(group, name, diagnostics));
-    params.collect()
+    (params.collect(), twins)
+}
+
+/// Two values with an equal claim to a name: nothing but their ids tells them apart.
+#[derive(Debug)]
+pub(super) struct Twins {
+    one: Binding,
+    other: Binding,
+}
+
+/// Stops a build that would have to guess which of two equal nodes a name means.
+pub(super) fn refuse_twins(
+    twins: &[Twins],
+    params: &[Param],
+    held: Option<&Held>,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    let decided = |binding: &Binding| {
+        let of = params.iter().find(|param| param.bindings.contains(binding));
+        held.is_some_and(|held| held.knows(binding))
+            || of.is_none_or(|param| param.signal == "sidecar file" || param.tier != Tier::Primary)
+    };
+    for Twins { one, other } in twins.iter().filter(|twins| !decided(&twins.one) && !decided(&twins.other)) {
+        let name = params.iter().find(|param| param.bindings.contains(one)).map_or("", |param| &param.name);
+        let place = |binding: &Binding| format!("{}.{}", binding.node, binding.input);
+        let line =
+            |binding: &Binding, name: &str| format!("[params.\"{}\"]\nname = \"{name}\"", place(binding));
+        diagnostics.push(
+            Diagnostic::error(
+                "ambiguous-name",
+                format!(
+                    "`{name}` could be {} or {}: nothing in the graph tells them apart",
+                    place(one),
+                    place(other)
+                ),
+            )
+            .at_node(&other.node, None)
+            .at_input(&other.input)
+            .help(format!(
+                "decide in the sidecar file:\n{}\nor give the nodes titles that say what they are for",
+                line(one, name)
+            )),
+        );
+    }
 }
 
 /// Candidates that one parameter stands for; the first is the one that decides.
@@ -106,7 +151,7 @@ fn base_name(context: &Context<'_>, group: &Group) -> String {
 }
 
 /// Where names collide: the title first, then the class, and a number only at the end.
-fn distinguish(context: &Context<'_>, groups: &[Group], bases: Vec<String>) -> Vec<String> {
+fn distinguish(context: &Context<'_>, groups: &[Group], bases: Vec<String>) -> (Vec<String>, Vec<Twins>) {
     let mut names = bases.clone();
     let titled =
         |index: usize| title(context, &groups[index][0]).map(|title| format!("{title}_{}", bases[index]));
@@ -124,7 +169,9 @@ fn distinguish(context: &Context<'_>, groups: &[Group], bases: Vec<String>) -> V
         }
     }
     let mut taken: BTreeSet<String> = names.iter().cloned().collect();
-    for indices in collisions(groups, &names) {
+    let numbered = collisions(groups, &names);
+    let twins = twins(context, groups, &numbered);
+    for indices in numbered {
         for (number, index) in indices.into_iter().enumerate().skip(1) {
             let free = (number + 1..)
                 .map(|number| format!("{}_{number}", names[index]))
@@ -138,7 +185,35 @@ fn distinguish(context: &Context<'_>, groups: &[Group], bases: Vec<String>) -> V
             name.push('_');
         }
     }
-    names
+    (names, twins)
+}
+
+fn twins(context: &Context<'_>, groups: &[Group], numbered: &[Vec<usize>]) -> Vec<Twins> {
+    // Told apart by ids alone: rare enough to look at the whole graph only then.
+    let primary: Vec<Vec<&Candidate>> = numbered
+        .iter()
+        .map(|indices| indices.iter().map(|index| &groups[*index][0]).filter(|one| one.tier == Tier::Primary))
+        .map(Iterator::collect)
+        .filter(|rivals: &Vec<&Candidate>| rivals.len() > 1)
+        .collect();
+    if primary.is_empty() {
+        return Vec::new();
+    }
+    let shapes = Shapes::of(context.graph);
+    let mut twins = Vec::new();
+    for rivals in primary {
+        let (first, rest) = (rivals[0], &rivals[1..]);
+        let same = |other: &&&Candidate| {
+            other.input == first.input
+                && other.declared.is_none()
+                && shapes.get(&other.node) == shapes.get(&first.node)
+                && title(context, other) == title(context, first)
+        };
+        twins.extend(
+            rest.iter().find(same).map(|other| Twins { one: first.binding(), other: other.binding() }),
+        );
+    }
+    twins
 }
 
 /// Groups that share a name where callers would see both, the most prominent first.

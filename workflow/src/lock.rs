@@ -1,0 +1,231 @@
+//! What was decided about an endpoint, remembered: a public API never changes by accident.
+//!
+//! `name.lock` beside `name.json` holds every public name with what it is bound to and why. The next export is matched
+//! with it: nodes are found again under other ids, names are kept, and what cannot be kept is told as a difference of
+//! the API, which stops a build until it is accepted.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    diagnostic::Diagnostic,
+    endpoint::{Binding, Endpoint, Output, Param, Tier},
+    fingerprint::Shapes,
+    graph::Graph,
+    json,
+    sidecar::Sidecar,
+};
+
+mod changes;
+mod hold;
+mod rematch;
+
+pub use changes::{Change, ChangeKind};
+pub(crate) use hold::Held;
+
+const VERSION: u32 = 1;
+
+const HEADER: &str = "# The public API of this workflow, written by `comfyport lock accept`. Commit it; a build fails if the\n\
+                      # workflow no longer fits.\n";
+
+/// The content of a lock file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lock {
+    version: u32,
+    #[serde(default)]
+    params: Vec<LockedParam>,
+    #[serde(default)]
+    outputs: Vec<LockedOutput>,
+}
+
+/// One public field.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LockedParam {
+    name: String,
+    tier: String,
+    #[serde(rename = "type")]
+    ty: String,
+    required: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<String>,
+    /// Told, not held: defaults may change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    default: Option<toml::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min: Option<toml::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max: Option<toml::Value>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    options: Vec<toml::Value>,
+    signal: String,
+    /// The entry of the sidecar file that decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    bindings: Vec<LockedInput>,
+}
+
+/// One result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LockedOutput {
+    name: String,
+    kind: String,
+    /// The entry of the sidecar file that decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    node: LockedNode,
+}
+
+/// One input of a node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LockedInput {
+    input: String,
+    node: LockedNode,
+}
+
+/// How a node is found again.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LockedNode {
+    id: String,
+    class: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<String>,
+    /// Its class and its neighbours, hashed.
+    near: String,
+    /// Its place in the whole graph, hashed.
+    whole: String,
+}
+
+impl Lock {
+    /// Reads a lock file.
+    pub fn parse(text: &str) -> Result<Self, Vec<Diagnostic>> {
+        let odd = |message: String| {
+            vec![
+                Diagnostic::error("lock", message)
+                    .help("restore the file, or delete it and run `comfyport lock accept`"),
+            ]
+        };
+        let lock: Self =
+            toml::from_str(text).map_err(|error| odd(format!("lock file: {}", error.message())))?;
+        if lock.version == VERSION {
+            Ok(lock)
+        } else {
+            Err(odd(format!("lock file of version {}; this comfyport reads {VERSION}", lock.version)))
+        }
+    }
+
+    /// The lock of an endpoint as it is now.
+    pub fn of(endpoint: &Endpoint, sidecar: Option<&Sidecar>) -> Self {
+        let nodes = Nodes { graph: &endpoint.graph, shapes: Shapes::of(&endpoint.graph) };
+        let keys = endpoint
+            .sidecar_keys
+            .iter()
+            .filter(|(key, _)| sidecar.is_some_and(|sidecar| sidecar.params.contains_key(key)));
+        let by_place: BTreeMap<&Binding, &String> = keys.map(|(key, binding)| (binding, key)).collect();
+        let params = endpoint.params.iter().filter_map(|param| {
+            let key = param.bindings.iter().find_map(|binding| by_place.get(binding));
+            (is_public(param) || key.is_some()).then(|| nodes.param(param, key.copied()))
+        });
+        let outputs = endpoint.outputs.iter().map(|output| nodes.output(output, sidecar));
+        Self { version: VERSION, params: params.collect(), outputs: outputs.collect() }
+    }
+
+    /// The text of the file.
+    pub fn render(&self) -> String {
+        // Names, numbers and text serialise.
+        format!("{HEADER}{}", toml::to_string(self).unwrap_or_default())
+    }
+
+    /// What differs between two APIs, from this one to `newer`. Nodes are taken to be the same if their ids are.
+    pub fn changes(&self, newer: &Self) -> Vec<Change> {
+        changes::between(self, newer)
+    }
+}
+
+fn is_public(param: &Param) -> bool {
+    matches!(param.tier, Tier::Primary | Tier::Advanced)
+}
+
+fn tier_name(tier: Tier) -> &'static str {
+    match tier {
+        Tier::Primary => "primary",
+        Tier::Advanced => "advanced",
+        Tier::Model => "model",
+        Tier::Hidden => "hidden",
+    }
+}
+
+/// Writes nodes down.
+struct Nodes<'g> {
+    graph: &'g Graph,
+    shapes: Shapes,
+}
+
+impl Nodes<'_> {
+    fn node(&self, id: &str) -> LockedNode {
+        let node = self.graph.node(id);
+        let shape = self.shapes.get(id);
+        LockedNode {
+            id: id.to_owned(),
+            class: node.map(|node| node.class_type.clone()).unwrap_or_default(),
+            title: node.and_then(|node| node.title.clone()),
+            near: format!("{:016x}", shape.near),
+            whole: format!("{:016x}", shape.whole),
+        }
+    }
+
+    fn param(&self, param: &Param, key: Option<&String>) -> LockedParam {
+        let number =
+            |number: &Option<json::Number>| number.as_ref().filter(|one| one.is_finite()).map(plain_number);
+        let binding =
+            |binding: &Binding| LockedInput { input: binding.input.clone(), node: self.node(&binding.node) };
+        LockedParam {
+            name: param.name.clone(),
+            tier: tier_name(param.tier).to_owned(),
+            ty: param.ty.as_str().to_owned(),
+            required: param.required,
+            role: param.role.clone(),
+            default: param.default.as_ref().and_then(plain),
+            min: number(&param.min),
+            max: number(&param.max),
+            options: if param.open { Vec::new() } else { param.options.iter().filter_map(plain).collect() },
+            signal: param.signal.clone(),
+            key: key.cloned(),
+            bindings: param.bindings.iter().map(binding).collect(),
+        }
+    }
+
+    fn output(&self, output: &Output, sidecar: Option<&Sidecar>) -> LockedOutput {
+        let is_key = |key: &&String| **key == output.node || **key == output.name;
+        LockedOutput {
+            name: output.name.clone(),
+            kind: output.kind.as_str().to_owned(),
+            key: sidecar.and_then(|sidecar| sidecar.outputs.keys().find(is_key).cloned()),
+            node: self.node(&output.node),
+        }
+    }
+}
+
+/// A value as TOML has it; what TOML cannot hold exactly is text.
+fn plain(value: &json::Value) -> Option<toml::Value> {
+    Some(match value {
+        json::Value::Bool(value) => toml::Value::Boolean(*value),
+        json::Value::Number(number) => plain_number(number),
+        json::Value::String(text) => toml::Value::String(text.clone()),
+        json::Value::Null | json::Value::Array(_) | json::Value::Object(_) => return None,
+    })
+}
+
+fn plain_number(number: &json::Number) -> toml::Value {
+    match number.as_i128().map(i64::try_from) {
+        Some(Ok(whole)) => toml::Value::Integer(whole),
+        Some(Err(_)) => toml::Value::String(number.as_str().to_owned()),
+        None if number.is_finite() => toml::Value::Float(number.as_f64()),
+        None => toml::Value::String(number.as_str().to_owned()),
+    }
+}

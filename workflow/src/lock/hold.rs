@@ -1,0 +1,216 @@
+//! Keeping a new export to the API that was locked.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Lock, LockedParam, rematch, tier_name};
+use crate::{
+    diagnostic::Diagnostic,
+    endpoint::{Binding, Endpoint, Output, Param, ParamType, Tier},
+    graph::Graph,
+    sidecar::Sidecar,
+};
+
+/// A lock, in terms of the present graph.
+#[derive(Debug)]
+pub(crate) struct Held {
+    /// The lock with the ids that nodes have now; what is gone has no bindings.
+    present: Lock,
+    moved: Vec<Diagnostic>,
+}
+
+impl Held {
+    pub(crate) fn new(lock: &Lock, graph: &Graph) -> Self {
+        let nodes = rematch::Nodes::find(lock, graph);
+        let mut present = lock.clone();
+        let mut moved = BTreeMap::new();
+        let mut note = |class: &str, former: &str, now: &str| {
+            if former != now {
+                let message = format!("node {former} of the locked workflow, a {class}, is node {now} now");
+                moved.insert(former.to_owned(), Diagnostic::note("lock-moved", message).at_node(now, None));
+            }
+        };
+        for param in &mut present.params {
+            param.bindings.retain_mut(|binding| {
+                let Some(now) = nodes.now(&binding.node.id) else { return false };
+                let still = graph.node(now).is_some_and(|node| node.literal(&binding.input).is_some());
+                note(&binding.node.class, &binding.node.id, now);
+                now.clone_into(&mut binding.node.id);
+                still
+            });
+        }
+        for output in &mut present.outputs {
+            match nodes.now(&output.node.id) {
+                Some(now) => {
+                    note(&output.node.class, &output.node.id, now);
+                    now.clone_into(&mut output.node.id);
+                }
+                // No node is called that.
+                None => output.node.id.clear(),
+            }
+        }
+        Self { present, moved: moved.into_values().collect() }
+    }
+
+    /// Where the entries of the sidecar file lead, remembered from when the lock was written.
+    pub(crate) fn keys(&self) -> BTreeMap<&str, (&str, &str)> {
+        let keys = self.present.params.iter().filter_map(|param| {
+            let binding = param.bindings.first()?;
+            Some((param.key.as_deref()?, (binding.node.id.as_str(), binding.input.as_str())))
+        });
+        keys.collect()
+    }
+
+    /// Where the entries of the sidecar file for outputs lead.
+    pub(crate) fn output_keys(&self) -> BTreeMap<&str, &str> {
+        let keys = self.present.outputs.iter();
+        keys.filter_map(|output| Some((output.key.as_deref()?, output.node.id.as_str()))).collect()
+    }
+
+    /// Gives parameters and outputs the names they had, together with what callers of them rely on. What the sidecar
+    /// file decided is left to it.
+    pub(crate) fn impose(
+        &self,
+        graph: &Graph,
+        sidecar: Option<&Sidecar>,
+        params: &mut Vec<Param>,
+        outputs: &mut [Output],
+        diagnostics: &mut Vec<Diagnostic>,
+    ) {
+        diagnostics.extend(self.moved.iter().cloned());
+        let forgotten = |key: &Option<String>| {
+            key.as_ref().is_some_and(|key| !sidecar.is_some_and(|sidecar| sidecar.params.contains_key(key)))
+        };
+        let mut held: Vec<Param> = Vec::new();
+        for locked in self.present.params.iter().filter(|locked| !locked.bindings.is_empty()) {
+            let Some(mut param) = take(params, locked) else { continue };
+            if !forgotten(&locked.key) {
+                keep(&mut param, locked, graph);
+            }
+            tell_split_values(&param, graph, diagnostics);
+            held.push(param);
+        }
+        let taken: BTreeSet<(Tier, String)> =
+            held.iter().map(|param| (param.tier, param.name.clone())).collect();
+        for param in params.iter_mut().filter(|param| taken.contains(&(param.tier, param.name.clone()))) {
+            param.name = free_name(&param.name, |name| taken.contains(&(param.tier, name.to_owned())));
+        }
+        params.splice(0..0, held);
+        self.impose_outputs(sidecar, outputs);
+    }
+
+    fn impose_outputs(&self, sidecar: Option<&Sidecar>, outputs: &mut [Output]) {
+        let mut named = BTreeSet::new();
+        for locked in &self.present.outputs {
+            let gone = locked
+                .key
+                .as_ref()
+                .is_some_and(|key| !sidecar.is_some_and(|sidecar| sidecar.outputs.contains_key(key)));
+            if let Some(output) = outputs.iter_mut().find(|output| output.node == locked.node.id && !gone) {
+                output.name.clone_from(&locked.name);
+                named.insert(locked.node.id.clone());
+            }
+        }
+        let taken: BTreeSet<String> = outputs
+            .iter()
+            .filter(|output| named.contains(&output.node))
+            .map(|output| output.name.clone())
+            .collect();
+        for output in outputs.iter_mut().filter(|output| !named.contains(&output.node)) {
+            if taken.contains(&output.name) {
+                output.name = free_name(&output.name, |name| taken.contains(name));
+            }
+        }
+    }
+
+    /// Whether a parameter was locked.
+    pub(crate) fn knows(&self, binding: &Binding) -> bool {
+        let is = |one: &super::LockedInput| one.node.id == binding.node && one.input == binding.input;
+        self.present.params.iter().any(|param| param.bindings.iter().any(is))
+    }
+
+    /// What callers would notice, each an error that says how to accept it.
+    pub(crate) fn drift(&self, endpoint: &Endpoint, sidecar: Option<&Sidecar>) -> Vec<Diagnostic> {
+        let changes = self.present.changes(&Lock::of(endpoint, sidecar));
+        let file = &endpoint.file;
+        let help = format!(
+            "`comfyport lock accept {}` accepts the new API and shows all of it; where no comfyport is built yet, \
+             COMFYPORT_LOCK=accept cargo build",
+            crate::printable(file)
+        );
+        changes
+            .iter()
+            .map(|change| Diagnostic::error("drift", format!("the API changed: {change}")).help(help.clone()))
+            .collect()
+    }
+}
+
+/// The parameter that sets what a locked one set, with exactly its bindings. Values may have been merged or parted
+/// since, because exports repeat shared values.
+fn take(params: &mut Vec<Param>, locked: &LockedParam) -> Option<Param> {
+    let is = |binding: &Binding| {
+        locked.bindings.iter().any(|one| one.node.id == binding.node && one.input == binding.input)
+    };
+    let donor = params.iter().find(|param| param.bindings.iter().any(is))?;
+    let mut taken = donor.clone();
+    taken.bindings = params.iter().flat_map(|param| &param.bindings).filter(|one| is(one)).cloned().collect();
+    let order = |binding: &Binding| {
+        locked.bindings.iter().position(|one| one.node.id == binding.node && one.input == binding.input)
+    };
+    taken.bindings.sort_by_key(order);
+    for param in params.iter_mut() {
+        param.bindings.retain(|binding| !is(binding));
+    }
+    params.retain(|param| !param.bindings.is_empty());
+    Some(taken)
+}
+
+/// What callers rely on stays as it was, as far as the new export allows.
+fn keep(param: &mut Param, locked: &LockedParam, graph: &Graph) {
+    param.name.clone_from(&locked.name);
+    let tiers = [Tier::Primary, Tier::Advanced, Tier::Model, Tier::Hidden];
+    if let Some(tier) = tiers.into_iter().find(|tier| tier_name(*tier) == locked.tier) {
+        param.tier = tier;
+    }
+    // Without a definition the type is guessed from the value, and a new default may look like a whole number.
+    if param.ty == ParamType::Integer && locked.ty == ParamType::Number.as_str() {
+        param.ty = ParamType::Number;
+    }
+    if locked.required {
+        param.required = true;
+        param.default = None;
+    } else if param.required && !param.ty.is_media() {
+        param.required = false;
+        let first = param.bindings.first();
+        let value = first.and_then(|binding| graph.node(&binding.node)?.literal(&binding.input));
+        param.default = value.cloned().filter(|_| param.ty != ParamType::Seed);
+    }
+}
+
+/// One field sets several inputs: where an export gives them different values, only one is the default.
+fn tell_split_values(param: &Param, graph: &Graph, diagnostics: &mut Vec<Diagnostic>) {
+    let value = |binding: &Binding| graph.node(&binding.node)?.literal(&binding.input);
+    let Some(first) = param.bindings.first() else { return };
+    for other in &param.bindings[1..] {
+        let (Some(one), Some(two)) = (value(first), value(other)) else { continue };
+        if one != two && param.ty != ParamType::Seed {
+            diagnostics.push(
+                Diagnostic::warning(
+                    "split-value",
+                    format!(
+                        "`{}` sets several inputs, which this export gives different values: {} and {}",
+                        param.name,
+                        one.to_json(),
+                        two.to_json()
+                    ),
+                )
+                .at_node(&other.node, None)
+                .at_input(&other.input)
+                .help("the first is used for all; to make them two parameters, delete the lock file and accept anew"),
+            );
+        }
+    }
+}
+
+fn free_name(name: &str, taken: impl Fn(&str) -> bool) -> String {
+    (2..).map(|number| format!("{name}_{number}")).find(|name| !taken(name)).unwrap_or_default()
+}

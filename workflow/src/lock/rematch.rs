@@ -1,0 +1,166 @@
+//! Finding the nodes of an earlier export in a newer one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Lock, LockedNode, plain};
+use crate::{
+    fingerprint::Shapes,
+    graph::{Graph, Node},
+};
+
+/// Where the nodes of a lock are now.
+#[derive(Debug, Default)]
+pub(super) struct Nodes {
+    /// The present id by the former one.
+    found: BTreeMap<String, String>,
+}
+
+impl Nodes {
+    pub(super) fn find(lock: &Lock, graph: &Graph) -> Self {
+        let shapes = Shapes::of(graph);
+        let mut search = Search::new(lock, graph, &shapes);
+        search.by_place();
+        search.by_neighbours();
+        search.by_name();
+        Self { found: search.found }
+    }
+
+    /// Where a node is now.
+    pub(super) fn now(&self, former: &str) -> Option<&str> {
+        self.found.get(former).map(String::as_str)
+    }
+}
+
+/// What of a former node is compared with present ones.
+struct Former<'l> {
+    node: &'l LockedNode,
+    /// The values that are known of it: tells twins apart.
+    values: BTreeMap<&'l str, &'l toml::Value>,
+}
+
+struct Search<'l> {
+    graph: &'l Graph,
+    shapes: BTreeMap<&'l str, (String, String)>,
+    former: Vec<Former<'l>>,
+    found: BTreeMap<String, String>,
+    taken: BTreeSet<&'l str>,
+}
+
+impl<'l> Search<'l> {
+    fn new(lock: &'l Lock, graph: &'l Graph, shapes: &Shapes) -> Self {
+        let mut former: BTreeMap<&LockedNode, BTreeMap<&str, &toml::Value>> = BTreeMap::new();
+        for param in &lock.params {
+            for binding in &param.bindings {
+                let values = former.entry(&binding.node).or_default();
+                values.extend(param.default.as_ref().map(|value| (binding.input.as_str(), value)));
+            }
+        }
+        for output in &lock.outputs {
+            former.entry(&output.node).or_default();
+        }
+        let hashes = |node: &'l Node| {
+            let shape = shapes.get(&node.id);
+            (node.id.as_str(), (format!("{:016x}", shape.near), format!("{:016x}", shape.whole)))
+        };
+        Self {
+            graph,
+            shapes: graph.nodes.values().map(hashes).collect(),
+            former: former.into_iter().map(|(node, values)| Former { node, values }).collect(),
+            found: BTreeMap::new(),
+            taken: BTreeSet::new(),
+        }
+    }
+
+    /// The same graph under other ids, titles and values. Twins, which nothing but themselves tells apart, are told
+    /// apart by title, by value, and by id at last.
+    fn by_place(&mut self) {
+        let whole = |search: &Self, node: &Node| search.shapes[node.id.as_str()].1.clone();
+        self.pass(|former| Some(former.node.whole.clone()), |search, node, _| Some(whole(search, node)));
+        self.pass(
+            |former| Some((former.node.whole.clone(), former.node.title.clone()?)),
+            |search, node, _| Some((whole(search, node), node.title.clone()?)),
+        );
+        self.pass(
+            |former| Some((former.node.whole.clone(), former.shown())),
+            |search, node, former| Some((whole(search, node), shown(node, former))),
+        );
+        self.pass(
+            |former| Some((former.node.whole.clone(), former.node.id.clone())),
+            |search, node, _| Some((whole(search, node), node.id.clone())),
+        );
+    }
+
+    /// The graph has changed elsewhere.
+    fn by_neighbours(&mut self) {
+        let near = |search: &Self, node: &Node| search.shapes[node.id.as_str()].0.clone();
+        self.pass(|former| Some(former.node.near.clone()), |search, node, _| Some(near(search, node)));
+        self.pass(
+            |former| Some((former.node.near.clone(), former.node.title.clone()?)),
+            |search, node, _| Some((near(search, node), node.title.clone()?)),
+        );
+        self.pass(
+            |former| Some((former.node.near.clone(), former.shown())),
+            |search, node, former| Some((near(search, node), shown(node, former))),
+        );
+    }
+
+    /// The node's surroundings have changed: its title finds it, or its id where ids have not been given anew.
+    fn by_name(&mut self) {
+        let renumbered = self.found.iter().any(|(former, now)| former != now);
+        if !renumbered {
+            self.pass(
+                |former| Some((former.node.id.clone(), former.node.title.clone())),
+                |_, node, _| Some((node.id.clone(), node.title.clone())),
+            );
+        }
+        self.pass(|former| former.node.title.clone(), |_, node, _| node.title.clone());
+        if !renumbered {
+            self.pass(|former| Some(former.node.id.clone()), |_, node, _| Some(node.id.clone()));
+        }
+    }
+
+    /// Matches what has a key that no other former and no other present node of the class has.
+    fn pass<K: Ord>(
+        &mut self,
+        former_key: impl Fn(&Former<'l>) -> Option<K>,
+        present_key: impl Fn(&Self, &Node, &Former<'l>) -> Option<K>,
+    ) {
+        let mut classes: BTreeMap<&str, Vec<&Former<'l>>> = BTreeMap::new();
+        for former in self.former.iter().filter(|former| !self.found.contains_key(&former.node.id)) {
+            classes.entry(&former.node.class).or_default().push(former);
+        }
+        let mut matches: Vec<(String, &'l str)> = Vec::new();
+        for (class, formers) in classes {
+            let free = self.graph.nodes.values().filter(|node| node.class_type == class);
+            let free: Vec<&'l Node> = free.filter(|node| !self.taken.contains(node.id.as_str())).collect();
+            for former in &formers {
+                let Some(key) = former_key(former) else { continue };
+                let rivals = formers.iter().filter(|other| former_key(other).as_ref() == Some(&key)).count();
+                let mut fitting =
+                    free.iter().filter(|node| present_key(self, node, former).as_ref() == Some(&key));
+                if let (1, Some(only), None) = (rivals, fitting.next(), fitting.next()) {
+                    matches.push((former.node.id.clone(), only.id.as_str()));
+                }
+            }
+        }
+        for (former, now) in matches {
+            if self.taken.insert(now) {
+                self.found.insert(former, now.to_owned());
+            }
+        }
+    }
+}
+
+impl Former<'_> {
+    /// Its values as text.
+    fn shown(&self) -> String {
+        let values = self.values.iter().map(|(input, value)| format!("{input}={value}"));
+        values.collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// A present node's values of the inputs that are known of a former one.
+fn shown(node: &Node, former: &Former<'_>) -> String {
+    let values = former.values.keys().filter_map(|input| Some((input, plain(node.literal(input)?)?)));
+    values.map(|(input, value)| format!("{input}={value}")).collect::<Vec<_>>().join("\n")
+}
