@@ -28,6 +28,7 @@ const OBJECT_INFO: &str = "object_info.json";
 /// meant to be the only line of a build script's `main`.
 pub fn build(folder: impl AsRef<Path>) {
     println!("cargo::rerun-if-env-changed=COMFYPORT_WORKFLOWS");
+    println!("cargo::rerun-if-env-changed=COMFYPORT_LOCK");
     let base = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).unwrap_or_default();
     let chosen = std::env::var_os("COMFYPORT_WORKFLOWS").filter(|path| !path.is_empty()).map(PathBuf::from);
     let folder = base.join(chosen.unwrap_or_else(|| folder.as_ref().to_owned()));
@@ -68,12 +69,17 @@ fn run(folder: &Path, out: &Path) -> Result<(), String> {
     for (name, path) in &files {
         let Some(route) = name.strip_suffix(".json") else { continue };
         let json = fs::read(path).map_err(|error| named(path, error))?;
-        let sidecar = files.get(&format!("{route}.toml"));
-        let sidecar =
-            sidecar.map(|path| fs::read_to_string(path).map_err(|error| named(path, error))).transpose()?;
-        templates.push(Template { path: route.to_owned(), json, sidecar });
+        let beside = |ending: &str| {
+            let path = files.get(&format!("{route}.{ending}"));
+            path.map(|path| fs::read_to_string(path).map_err(|error| named(path, error))).transpose()
+        };
+        let (sidecar, lock) = (beside("toml")?, beside("lock")?);
+        templates.push(Template { path: route.to_owned(), json, sidecar, lock });
     }
-    lonely_sidecars(&files);
+    lonely(&files);
+    if std::env::var_os("COMFYPORT_LOCK").is_some_and(|wish| wish == "accept") {
+        accept(folder, &mut templates, &catalog).map_err(|(path, error)| named(&path, error))?;
+    }
     match generate(&templates, &catalog) {
         Ok(generated) => write(&generated, out).map_err(|(path, error)| named(&path, error)),
         Err(found) => {
@@ -89,13 +95,28 @@ fn run(folder: &Path, out: &Path) -> Result<(), String> {
     }
 }
 
-/// A sidecar without its workflow is probably misspelt.
-fn lonely_sidecars(files: &BTreeMap<String, PathBuf>) {
-    for name in files.keys().filter_map(|name| name.strip_suffix(".toml")) {
-        if !files.contains_key(&format!("{name}.json")) {
-            println!("cargo::warning={name}.toml: there is no {name}.json beside it");
+/// A sidecar or a lock without its workflow is probably misspelt.
+fn lonely(files: &BTreeMap<String, PathBuf>) {
+    for name in files.keys() {
+        let stem = name.strip_suffix(".toml").or_else(|| name.strip_suffix(".lock"));
+        if let Some(stem) = stem.filter(|stem| !files.contains_key(&format!("{stem}.json"))) {
+            println!("cargo::warning={name}: there is no {stem}.json beside it");
         }
     }
+}
+
+/// Writes the locks anew. A workflow that makes no endpoint keeps its own, and fails the build as it would anyway.
+fn accept(folder: &Path, templates: &mut [Template], catalog: &Catalog) -> Result<(), (PathBuf, io::Error)> {
+    for template in templates {
+        let Ok(accepted) = template.accept(catalog) else { continue };
+        for change in &accepted.changes {
+            println!("cargo::warning={}: accepted, {}", template.path, one_line(&change.to_string()));
+        }
+        let (path, text) = (folder.join(format!("{}.lock", template.path)), accepted.lock.render());
+        replace(&path, &text).map_err(|error| (path, error))?;
+        template.lock = Some(text);
+    }
+    Ok(())
 }
 
 /// Every workflow and sidecar by its path below the folder, with `/` between folders. Links that lead out of the
@@ -129,7 +150,7 @@ fn walk(
             if !path.is_symlink() {
                 walk(root, &path, files)?;
             }
-        } else if name.ends_with(".json") || name.ends_with(".toml") {
+        } else if [".json", ".toml", ".lock"].iter().any(|ending| name.ends_with(ending)) {
             files.insert(name, path);
         }
     }
@@ -148,17 +169,22 @@ fn write(generated: &Generated, out: &Path) -> Result<(), (PathBuf, io::Error)> 
     for (name, text) in &generated.files {
         let path = out.join(name);
         let at = |error| (path.clone(), error);
-        if fs::read(&path).is_ok_and(|old| old == text.as_bytes()) {
-            continue;
-        }
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(at)?;
         }
-        let partial = path.with_extension("partial");
-        fs::write(&partial, text).map_err(at)?;
-        fs::rename(&partial, &path).map_err(at)?;
+        replace(&path, text).map_err(at)?;
     }
     Ok(())
+}
+
+/// Writes a file whole, or not at all; one that says the same already is left alone.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    if fs::read(path).is_ok_and(|old| old == text.as_bytes()) {
+        return Ok(());
+    }
+    let partial = path.with_extension("partial");
+    fs::write(&partial, text)?;
+    fs::rename(&partial, path)
 }
 
 fn one_line(text: &str) -> String {

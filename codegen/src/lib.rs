@@ -9,7 +9,7 @@ mod names;
 
 use std::collections::BTreeMap;
 
-use comfyport_workflow::{Catalog, Diagnostic, Endpoint, Options, Sidecar, route};
+use comfyport_workflow::{Accepted, Catalog, Diagnostic, Endpoint, Lock, Options, Sidecar, route};
 
 pub use build::build;
 
@@ -22,6 +22,8 @@ pub struct Template {
     pub json: Vec<u8>,
     /// The text of the sidecar file beside it.
     pub sidecar: Option<String>,
+    /// The text of the lock file beside it.
+    pub lock: Option<String>,
 }
 
 /// What was generated.
@@ -42,8 +44,7 @@ pub fn generate(templates: &[Template], catalog: &Catalog) -> Result<Generated, 
     for template in templates {
         let file = format!("{}.json", template.path);
         match infer(template, &file, catalog) {
-            Ok(mut endpoint) => {
-                comfyport_workflow::settle(&mut endpoint);
+            Ok(endpoint) => {
                 diagnostics.extend(endpoint.diagnostics.iter().map(|found| (file.clone(), found.clone())));
                 endpoints.push(endpoint);
             }
@@ -57,7 +58,24 @@ pub fn generate(templates: &[Template], catalog: &Catalog) -> Result<Generated, 
 }
 
 fn infer(template: &Template, file: &str, catalog: &Catalog) -> Result<Endpoint, Vec<Diagnostic>> {
-    let sidecar = template.sidecar.as_deref().map(Sidecar::parse).transpose()?;
-    let options = Options { file, path: &template.path, catalog, sidecar: sidecar.as_ref(), lock: None };
-    comfyport_workflow::endpoint(&template.json, &options)
+    template.with_options(file, catalog, |options| comfyport_workflow::endpoint(&template.json, options))
+}
+
+impl Template {
+    /// Takes the API that the workflow has now for its public one.
+    pub fn accept(&self, catalog: &Catalog) -> Result<Accepted, Vec<Diagnostic>> {
+        let file = format!("{}.json", self.path);
+        self.with_options(&file, catalog, |options| comfyport_workflow::accept(&self.json, options))
+    }
+
+    fn with_options<T>(
+        &self,
+        file: &str,
+        catalog: &Catalog,
+        action: impl FnOnce(&Options<'_>) -> Result<T, Vec<Diagnostic>>,
+    ) -> Result<T, Vec<Diagnostic>> {
+        let sidecar = self.sidecar.as_deref().map(Sidecar::parse).transpose()?;
+        let lock = self.lock.as_deref().map(Lock::parse).transpose()?;
+        action(&Options { file, path: &self.path, catalog, sidecar: sidecar.as_ref(), lock: lock.as_ref() })
+    }
 }

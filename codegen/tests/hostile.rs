@@ -160,8 +160,12 @@ fn texts_of_a_workflow_never_become_code() {
             "8": {"class_type": "SaveImage", "_meta": {"title": text()},
                 "inputs": {"images": [node, 0], "filename_prefix": text()}},
         });
-        let template =
-            Template { path: "hostile".to_owned(), json: graph.to_string().into_bytes(), sidecar: None };
+        let template = Template {
+            path: "hostile".to_owned(),
+            json: graph.to_string().into_bytes(),
+            sidecar: None,
+            lock: None,
+        };
         // A diagnostic is as good an answer; most of these are odd, not wrong.
         if let Ok(generated) = generate(&[template], catalog) {
             assert_sound(&generated, &graph.to_string());

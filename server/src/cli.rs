@@ -22,6 +22,9 @@ enum Command {
     Serve(Serve),
     /// Say what comfyport makes of exported workflows, and what is wrong with them
     Check(Check),
+    /// Keep the public API of workflows as it is
+    #[command(subcommand)]
+    Lock(Lock),
     /// Print the OpenAPI document
     Openapi,
     /// Print the configuration
@@ -61,6 +64,24 @@ pub(crate) struct Check {
     /// How to print the result
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
+    /// Node definitions beside the core ones: a saved `GET /object_info` or a pulled catalog
+    #[arg(long, value_name = "FILE")]
+    pub(crate) object_info: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Lock {
+    /// Say which workflows would change their public API, and how; for CI
+    Check(LockFiles),
+    /// Take the API that workflows have now for their public one, and print what that changes
+    Accept(LockFiles),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LockFiles {
+    /// Workflows, or folders of them
+    #[arg(value_name = "PATH", default_value = "workflow_templates")]
+    pub(crate) files: Vec<PathBuf>,
     /// Node definitions beside the core ones: a saved `GET /object_info` or a pulled catalog
     #[arg(long, value_name = "FILE")]
     pub(crate) object_info: Option<PathBuf>,
@@ -126,6 +147,8 @@ pub(crate) fn run(endpoints: &'static [&'static Endpoint]) -> ExitCode {
     match Cli::parse().command {
         Command::Serve(arguments) => commands::serve::run(&arguments, endpoints),
         Command::Check(arguments) => commands::check::run(&arguments),
+        Command::Lock(Lock::Check(arguments)) => commands::lock::check(&arguments),
+        Command::Lock(Lock::Accept(arguments)) => commands::lock::accept(&arguments),
         Command::Openapi => commands::openapi::run(endpoints),
         Command::Config(Config::Default) => crate::say::data(crate::config::DEFAULT),
         Command::Config(Config::Show { config }) => commands::config::show(config.as_deref()),

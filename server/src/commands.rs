@@ -3,9 +3,11 @@
 pub(crate) mod catalog;
 pub(crate) mod check;
 pub(crate) mod config;
+pub(crate) mod lock;
 pub(crate) mod openapi;
 pub(crate) mod serve;
 pub(crate) mod simulate;
+mod workflow_file;
 
 use std::{future::Future, process::ExitCode};
 

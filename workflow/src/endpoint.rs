@@ -6,6 +6,7 @@ use crate::{
     diagnostic::Diagnostic,
     graph::{Graph, NodeId},
     json::{Number, Value},
+    lock::Change,
 };
 
 /// One workflow as an API. Serialises to the shape that `comfyport check --format json` prints.
@@ -38,6 +39,9 @@ pub struct Endpoint {
     /// The `filename_prefix` inputs of output nodes, which a server rewrites for each run.
     #[serde(skip)]
     pub prefix_inputs: Vec<Binding>,
+    /// How its API differs from the locked one.
+    #[serde(skip)]
+    pub changes: Vec<Change>,
     /// Which value each `[params.…]` entry of the sidecar file decided about.
     #[serde(skip)]
     pub(crate) sidecar_keys: Vec<(String, Binding)>,

@@ -100,6 +100,7 @@ pub fn infer(source: Source, options: &Options<'_>) -> Endpoint {
         diagnostics: Vec::new(),
         graph: Graph::default(),
         sidecar_keys: Vec::new(),
+        changes: Vec::new(),
     };
     let held = options.lock.map(|lock| Held::new(lock, &graph));
     if let Some(held) = &held {
@@ -116,8 +117,11 @@ pub fn infer(source: Source, options: &Options<'_>) -> Endpoint {
     endpoint.outputs = outputs;
     endpoint.diagnostics = diagnostics;
     endpoint.graph = graph;
+    // Only what is served can be held against the lock.
+    crate::settle(&mut endpoint);
     if let Some(held) = &held {
-        let drift = held.drift(&endpoint, options.sidecar);
+        endpoint.changes = held.changes(&endpoint, options.sidecar);
+        let drift = Held::drift(&endpoint);
         endpoint.diagnostics.extend(drift);
     }
     endpoint

@@ -40,7 +40,7 @@ pub use endpoint::{
     Binding, Endpoint, ModelRef, NodePack, Output, OutputKind, Param, ParamType, Stage, Tier,
 };
 pub use infer::{Options, infer};
-pub use lock::{Change, ChangeKind, Lock};
+pub use lock::{Accepted, Change, ChangeKind, Lock, accept};
 pub use report::render as report;
 pub use settle::{NEVER_RAW, settle};
 pub use sidecar::{Expose, ExposeTier, ModelRule, OutputRule, PackRule, ParamRule, Sidecar};

@@ -13,6 +13,7 @@ use crate::{
     endpoint::{Binding, Endpoint, Output, Param, Tier},
     fingerprint::Shapes,
     graph::Graph,
+    infer::Options,
     json,
     sidecar::Sidecar,
 };
@@ -25,6 +26,9 @@ pub use changes::{Change, ChangeKind};
 pub(crate) use hold::Held;
 
 const VERSION: u32 = 1;
+
+/// The code of diagnostics about differences from a lock.
+const DRIFT: &str = "drift";
 
 const HEADER: &str = "# The public API of this workflow, written by `comfyport lock accept`. Commit it; a build fails if the\n\
                       # workflow no longer fits.\n";
@@ -145,6 +149,28 @@ impl Lock {
     pub fn changes(&self, newer: &Self) -> Vec<Change> {
         changes::between(self, newer)
     }
+}
+
+/// A lock to be written, and what it changes.
+#[derive(Debug, Clone)]
+pub struct Accepted {
+    /// The new lock.
+    pub lock: Lock,
+    /// How the API differs from the one that was locked; nothing where there was no lock.
+    pub changes: Vec<Change>,
+    /// What else was found.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Infers an endpoint and takes its API for the new one. Fails where no endpoint can be made at all.
+pub fn accept(bytes: &[u8], options: &Options<'_>) -> Result<Accepted, Vec<Diagnostic>> {
+    let mut endpoint = crate::endpoint(bytes, options)?;
+    endpoint.diagnostics.retain(|found| found.code != DRIFT);
+    if !endpoint.is_usable() {
+        return Err(endpoint.diagnostics);
+    }
+    let lock = Lock::of(&endpoint, options.sidecar);
+    Ok(Accepted { lock, changes: endpoint.changes, diagnostics: endpoint.diagnostics })
 }
 
 fn is_public(param: &Param) -> bool {

@@ -32,6 +32,7 @@ fn read(root: &Path, folder: &Path, templates: &mut Vec<Template>) {
                 path: route.to_owned(),
                 json: fs::read(&path).expect("a workflow"),
                 sidecar: fs::read_to_string(path.with_extension("toml")).ok(),
+                lock: fs::read_to_string(path.with_extension("lock")).ok(),
             });
         }
     }

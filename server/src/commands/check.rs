@@ -1,14 +1,11 @@
 //! `comfyport check`
 
-use std::{
-    fmt::Write as _,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{fmt::Write as _, path::Path, process::ExitCode};
 
-use comfyport_workflow::{Catalog, Diagnostic, Endpoint, Options, Sidecar};
+use comfyport_workflow::{Diagnostic, Endpoint};
 use serde::Serialize;
 
+use super::workflow_file::WorkflowFile;
 use crate::{
     cli::{Check, Format},
     say,
@@ -84,71 +81,19 @@ fn readable(endpoints: &[Checked]) -> String {
 }
 
 fn check(file: &Path, object_info: Option<&Path>) -> Result<Checked, String> {
-    let shown = file.display().to_string();
-    let bytes = read(file)?;
-    let path = route(file);
-    let catalog = catalog(file, object_info)?;
-    let unreadable = |diagnostics| {
-        let title = path.clone();
-        let (params, outputs, models, node_packs) = ([], [], [], []);
-        Checked::Unreadable(Unreadable {
-            file: shown.clone(),
-            path: path.clone(),
-            title,
-            params,
-            outputs,
-            models,
-            node_packs,
-            diagnostics,
-        })
-    };
-    let beside = file.with_extension("toml");
-    let sidecar = if beside.is_file() {
-        let text =
-            std::fs::read_to_string(&beside).map_err(|error| format!("{}: {error}", beside.display()))?;
-        match Sidecar::parse(&text) {
-            Ok(sidecar) => Some(sidecar),
-            Err(diagnostics) => return Ok(unreadable(diagnostics)),
-        }
-    } else {
-        None
-    };
-    let options =
-        Options { file: &shown, path: &path, catalog: &catalog, sidecar: sidecar.as_ref(), lock: None };
-    Ok(match comfyport_workflow::endpoint(&bytes, &options) {
+    let file = WorkflowFile::read(file, object_info)?;
+    let checked = file.with_options(|options| comfyport_workflow::endpoint(&file.bytes, options));
+    Ok(match checked {
         Ok(endpoint) => Checked::Endpoint(Box::new(endpoint)),
-        Err(diagnostics) => unreadable(diagnostics),
+        Err(diagnostics) => Checked::Unreadable(Unreadable {
+            file: file.shown().to_owned(),
+            path: file.path.clone(),
+            title: file.path.clone(),
+            params: [],
+            outputs: [],
+            models: [],
+            node_packs: [],
+            diagnostics,
+        }),
     })
-}
-
-fn read(file: &Path) -> Result<Vec<u8>, String> {
-    std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))
-}
-
-/// The route a file would have: its path below a `workflow_templates` folder, else its name.
-fn route(file: &Path) -> String {
-    let stem = file.with_extension("");
-    let parts: Vec<String> = stem.iter().map(|part| part.to_string_lossy().into_owned()).collect();
-    let root = parts.iter().rposition(|part| part == "workflow_templates");
-    let below = root.map_or(parts.len().saturating_sub(1), |root| root + 1);
-    parts.get(below..).unwrap_or_default().join("/")
-}
-
-/// The core catalog, extended by a file that was named, else by `object_info.json` in the folder of workflows.
-fn catalog(file: &Path, object_info: Option<&Path>) -> Result<Catalog, String> {
-    let mut catalog = Catalog::core().clone();
-    let beside = || -> Option<PathBuf> {
-        let folders = file.ancestors().skip(1).take(4);
-        let own = folders.map(|folder| folder.join("object_info.json")).find(|path| path.is_file());
-        own.filter(|path| path != file)
-    };
-    if let Some(path) = object_info.map(Path::to_owned).or_else(beside) {
-        let (own, odd) = Catalog::from_object_info(&read(&path)?)
-            .map_err(|error| format!("{}: {error}", path.display()))?;
-        for diagnostic in odd {
-            say::line(diagnostic.render(&path.display().to_string()).trim_end());
-        }
-        catalog.extend(own);
-    }
-    Ok(catalog)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Lock, LockedParam, rematch, tier_name};
+use super::{Change, DRIFT, Lock, LockedParam, rematch, tier_name};
 use crate::{
     diagnostic::Diagnostic,
     endpoint::{Binding, Endpoint, Output, Param, ParamType, Tier},
@@ -128,19 +128,20 @@ impl Held {
         self.present.params.iter().any(|param| param.bindings.iter().any(is))
     }
 
-    /// What callers would notice, each an error that says how to accept it.
-    pub(crate) fn drift(&self, endpoint: &Endpoint, sidecar: Option<&Sidecar>) -> Vec<Diagnostic> {
-        let changes = self.present.changes(&Lock::of(endpoint, sidecar));
-        let file = &endpoint.file;
-        let help = format!(
-            "`comfyport lock accept {}` accepts the new API and shows all of it; where no comfyport is built yet, \
-             COMFYPORT_LOCK=accept cargo build",
-            crate::printable(file)
-        );
-        changes
-            .iter()
-            .map(|change| Diagnostic::error("drift", format!("the API changed: {change}")).help(help.clone()))
-            .collect()
+    /// What callers would notice.
+    pub(crate) fn changes(&self, endpoint: &Endpoint, sidecar: Option<&Sidecar>) -> Vec<Change> {
+        self.present.changes(&Lock::of(endpoint, sidecar))
+    }
+
+    /// Each difference as an error that says how to accept it.
+    pub(crate) fn drift(endpoint: &Endpoint) -> Vec<Diagnostic> {
+        let told = |change: &Change| {
+            Diagnostic::error(DRIFT, format!("the public API would change: {change}")).help(
+                "`comfyport lock accept` shows all differences and accepts them; where no comfyport is built yet, \
+                 `COMFYPORT_LOCK=accept cargo build`",
+            )
+        };
+        endpoint.changes.iter().map(told).collect()
     }
 }
 

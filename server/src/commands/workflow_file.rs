@@ -1,0 +1,97 @@
+//! A workflow file with what lies beside it.
+
+use std::path::{Path, PathBuf};
+
+use comfyport_workflow::{Catalog, Diagnostic, Lock, Options, Sidecar};
+
+use crate::say;
+
+/// A workflow, its sidecar and lock, and the node definitions that hold for it.
+pub(super) struct WorkflowFile {
+    /// The file as it was named.
+    pub(super) file: PathBuf,
+    /// The route it would have.
+    pub(super) path: String,
+    pub(super) bytes: Vec<u8>,
+    /// The text of the lock as it is on disk.
+    pub(super) lock_text: Option<String>,
+    shown: String,
+    sidecar: Option<String>,
+    catalog: Catalog,
+}
+
+impl WorkflowFile {
+    pub(super) fn read(file: &Path, object_info: Option<&Path>) -> Result<Self, String> {
+        Ok(Self {
+            file: file.to_owned(),
+            path: route(file),
+            bytes: read(file)?,
+            lock_text: beside(file, "lock")?,
+            shown: file.display().to_string(),
+            sidecar: beside(file, "toml")?,
+            catalog: catalog(file, object_info)?,
+        })
+    }
+
+    /// The file as people know it.
+    pub(super) fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// Does something with the workflow and what its author decided.
+    pub(super) fn with_options<T>(
+        &self,
+        action: impl FnOnce(&Options<'_>) -> Result<T, Vec<Diagnostic>>,
+    ) -> Result<T, Vec<Diagnostic>> {
+        let sidecar = self.sidecar.as_deref().map(Sidecar::parse).transpose()?;
+        let lock = self.lock_text.as_deref().map(Lock::parse).transpose()?;
+        action(&Options {
+            file: &self.shown,
+            path: &self.path,
+            catalog: &self.catalog,
+            sidecar: sidecar.as_ref(),
+            lock: lock.as_ref(),
+        })
+    }
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+/// The text of a file of the same name with another ending, if there is one.
+fn beside(file: &Path, ending: &str) -> Result<Option<String>, String> {
+    let path = file.with_extension(ending);
+    if !path.is_file() {
+        return Ok(None);
+    }
+    std::fs::read_to_string(&path).map(Some).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// The route a file would have: its path below a `workflow_templates` folder, else its name.
+fn route(file: &Path) -> String {
+    let stem = file.with_extension("");
+    let parts: Vec<String> = stem.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+    let root = parts.iter().rposition(|part| part == "workflow_templates");
+    let below = root.map_or(parts.len().saturating_sub(1), |root| root + 1);
+    parts.get(below..).unwrap_or_default().join("/")
+}
+
+/// The core catalog, extended by a file that was named, else by `object_info.json` in the folder of workflows.
+fn catalog(file: &Path, object_info: Option<&Path>) -> Result<Catalog, String> {
+    let mut catalog = Catalog::core().clone();
+    let beside = || -> Option<PathBuf> {
+        let folders = file.ancestors().skip(1).take(4);
+        let own = folders.map(|folder| folder.join("object_info.json")).find(|path| path.is_file());
+        own.filter(|path| path != file)
+    };
+    if let Some(path) = object_info.map(Path::to_owned).or_else(beside) {
+        let (own, odd) = Catalog::from_object_info(&read(&path)?)
+            .map_err(|error| format!("{}: {error}", path.display()))?;
+        for diagnostic in odd {
+            say::line(diagnostic.render(&path.display().to_string()).trim_end());
+        }
+        catalog.extend(own);
+    }
+    Ok(catalog)
+}
