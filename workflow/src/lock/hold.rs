@@ -151,7 +151,11 @@ fn take(params: &mut Vec<Param>, locked: &LockedParam) -> Option<Param> {
     let is = |binding: &Binding| {
         locked.bindings.iter().any(|one| one.node.id == binding.node && one.input == binding.input)
     };
-    let donor = params.iter().find(|param| param.bindings.iter().any(is))?;
+    let mut donors = params.iter().filter(|param| param.bindings.iter().any(is));
+    // Of several that were one before, the one that means what it meant.
+    let first = donors.next()?;
+    let alike = |param: &&Param| param.role == locked.role && param.ty.as_str() == locked.ty;
+    let donor = [first].into_iter().chain(donors).find(alike).unwrap_or(first);
     let mut taken = donor.clone();
     taken.bindings = params.iter().flat_map(|param| &param.bindings).filter(|one| is(one)).cloned().collect();
     let order = |binding: &Binding| {
