@@ -102,7 +102,7 @@ pub fn infer(source: Source, options: &Options<'_>) -> Endpoint {
         sidecar_keys: Vec::new(),
         changes: Vec::new(),
     };
-    let held = options.lock.map(|lock| Held::new(lock, &graph));
+    let held = options.lock.map(|lock| Held::new(lock, &graph, options.sidecar));
     if let Some(held) = &held {
         held.impose(&graph, options.sidecar, &mut params, &mut outputs, &mut diagnostics);
     }

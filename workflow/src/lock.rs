@@ -30,6 +30,9 @@ const VERSION: u32 = 1;
 /// The code of diagnostics about differences from a lock.
 const DRIFT: &str = "drift";
 
+/// The code of diagnostics about names that could mean several nodes.
+const AMBIGUOUS: &str = "ambiguous-lock";
+
 const HEADER: &str = "# The public API of this workflow, written by `comfyport lock accept`. Commit it; a build fails if the\n\
                       # workflow no longer fits.\n";
 
@@ -165,7 +168,7 @@ pub struct Accepted {
 /// Infers an endpoint and takes its API for the new one. Fails where no endpoint can be made at all.
 pub fn accept(bytes: &[u8], options: &Options<'_>) -> Result<Accepted, Vec<Diagnostic>> {
     let mut endpoint = crate::endpoint(bytes, options)?;
-    endpoint.diagnostics.retain(|found| found.code != DRIFT);
+    endpoint.diagnostics.retain(|found| found.code != DRIFT && found.code != AMBIGUOUS);
     if !endpoint.is_usable() {
         return Err(endpoint.diagnostics);
     }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use comfyport_workflow::{
-    Catalog, Endpoint, Lock, Options, Sidecar, Tier, accept, endpoint,
+    Catalog, Diagnostic, Endpoint, Lock, Options, Sidecar, Tier, accept, endpoint,
     graph::{Graph, Input},
     json::{Number, Value, write_text},
     read,
@@ -150,14 +150,17 @@ fn other_defaults(graph: &Graph, dice: &mut Dice) -> Mutated {
     for node in changed.nodes.values_mut() {
         for (name, input) in &mut node.inputs {
             let Input::Literal(value) = input else { continue };
-            if dice.below(3) > 0 {
+            // A count says how many of the fields beside it are used at all.
+            if dice.below(3) > 0 || name.ends_with("count") {
                 continue;
             }
             let definition = Catalog::core().get(&node.class_type).and_then(|node| node.input(name));
             let most = definition.and_then(|input| input.max.as_ref()).map_or(f64::MAX, Number::as_f64);
             match value {
                 Value::String(text)
-                    if text.contains(' ') && definition.is_none_or(|one| one.options.is_empty()) =>
+                    if text.contains(' ')
+                        && !text.contains(".safetensors")
+                        && definition.is_none_or(|one| one.options.is_empty()) =>
                 {
                     text.push_str(" at night");
                 }
@@ -224,6 +227,12 @@ const MUTATIONS: &[(&str, Mutation, bool)] = &[
     ("remove and renumber", removed_and_renumbered, false),
 ];
 
+/// Whether what stands in the way is that nothing tells nodes apart.
+fn is_unclear(outcome: &Result<Endpoint, Vec<Diagnostic>>) -> bool {
+    let told = outcome.as_ref().map_or_else(|found| found, |endpoint| &endpoint.diagnostics);
+    told.iter().any(|found| found.code == "ambiguous-lock")
+}
+
 #[test]
 fn a_locked_api_is_kept_or_its_loss_is_told() {
     let mut counts: BTreeMap<&str, (usize, usize, usize)> = BTreeMap::new();
@@ -254,7 +263,7 @@ fn a_locked_api_is_kept_or_its_loss_is_told() {
                 Ok(after) if after.is_usable() => after,
                 other => {
                     count.1 += 1;
-                    if *must_survive {
+                    if *must_survive && !is_unclear(&other) {
                         let told: Vec<_> = other.map_or_else(|found| found, |after| after.diagnostics);
                         let told: Vec<_> =
                             told.iter().filter(|one| one.is_error()).map(|one| &one.message).collect();

@@ -126,15 +126,15 @@ fn compare(old: &LockedParam, new: &LockedParam, changes: &mut Vec<Change>) {
         (true, false) => changes.push(change(ChangeKind::Widened, false, new.shown(), "may be left out now")),
         _ => {}
     }
-    bound("least value", &old.min, &new.min, |old, new| new > old, new, changes);
-    bound("greatest value", &old.max, &new.max, |old, new| new < old, new, changes);
+    bound("least value", old.min.as_ref(), new.min.as_ref(), |old, new| new > old, new, changes);
+    bound("greatest value", old.max.as_ref(), new.max.as_ref(), |old, new| new < old, new, changes);
     options(old, new, changes);
 }
 
 fn bound(
     what: &str,
-    old: &Option<toml::Value>,
-    new: &Option<toml::Value>,
+    old: Option<&toml::Value>,
+    new: Option<&toml::Value>,
     is_narrower: impl Fn(f64, f64) -> bool,
     param: &LockedParam,
     changes: &mut Vec<Change>,
@@ -142,7 +142,7 @@ fn bound(
     if old == new {
         return;
     }
-    let shown = |value: &Option<toml::Value>| value.as_ref().map_or("none".to_owned(), ToString::to_string);
+    let shown = |value: Option<&toml::Value>| value.map_or("none".to_owned(), ToString::to_string);
     let narrower = match (old, new) {
         (Some(old), Some(new)) => is_narrower(number(old), number(new)),
         (old, _) => old.is_none(),

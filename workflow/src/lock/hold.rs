@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Change, DRIFT, Lock, LockedParam, rematch, tier_name};
+use super::{AMBIGUOUS, Change, DRIFT, Lock, LockedParam, rematch, tier_name};
 use crate::{
     diagnostic::Diagnostic,
     endpoint::{Binding, Endpoint, Output, Param, ParamType, Tier},
@@ -16,11 +16,14 @@ pub(crate) struct Held {
     /// The lock with the ids that nodes have now; what is gone has no bindings.
     present: Lock,
     moved: Vec<Diagnostic>,
+    /// Names that could be those of several nodes.
+    unclear: Vec<Diagnostic>,
 }
 
 impl Held {
-    pub(crate) fn new(lock: &Lock, graph: &Graph) -> Self {
-        let nodes = rematch::Nodes::find(lock, graph);
+    pub(crate) fn new(lock: &Lock, graph: &Graph, sidecar: Option<&Sidecar>) -> Self {
+        let nodes = rematch::Nodes::find(lock, graph, &pins(lock, graph, sidecar));
+        let unclear = unclear(lock, &nodes);
         let mut present = lock.clone();
         let mut moved = BTreeMap::new();
         let mut note = |class: &str, former: &str, now: &str| {
@@ -48,7 +51,7 @@ impl Held {
                 None => output.node.id.clear(),
             }
         }
-        Self { present, moved: moved.into_values().collect() }
+        Self { present, moved: moved.into_values().collect(), unclear }
     }
 
     /// Where the entries of the sidecar file lead, remembered from when the lock was written.
@@ -76,7 +79,7 @@ impl Held {
         outputs: &mut [Output],
         diagnostics: &mut Vec<Diagnostic>,
     ) {
-        diagnostics.extend(self.moved.iter().cloned());
+        diagnostics.extend(self.moved.iter().chain(&self.unclear).cloned());
         let forgotten = |key: &Option<String>| {
             key.as_ref().is_some_and(|key| !sidecar.is_some_and(|sidecar| sidecar.params.contains_key(key)))
         };
@@ -143,6 +146,50 @@ impl Held {
         };
         endpoint.changes.iter().map(told).collect()
     }
+}
+
+/// A name in the sidecar file tells which of several nodes a locked name means: former and present id.
+fn pins(lock: &Lock, graph: &Graph, sidecar: Option<&Sidecar>) -> Vec<(String, String)> {
+    let mut pins = Vec::new();
+    for (key, rule) in sidecar.iter().flat_map(|sidecar| &sidecar.params) {
+        let remembered = lock.params.iter().any(|param| param.key.as_ref() == Some(key));
+        let (Some(name), Some((node, input)), false) = (&rule.name, key.rsplit_once('.'), remembered) else {
+            continue;
+        };
+        let class = graph.node(node).map(|node| node.class_type.as_str());
+        let locked = lock.params.iter().filter(|param| param.name == *name && param.is_public());
+        let same = locked
+            .flat_map(|param| &param.bindings)
+            .find(|binding| binding.input == input && Some(binding.node.class.as_str()) == class);
+        pins.extend(same.map(|binding| (binding.node.id.clone(), node.to_owned())));
+    }
+    pins
+}
+
+/// For each name that could mean several nodes, which, and the line that decides.
+fn unclear(lock: &Lock, nodes: &rematch::Nodes) -> Vec<Diagnostic> {
+    let told = |param: &LockedParam| {
+        let binding = param.bindings.iter().find(|binding| nodes.unclear.contains_key(&binding.node.id))?;
+        let candidates = &nodes.unclear[&binding.node.id];
+        let places: Vec<String> = candidates.iter().map(|node| format!("{node}.{}", binding.input)).collect();
+        let line = format!("[params.\"{}\"]\nname = \"{}\"", places[0], param.name);
+        Some(
+            Diagnostic::error(
+                AMBIGUOUS,
+                format!(
+                    "`{}` was {}.{} and could be {} now: nothing in the graph tells them apart",
+                    param.name,
+                    binding.node.id,
+                    binding.input,
+                    places.join(" or ")
+                ),
+            )
+            .help(format!(
+                "decide in the sidecar file:\n{line}\nor give the nodes titles that say what they are for"
+            )),
+        )
+    };
+    lock.params.iter().filter(|param| param.is_public()).filter_map(told).collect()
 }
 
 /// The parameter that sets what a locked one set, with exactly its bindings. Values may have been merged or parted

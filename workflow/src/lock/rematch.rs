@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Lock, LockedNode, plain};
 use crate::{
     fingerprint::Shapes,
-    graph::{Graph, Node},
+    graph::{Graph, Node, compare_ids},
 };
 
 /// Where the nodes of a lock are now.
@@ -13,16 +13,23 @@ use crate::{
 pub(super) struct Nodes {
     /// The present id by the former one.
     found: BTreeMap<String, String>,
+    /// Former ids that could be any of several present ones.
+    pub(super) unclear: BTreeMap<String, Vec<String>>,
 }
 
 impl Nodes {
-    pub(super) fn find(lock: &Lock, graph: &Graph) -> Self {
+    /// `pins` are former and present ids that the author has brought together.
+    pub(super) fn find(lock: &Lock, graph: &Graph, pins: &[(String, String)]) -> Self {
         let shapes = Shapes::of(graph);
         let mut search = Search::new(lock, graph, &shapes);
+        search.pin(pins);
         search.by_place();
+        search.equal_results();
+        let unclear = search.unclear();
         search.by_neighbours();
         search.by_name();
-        Self { found: search.found }
+        let unclear = unclear.into_iter().filter(|(former, _)| !search.found.contains_key(former)).collect();
+        Self { found: search.found, unclear }
     }
 
     /// Where a node is now.
@@ -88,6 +95,64 @@ impl<'l> Search<'l> {
             |former| Some((former.node.whole.clone(), former.node.id.clone())),
             |search, node, _| Some((whole(search, node), node.id.clone())),
         );
+    }
+
+    fn pin(&mut self, pins: &[(String, String)]) {
+        for (former, now) in pins {
+            if let Some(node) = self.graph.node(now) {
+                self.taken.insert(&node.id);
+                self.found.insert(former.clone(), now.clone());
+            }
+        }
+    }
+
+    /// Former nodes of one place in the graph that are not found yet, with the present ones of that place.
+    fn twins(&self) -> Vec<(Vec<String>, Vec<&'l Node>)> {
+        let mut places: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
+        for former in self.former.iter().filter(|former| !self.found.contains_key(&former.node.id)) {
+            places.entry((&former.node.class, &former.node.whole)).or_default().push(former.node.id.clone());
+        }
+        let present = |class: &str, whole: &str| -> Vec<&'l Node> {
+            let nodes = self.graph.nodes.values().filter(|node| node.class_type == class);
+            let free = nodes.filter(|node| !self.taken.contains(node.id.as_str()));
+            free.filter(|node| self.shapes[node.id.as_str()].1 == whole).collect()
+        };
+        let twins = places.into_iter().map(|((class, whole), formers)| (formers, present(class, whole)));
+        twins.filter(|(_, present)| !present.is_empty()).collect()
+    }
+
+    /// Nodes that take in the very same things yield the same: whichever is which.
+    fn equal_results(&mut self) {
+        for (mut formers, mut present) in self.twins() {
+            let links = |node: &Node| {
+                node.links().map(|(name, link)| (name.to_owned(), link.clone())).collect::<Vec<_>>()
+            };
+            let feeds = self
+                .graph
+                .nodes
+                .values()
+                .flat_map(Node::links)
+                .any(|(_, link)| present.iter().any(|node| node.id == link.node));
+            let equal = present.windows(2).all(|pair| links(pair[0]) == links(pair[1]));
+            if equal && !feeds && formers.len() == present.len() {
+                formers.sort_by(|a, b| compare_ids(a, b));
+                present.sort_by(|a, b| compare_ids(&a.id, &b.id));
+                for (former, now) in formers.into_iter().zip(present) {
+                    self.taken.insert(&now.id);
+                    self.found.insert(former, now.id.clone());
+                }
+            }
+        }
+    }
+
+    fn unclear(&self) -> BTreeMap<String, Vec<String>> {
+        let twins = self.twins().into_iter().filter(|(formers, _)| formers.len() > 1);
+        twins
+            .flat_map(|(formers, present)| {
+                let ids: Vec<String> = present.iter().map(|node| node.id.clone()).collect();
+                formers.into_iter().map(move |former| (former, ids.clone()))
+            })
+            .collect()
     }
 
     /// The graph has changed elsewhere.
