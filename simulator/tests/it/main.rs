@@ -10,4 +10,5 @@ mod client;
 mod faults;
 mod files;
 mod protocol;
+mod sockets;
 mod validation;
