@@ -61,7 +61,7 @@ pub enum Fault {
     DuplicateEvents,
     /// Progress has `NaN` in it.
     Nan,
-    /// WebSockets get nothing.
+    /// WebSockets hear nothing of a prompt but the length of the queue, or for a while nothing at all.
     SilentWebsocket,
     /// A node does not end, and does not listen to interrupts, until the faults are cleared.
     Stuck,
