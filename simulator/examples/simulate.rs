@@ -1,4 +1,6 @@
-//! Runs a simulator: `cargo run -p comfyport-simulator --example simulate -- 127.0.0.1:8288 [--previews]`.
+//! Runs a simulator: `cargo run -p comfyport-simulator --example simulate -- 127.0.0.1:8288 [--previews] [--step-delay=50]`.
+
+use std::time::Duration;
 
 use comfyport_simulator::{Options, Simulator};
 
@@ -8,7 +10,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     for argument in std::env::args().skip(1) {
         match argument.as_str() {
             "--previews" => options.previews = true,
-            address => options.listen = address.parse()?,
+            _ => match argument.strip_prefix("--step-delay=") {
+                Some(milliseconds) => options.step_delay = Duration::from_millis(milliseconds.parse()?),
+                None => options.listen = argument.parse()?,
+            },
         }
     }
     let simulator = Simulator::start(options).await?;

@@ -2,7 +2,6 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use comfyport_workflow::json::{Object, Value};
 use indexmap::IndexMap;
 
@@ -152,7 +151,7 @@ impl<'a> Events<'a> {
         );
         let metadata_first = self.to(true).is_some_and(|to| self.engine.hub.wants_metadata(to));
         if let (true, Some((data, kind))) = (metadata_first, preview) {
-            self.preview(node, data, kind);
+            self.preview_with_metadata(node, data, kind);
         }
         let number = if nan {
             Value::Number(comfyport_workflow::json::Number::from_f64(f64::NAN))
@@ -166,12 +165,14 @@ impl<'a> Events<'a> {
             ("node", Value::from(node)),
         ]);
         self.send(event("progress", data), true);
-        if let (false, Some((data, kind))) = (metadata_first, preview) {
-            self.preview(node, data, kind);
+        if let (false, Some((data, kind)), Some(to)) = (metadata_first, preview, self.to(true)) {
+            let format = if kind == "image/png" { 2 } else { 1 };
+            let frame = [&word(1)[..], &word(format), data].concat();
+            self.engine.hub.binary(frame.into(), to);
         }
     }
 
-    fn preview(&self, node: &str, data: &[u8], kind: &str) {
+    fn preview_with_metadata(&self, node: &str, data: &[u8], kind: &str) {
         let Some(to) = self.to(true) else { return };
         let metadata = python::dumps(&python::object([
             ("node_id", Value::from(node)),
@@ -181,11 +182,8 @@ impl<'a> Events<'a> {
             ("real_node_id", Value::from(node)),
             ("image_type", Value::from(kind)),
         ]));
-        let word = |value: usize| u32::try_from(value).unwrap_or(u32::MAX).to_be_bytes();
-        let format = if kind == "image/png" { 2 } else { 1 };
-        let without = Bytes::from([&word(1)[..], &word(format), data].concat());
-        let with = Bytes::from([&word(4)[..], &word(metadata.len()), metadata.as_bytes(), data].concat());
-        self.engine.hub.preview(&with, &without, to);
+        let frame = [&word(4)[..], &word(metadata.len()), metadata.as_bytes(), data].concat();
+        self.engine.hub.binary(frame.into(), to);
     }
 
     /// A node is done.
@@ -234,7 +232,7 @@ impl<'a> Events<'a> {
         if let Some((held, broadcast)) = self.held.take() {
             self.put(held, broadcast);
         }
-        *self.engine.at_work.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+        self.engine.nothing_at_work();
         send_status();
         let data =
             python::object([("node", Value::Null), ("prompt_id", Value::from(self.prompt_id.as_str()))]);
@@ -243,6 +241,11 @@ impl<'a> Events<'a> {
             self.put(held, broadcast);
         }
     }
+}
+
+/// A number as binary frames write it.
+fn word(value: usize) -> [u8; 4] {
+    u32::try_from(value).unwrap_or(u32::MAX).to_be_bytes()
 }
 
 /// Milliseconds since 1970.

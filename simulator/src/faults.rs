@@ -61,7 +61,7 @@ pub enum Fault {
     DuplicateEvents,
     /// Progress has `NaN` in it.
     Nan,
-    /// WebSockets get nothing.
+    /// WebSockets hear nothing of a prompt but the length of the queue, or for a while nothing at all.
     SilentWebsocket,
     /// A node does not end, and does not listen to interrupts, until the faults are cleared.
     Stuck,
@@ -133,9 +133,9 @@ impl Faults {
         self.take(|fault| fault.concerns(path))
     }
 
-    /// The fault of a prompt, if one is due.
-    pub(crate) fn of_prompt(&self) -> Option<Fault> {
-        self.take(Fault::is_of_prompts)
+    /// The fault of a prompt, if one is due, and how often the faults had been cleared by then.
+    pub(crate) fn of_prompt(&self) -> (Option<Fault>, u64) {
+        (self.take(Fault::is_of_prompts), self.with(|planned| planned.cleared))
     }
 
     /// Whether connections are refused now.
@@ -151,11 +151,10 @@ impl Faults {
         })
     }
 
-    /// Waits until the faults are cleared or `ended` says so.
-    pub(crate) fn wait_until_cleared(&self, ended: impl Fn() -> bool) {
+    /// Waits until the faults are cleared once more than `before`, or `ended` says so.
+    pub(crate) fn wait_until_cleared(&self, before: u64, ended: impl Fn() -> bool) {
         let (lock, condition) = &*self.shared;
         let mut planned = lock.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = planned.cleared;
         while planned.cleared == before && !ended() {
             let waited = condition.wait_timeout(planned, Duration::from_millis(20));
             planned = waited.unwrap_or_else(PoisonError::into_inner).0;
@@ -191,7 +190,7 @@ mod tests {
         assert_eq!(faults.of_request("/view"), None);
         assert_eq!(faults.of_request("/api/prompt"), Some(Fault::ErrorBefore { path: prompt_path() }));
         assert_eq!(faults.of_request("/api/prompt"), None);
-        assert_eq!(faults.of_prompt(), Some(Fault::Oom));
+        assert_eq!(faults.of_prompt(), (Some(Fault::Oom), 0));
         faults.during(Fault::Refuse, Duration::from_mins(1));
         assert!(faults.refuses() && faults.refuses());
         faults.clear();

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use axum::extract::ws::{Message, Utf8Bytes};
 use bytes::Bytes;
 use indexmap::IndexMap;
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{mpsc::UnboundedSender, watch};
 
 #[derive(Debug)]
 struct Client {
@@ -27,12 +27,18 @@ pub(crate) enum To<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Hub {
     clients: Mutex<IndexMap<String, Client>>,
+    /// Changes when all sockets are to close, those that are in the table no more included.
+    dropped: watch::Sender<()>,
 }
 
 impl Hub {
-    /// Enters a socket. One with the same id loses its events to it.
-    pub(crate) fn add(&self, sid: &str, sender: UnboundedSender<Message>) {
-        self.with(|clients| clients.insert(sid.to_owned(), Client { sender, previews_with_metadata: false }));
+    /// Enters a socket. One with the same id loses its events to it, and stays open. The answer changes when the
+    /// socket is to close.
+    pub(crate) fn add(&self, sid: &str, sender: UnboundedSender<Message>) -> watch::Receiver<()> {
+        self.with(|clients| {
+            clients.insert(sid.to_owned(), Client { sender, previews_with_metadata: false });
+            self.dropped.subscribe()
+        })
     }
 
     /// Removes whatever socket has this id, be it the one that closed or a newer one: so does ComfyUI.
@@ -42,7 +48,10 @@ impl Hub {
 
     /// Closes all sockets.
     pub(crate) fn drop_all(&self) {
-        self.with(IndexMap::clear);
+        self.with(|clients| {
+            clients.clear();
+            self.dropped.send_replace(());
+        });
     }
 
     pub(crate) fn set_features(&self, sid: &str, previews_with_metadata: bool) {
@@ -62,19 +71,15 @@ impl Hub {
     }
 
     pub(crate) fn text(&self, text: impl Into<Utf8Bytes>, to: To<'_>) {
-        let text = text.into();
-        self.send(to, |_| Some(Message::Text(text.clone())));
+        self.send(to, Message::Text(text.into()));
     }
 
-    /// Sends a picture: with `metadata` to those who asked for it, without to the others.
-    pub(crate) fn preview(&self, with_metadata: &Bytes, without: &Bytes, to: To<'_>) {
-        self.send(to, |client| {
-            let data = if client.previews_with_metadata { with_metadata } else { without };
-            Some(Message::Binary(data.clone()))
-        });
+    /// Sends bytes as they are.
+    pub(crate) fn binary(&self, data: Bytes, to: To<'_>) {
+        self.send(to, Message::Binary(data));
     }
 
-    /// Whether a client asked for metadata.
+    /// Whether a client asked for metadata. What goes to all has none, whoever asked.
     pub(crate) fn wants_metadata(&self, to: To<'_>) -> bool {
         self.with(|clients| match to {
             To::All => false,
@@ -82,14 +87,10 @@ impl Hub {
         })
     }
 
-    fn send(&self, to: To<'_>, message: impl Fn(&Client) -> Option<Message>) {
+    fn send(&self, to: To<'_>, message: Message) {
         self.with(|clients| {
-            let send = |client: &Client| {
-                if let Some(message) = message(client) {
-                    // A socket that is closing is removed by its own task.
-                    let _ = client.sender.send(message);
-                }
-            };
+            // A socket that is closing is removed by its own task.
+            let send = |client: &Client| drop(client.sender.send(message.clone()));
             match to {
                 To::All => clients.values().for_each(send),
                 To::Client(sid) => clients.get(sid).into_iter().for_each(send),

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 
 use crate::python;
 
-/// The history keeps this many prompts.
+/// The history keeps one more than this many prompts.
 const MAX_HISTORY: usize = 10_000;
 
 /// A prompt as it is queued.
@@ -22,6 +22,8 @@ pub(crate) struct Item {
     pub extra_data: Value,
     /// The output nodes that will run.
     pub outputs: Vec<String>,
+    /// How often the engine had been restarted by then.
+    pub generation: u64,
 }
 
 impl Item {
@@ -38,6 +40,12 @@ impl Item {
 
     fn order(&self, other: &Self) -> Ordering {
         self.number.total_cmp(&other.number).then_with(|| self.prompt_id.cmp(&other.prompt_id))
+    }
+
+    /// Whether Python can tell which comes first: objects it can only compare for equality.
+    fn comparable(&self, other: &Self) -> bool {
+        self.order(other) != Ordering::Equal
+            || (self.prompt == other.prompt && self.extra_data == other.extra_data)
     }
 }
 
@@ -56,7 +64,7 @@ pub(crate) struct Queue {
 impl Queue {
     /// Adds a prompt. Says no if Python could not order it: then it is queued all the same.
     pub(crate) fn push(&mut self, item: Item) -> bool {
-        let orderable = !self.pending.iter().any(|other| other.order(&item) == Ordering::Equal);
+        let orderable = self.pending.iter().all(|other| other.comparable(&item));
         self.pending.push(item);
         self.sift_down(self.pending.len() - 1);
         orderable
@@ -79,10 +87,10 @@ impl Queue {
     /// Ends the running prompt and keeps its entry.
     pub(crate) fn finish(&mut self, prompt_id: &str, entry: String) {
         self.running = None;
-        if self.history.len() >= MAX_HISTORY {
+        if self.history.len() > MAX_HISTORY {
             self.history.shift_remove_index(0);
         }
-        // A prompt id that is used again moves to the end, as it does when Python pops and sets.
+        // A prompt id that is used again keeps its place, as in a Python dictionary.
         self.history.insert(prompt_id.to_owned(), entry);
     }
 
@@ -222,6 +230,7 @@ mod tests {
             prompt: Object::new(),
             extra_data: Value::Null,
             outputs: Vec::new(),
+            generation: 0,
         }
     }
 
@@ -249,8 +258,13 @@ mod tests {
     fn what_python_cannot_order_is_queued_all_the_same() {
         let mut queue = Queue::default();
         assert!(queue.push(item(5.0, "a")));
-        assert!(!queue.push(item(5.0, "a")));
+        let mut other = item(5.0, "a");
+        other.extra_data = Value::Bool(true);
+        assert!(!queue.push(other));
         assert_eq!(queue.remaining(), 2);
+        // Of what is equal throughout, either may come first.
+        let mut queue = Queue::default();
+        assert!(queue.push(item(5.0, "a")) && queue.push(item(5.0, "a")));
     }
 
     #[test]

@@ -54,16 +54,13 @@ pub(crate) fn router(engine: Arc<Engine>) -> Router {
         .route("/i18n", get(info::nothing))
         .route("/workflow_templates", get(info::nothing))
         .route("/ws", get(socket::open))
-        // aiohttp says so in words.
-        .method_not_allowed_fallback(|| async {
-            (StatusCode::METHOD_NOT_ALLOWED, "405: Method Not Allowed")
-        });
+        .method_not_allowed_fallback(nowhere);
     Router::new()
         .nest("/api", routes.clone())
         .merge(routes)
         .route("/simulator/faults", post(control::plan).delete(control::clear))
         .route("/simulator/ledger", get(control::ledger))
-        .fallback(|| async { (StatusCode::NOT_FOUND, [(header::CONTENT_TYPE, "application/octet-stream")]) })
+        .fallback(nowhere)
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&engine), around))
         .with_state(engine)
 }
@@ -146,6 +143,17 @@ fn foreign(request: &Request) -> bool {
     let ((host, host_port), (origin, origin_port)) = (split(host), split(origin.trim_end_matches('/')));
     let loopback = host == "localhost" || host == "[::1]" || host.starts_with("127.");
     loopback && (host != origin || (origin_port.is_some() && host_port.is_some() && host_port != origin_port))
+}
+
+/// What no route takes: the files of the editor are served from everywhere, so reading finds nothing there and all
+/// else is not allowed.
+async fn nowhere(method: Method) -> Response {
+    if matches!(method, Method::GET | Method::HEAD) {
+        (StatusCode::NOT_FOUND, [(header::CONTENT_TYPE, "application/octet-stream")]).into_response()
+    } else {
+        // aiohttp says so in words.
+        (StatusCode::METHOD_NOT_ALLOWED, "405: Method Not Allowed").into_response()
+    }
 }
 
 /// What aiohttp answers when a handler raises.

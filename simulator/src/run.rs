@@ -42,6 +42,8 @@ pub(crate) struct Run<'a> {
     item: &'a Item,
     events: Events<'a>,
     fault: Option<Fault>,
+    /// How often the faults had been cleared when this one was due.
+    cleared: u64,
     signatures: &'a BTreeMap<String, u64>,
     cache: &'a mut Cache,
     /// Nodes that ran, in order.
@@ -53,11 +55,11 @@ impl<'a> Run<'a> {
         engine: &'a Engine,
         item: &'a Item,
         events: Events<'a>,
-        fault: Option<Fault>,
+        (fault, cleared): (Option<Fault>, u64),
         signatures: &'a BTreeMap<String, u64>,
         cache: &'a mut Cache,
     ) -> Self {
-        Self { engine, item, events, fault, signatures, cache, executed: Vec::new() }
+        Self { engine, item, events, fault, cleared, signatures, cache, executed: Vec::new() }
     }
 
     pub(crate) fn execute(&mut self) -> Ending {
@@ -75,7 +77,7 @@ impl<'a> Run<'a> {
             engine.catalog.get(class).is_some_and(|definition| definition.output_node)
         };
         while let Some(id) = order.next(is_output) {
-            if engine.is_stopping() {
+            if self.is_over() {
                 return Ending::Forgotten;
             }
             match self.node(id) {
@@ -126,10 +128,9 @@ impl<'a> Run<'a> {
             members.insert("exception_type".to_owned(), Value::from(exception.ty.as_str()));
             members.insert("traceback".to_owned(), python::texts(trace.iter().map(String::as_str)));
             members.insert("current_inputs".to_owned(), Value::Object(current));
-            members.insert(
-                "current_outputs".to_owned(),
-                python::texts(self.executed.iter().map(String::as_str)),
-            );
+            // All that could have results, not only those that have: so does ComfyUI.
+            let nodes = self.item.prompt.keys().map(String::as_str);
+            members.insert("current_outputs".to_owned(), python::texts(nodes));
         }
         self.events.message("execution_error", data, false);
     }
@@ -139,7 +140,8 @@ impl<'a> Run<'a> {
         if let Some(made) = self.cache.get(&signature) {
             let shown = made.ui.clone().unwrap_or(Value::Null);
             self.events.executed(id, shown);
-            self.events.finished(id, None);
+            // It never began, so its state is Python's integers, not what a start sets.
+            self.events.finished(id, Some(1));
             return Ok(());
         }
         self.events.executing(id);
@@ -153,6 +155,7 @@ impl<'a> Run<'a> {
         let websocket = (call.class == "SaveImageWebsocket").then(|| call.pictures()).flatten();
         if let Some(pictures) = &websocket {
             for (index, picture) in pictures.iter().enumerate() {
+                self.check_interrupt()?;
                 let file = png::encode(picture, &[]);
                 self.events.progress(id, index as u64, pictures.len() as u64, Some((&file, "image/png")));
             }
@@ -169,6 +172,11 @@ impl<'a> Run<'a> {
         self.events.finished(id, steps);
         self.executed.push(id.to_owned());
         Ok(())
+    }
+
+    /// Whether the process that runs this prompt is gone.
+    fn is_over(&self) -> bool {
+        self.engine.is_over(self.item.generation)
     }
 
     fn check_interrupt(&self) -> Result<(), Stop> {
@@ -221,9 +229,9 @@ impl<'a> Run<'a> {
                 Ok(())
             }
             Some(Fault::Stuck) => {
-                self.engine.faults.wait_until_cleared(|| self.engine.is_stopping());
+                self.engine.faults.wait_until_cleared(self.cleared, || self.is_over());
                 self.fault = None;
-                if self.engine.is_stopping() { Err(Stop::Forgotten) } else { Ok(()) }
+                if self.is_over() { Err(Stop::Forgotten) } else { Ok(()) }
             }
             _ => Ok(()),
         }
@@ -236,7 +244,7 @@ impl<'a> Run<'a> {
             if !self.engine.options.step_delay.is_zero() {
                 std::thread::sleep(self.engine.options.step_delay);
             }
-            if self.engine.is_stopping() {
+            if self.is_over() {
                 return Err(Stop::Forgotten);
             }
             self.check_interrupt()?;

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Condvar, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use comfyport_workflow::{
@@ -34,9 +34,11 @@ pub(crate) struct Engine {
     wake: Condvar,
     /// Asks the running prompt to stop.
     pub interrupt: AtomicBool,
+    /// Asks the worker to drop what it keeps of the last prompt.
+    pub free_memory: AtomicBool,
     stopping: AtomicBool,
     /// Counts simulated restarts.
-    generation: Mutex<u64>,
+    generation: AtomicU64,
     /// Client and node of the running prompt, for sockets that come back.
     pub at_work: Mutex<Option<(String, String)>>,
 }
@@ -62,8 +64,9 @@ impl Engine {
             queue: Mutex::default(),
             wake: Condvar::new(),
             interrupt: AtomicBool::new(false),
+            free_memory: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
-            generation: Mutex::default(),
+            generation: AtomicU64::new(0),
             at_work: Mutex::default(),
         }
     }
@@ -106,9 +109,30 @@ impl Engine {
 
     /// What happens when a process is killed and started again: sockets close, queue and history are empty.
     pub(crate) fn restart(&self) {
-        *self.generation.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        self.queue().forget();
+        {
+            let mut queue = self.queue();
+            self.generation.fetch_add(1, Ordering::SeqCst);
+            queue.forget();
+        }
+        // Neither a prompt's results nor a wish outlive the process.
+        self.free_memory.store(true, Ordering::SeqCst);
+        self.nothing_at_work();
         self.hub.drop_all();
+    }
+
+    /// How often the engine was restarted.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
+    }
+
+    /// Whether what was queued in a generation will not go on.
+    pub(crate) fn is_over(&self, generation: u64) -> bool {
+        self.is_stopping() || self.generation() != generation
+    }
+
+    /// No node runs.
+    pub(crate) fn nothing_at_work(&self) {
+        *self.at_work.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// An input as `object_info` describes it, with the files there are now.

@@ -110,7 +110,8 @@ impl Listener for Doorway {
             // `Listener::accept` of `TcpListener` waits out errors such as too many open files.
             let (stream, addr) = Listener::accept(&mut self.listener).await;
             if self.engine.faults.refuses() {
-                // Unread and unanswered: the peer sees the connection closed or reset.
+                // Without lingering, what is closed is reset.
+                let _ = stream.set_zero_linger();
                 drop(stream);
                 continue;
             }

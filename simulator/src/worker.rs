@@ -37,20 +37,23 @@ pub(crate) fn work(engine: &Engine) {
     while let Some(item) = engine.next_prompt() {
         let remaining = engine.queue().remaining();
         engine.send_status(remaining);
-        let fault = engine.faults.of_prompt();
+        if engine.free_memory.swap(false, Ordering::SeqCst) {
+            cache.clear();
+        }
+        let (fault, cleared) = engine.faults.of_prompt();
         if let Some(fault) = &fault {
             engine.ledger.note(LedgerEvent::Fault, Some(&item.prompt_id), format!("{fault:?}"));
         }
         // A null where an object belongs kills ComfyUI's worker, too.
         if fault == Some(Fault::Zombie) || item.extra_data.is_null() {
-            engine.faults.wait_until_cleared(|| engine.is_stopping());
+            engine.faults.wait_until_cleared(cleared, || engine.is_over(item.generation));
             continue;
         }
-        run(engine, &item, fault, &mut cache);
+        run(engine, &item, (fault, cleared), &mut cache);
     }
 }
 
-fn run(engine: &Engine, item: &Item, fault: Option<Fault>, cache: &mut Cache) {
+fn run(engine: &Engine, item: &Item, fault: (Option<Fault>, u64), cache: &mut Cache) {
     engine.interrupt.store(false, Ordering::SeqCst);
     engine.ledger.note(LedgerEvent::Started, Some(&item.prompt_id), "");
     let client = match item.extra_data.get("client_id") {
@@ -59,7 +62,7 @@ fn run(engine: &Engine, item: &Item, fault: Option<Fault>, cache: &mut Cache) {
         Some(Value::String(id)) => Some(id.clone()),
         Some(_) => Some(String::new()),
     };
-    let events = Events::new(engine, &item.prompt_id, client, fault.clone());
+    let events = Events::new(engine, &item.prompt_id, client, fault.0.clone());
     let signatures = signatures(engine, &item.prompt);
     cache.retain(|signature, _| signatures.values().any(|other| other == signature));
     let mut run = Run::new(engine, item, events, fault, &signatures, cache);
@@ -70,13 +73,19 @@ fn run(engine: &Engine, item: &Item, fault: Option<Fault>, cache: &mut Cache) {
         Ending::Error => LedgerEvent::Failed,
         Ending::Interrupted => LedgerEvent::Interrupted,
         Ending::Forgotten => {
-            cache.clear();
-            engine.restart();
+            if engine.is_over(item.generation) {
+                engine.nothing_at_work();
+            } else {
+                engine.restart();
+            }
             return;
         }
     };
     let remaining = {
         let mut queue = engine.queue();
+        if engine.is_over(item.generation) {
+            return;
+        }
         queue.finish(&item.prompt_id, entry);
         queue.remaining()
     };

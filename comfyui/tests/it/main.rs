@@ -3,6 +3,8 @@
 mod engine;
 #[expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 mod fake;
+#[expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
+mod faults;
 mod files;
 mod socket;
 mod submit;

@@ -25,12 +25,11 @@ pub(super) async fn submit(State(engine): App, request: Request) -> Response {
         Ok(body) => body,
         Err(response) => return response,
     };
-    let Value::Object(mut body) = body else {
-        // `"prompt" in 5` raises; in a list or a text it is just not there.
-        return match body {
-            Value::Array(_) | Value::String(_) => no_prompt(),
-            _ => crash(),
-        };
+    let mut body = match body {
+        Value::Object(body) => body,
+        // In a list or a text a key is just not there; `"prompt" in 5` raises.
+        Value::Array(_) | Value::String(_) => Object::new(),
+        _ => return crash(),
     };
     let Some((number, number_value)) = number(&engine, &body) else { return crash() };
     let Some(mut prompt) = body.shift_remove("prompt") else { return no_prompt() };
@@ -53,7 +52,15 @@ pub(super) async fn submit(State(engine): App, request: Request) -> Response {
         extra.insert("client_id".to_owned(), client);
     }
     let Value::Object(prompt) = prompt else { return crash() };
-    let item = Item { number, number_value, prompt_id: prompt_id.clone(), prompt, extra_data, outputs };
+    let mut item = Item {
+        number,
+        number_value,
+        prompt_id: prompt_id.clone(),
+        prompt,
+        extra_data,
+        outputs,
+        generation: 0,
+    };
     let answer = python::object([
         ("prompt_id", Value::from(prompt_id.as_str())),
         ("number", item.number_value.clone()),
@@ -62,6 +69,7 @@ pub(super) async fn submit(State(engine): App, request: Request) -> Response {
     engine.ledger.note(LedgerEvent::Received, Some(&prompt_id), "");
     let (orderable, remaining) = {
         let mut queue = engine.queue();
+        item.generation = engine.generation();
         let orderable = queue.push(item);
         let remaining = queue.remaining();
         // Under the lock, so that nobody hears of the next change of the queue before this one.

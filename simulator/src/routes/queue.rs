@@ -17,11 +17,16 @@ pub(super) async fn list(State(engine): App) -> Response {
     json(&value)
 }
 
-/// Ids of a `delete` member; a text counts as the list of its letters, as in Python.
-fn ids(body: &Value) -> Vec<String> {
+/// What a `delete` member lists. As in Python, a text is its letters and an object its keys; `None` raises.
+fn listed(body: &Value) -> Option<Vec<Value>> {
     match body.get("delete") {
-        Some(Value::Array(ids)) => ids.iter().map(python::str).collect(),
-        _ => Vec::new(),
+        None => Some(Vec::new()),
+        Some(Value::Array(items)) => Some(items.clone()),
+        Some(Value::String(text)) => {
+            Some(text.chars().map(|letter| Value::from(letter.to_string())).collect())
+        }
+        Some(Value::Object(members)) => Some(members.keys().map(|key| Value::from(key.as_str())).collect()),
+        Some(_) => None,
     }
 }
 
@@ -32,22 +37,24 @@ pub(super) async fn change(State(engine): App, request: Request) -> Response {
         Ok(_) => return crash(),
         Err(response) => return response,
     };
-    let mut changed = false;
     if body.get("clear").is_some_and(python::truthy) {
-        for id in engine.queue().clear() {
+        let mut queue = engine.queue();
+        for id in queue.clear() {
             engine.ledger.note(LedgerEvent::Deleted, Some(&id), "");
-            changed = true;
         }
+        engine.send_status(queue.remaining());
     }
-    for id in ids(&body) {
-        if engine.queue().delete(&id) {
-            engine.ledger.note(LedgerEvent::Deleted, Some(&id), "");
-            changed = true;
+    let Some(items) = listed(&body) else { return crash() };
+    // Only a text equals an id.
+    for id in items.iter().filter_map(Value::as_str) {
+        let mut queue = engine.queue();
+        if queue.delete(id) {
+            engine.ledger.note(LedgerEvent::Deleted, Some(id), "");
+            // The last one that waits is deleted by clearing the queue, which says so, too.
+            for _ in 0..if queue.has_pending() { 1 } else { 2 } {
+                engine.send_status(queue.remaining());
+            }
         }
-    }
-    if changed {
-        let remaining = engine.queue().remaining();
-        engine.send_status(remaining);
     }
     StatusCode::OK.into_response()
 }
@@ -78,40 +85,48 @@ pub(super) async fn change_history(State(engine): App, request: Request) -> Resp
     if body.get("clear").is_some_and(python::truthy) {
         engine.queue().clear_history();
     }
-    for id in ids(&body) {
-        if engine.queue().delete_history(&id) {
-            engine.ledger.note(LedgerEvent::HistoryDeleted, Some(&id), "");
+    let Some(items) = listed(&body) else { return crash() };
+    for item in items {
+        match item {
+            Value::String(id) if engine.queue().delete_history(&id) => {
+                engine.ledger.note(LedgerEvent::HistoryDeleted, Some(&id), "");
+            }
+            // What cannot be a key of a Python dictionary cannot be looked up in one.
+            Value::Array(_) | Value::Object(_) => return crash(),
+            _ => {}
         }
     }
     StatusCode::OK.into_response()
 }
 
-/// Stops what runs: everything that is no object asks for that, too.
+/// Stops what runs: text that is no JSON asks for that, too.
 pub(super) async fn interrupt(State(engine): App, request: Request) -> Response {
     let bytes = match body(request).await {
         Ok(bytes) => bytes,
         Err(response) => return response,
     };
+    if std::str::from_utf8(&bytes).is_err() {
+        return crash();
+    }
     let body =
         comfyport_workflow::json::parse(&bytes).map_or(Value::Object(<_>::default()), |parsed| parsed.value);
     let Value::Object(body) = body else { return crash() };
-    let wanted = body.get("prompt_id").filter(|id| python::truthy(id)).map(python::str);
-    engine.ledger.note(LedgerEvent::InterruptRequested, wanted.as_deref(), "");
-    let hits = match &wanted {
-        None => true,
-        Some(wanted) => engine.queue().running() == Some(wanted),
-    };
-    if hits {
+    let wanted = body.get("prompt_id").filter(|id| python::truthy(id));
+    engine.ledger.note(LedgerEvent::InterruptRequested, wanted.map(python::str).as_deref(), "");
+    if wanted.is_none_or(|wanted| wanted.as_str() == engine.queue().running()) {
         engine.interrupt.store(true, Ordering::SeqCst);
     }
     StatusCode::OK.into_response()
 }
 
 pub(super) async fn free(State(engine): App, request: Request) -> Response {
-    match json_body(request).await {
-        Ok(Value::Object(_)) => {}
+    let body = match json_body(request).await {
+        Ok(body @ Value::Object(_)) => body,
         Ok(_) => return crash(),
         Err(response) => return response,
+    };
+    if body.get("free_memory").is_some_and(python::truthy) {
+        engine.free_memory.store(true, Ordering::SeqCst);
     }
     engine.ledger.note(LedgerEvent::Freed, None, "");
     StatusCode::OK.into_response()

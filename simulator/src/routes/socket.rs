@@ -34,18 +34,23 @@ pub(super) async fn open(
 async fn serve(engine: Arc<Engine>, sid: String, socket: WebSocket) {
     let (sender, mut receiver) = mpsc::unbounded_channel();
     engine.ledger.note(LedgerEvent::Connected, None, sid.as_str());
-    engine.hub.add(&sid, sender);
+    let mut dropped = engine.hub.add(&sid, sender);
     greet(&engine, &sid);
     let (mut sink, mut stream) = socket.split();
     let mut first = true;
+    let mut listed = true;
     loop {
         tokio::select! {
-            message = receiver.recv() => {
+            // What was sent before a drop arrives.
+            biased;
+            message = receiver.recv(), if listed => {
                 let Some(message) = message else {
-                    // Dropped by a fault or by the end: without a word, as a killed process does it.
-                    break;
+                    // Another socket took the id, or took it away: this one stays open and gets nothing.
+                    listed = false;
+                    continue;
                 };
                 if sink.feed(message).await.is_err() {
+                    engine.hub.remove(&sid);
                     break;
                 }
                 // What is waiting goes out in one write.
@@ -54,9 +59,12 @@ async fn serve(engine: Arc<Engine>, sid: String, socket: WebSocket) {
                     failed |= sink.feed(message).await.is_err();
                 }
                 if failed || sink.flush().await.is_err() {
+                    engine.hub.remove(&sid);
                     break;
                 }
             }
+            // By a fault or by the end: without a word, as a killed process does it.
+            _ = dropped.changed() => break,
             message = stream.next() => match message {
                 Some(Ok(Message::Text(text))) => hear(&engine, &sid, &text, &mut first),
                 Some(Ok(Message::Close(_)) | Err(_)) | None => {

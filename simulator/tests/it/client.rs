@@ -73,6 +73,7 @@ pub(crate) async fn upload(addr: SocketAddr, name: &str, data: &[u8], more: &str
 pub(crate) enum Frame {
     Text(String),
     Binary(Vec<u8>),
+    Pong,
     Closed,
 }
 
@@ -103,6 +104,19 @@ impl Socket {
         self.stream.write_all(&frame).await.unwrap();
     }
 
+    /// All frames that were sent before now, as far as they are for this socket: those before the answer to a ping.
+    pub(crate) async fn so_far(&mut self) -> Vec<Frame> {
+        self.stream.write_all(&[0x89, 0x80, 0, 0, 0, 0]).await.unwrap();
+        let mut frames = Vec::new();
+        loop {
+            match self.frame().await {
+                Frame::Pong => return frames,
+                Frame::Closed => panic!("closed after {frames:?}"),
+                frame => frames.push(frame),
+            }
+        }
+    }
+
     pub(crate) async fn frame(&mut self) -> Frame {
         let Ok(first) = self.stream.read_u8().await else { return Frame::Closed };
         let length = match self.stream.read_u8().await.unwrap() {
@@ -115,6 +129,7 @@ impl Socket {
         match first & 0x0F {
             1 => Frame::Text(String::from_utf8(data).unwrap()),
             2 => Frame::Binary(data),
+            10 => Frame::Pong,
             _ => Frame::Closed,
         }
     }
@@ -137,7 +152,7 @@ impl Socket {
                     text.starts_with(r#"{"type": "executing", "data": {"node": null, "prompt_id""#)
                 }
                 Frame::Closed => true,
-                Frame::Binary(_) => false,
+                Frame::Binary(_) | Frame::Pong => false,
             };
             frames.push(frame);
             if done {
@@ -161,9 +176,20 @@ pub(crate) fn kinds(frames: &[Frame]) -> Vec<String> {
                 }
             }
             Frame::Binary(data) => format!("binary {}", data[3]),
+            Frame::Pong => "pong".to_owned(),
             Frame::Closed => "closed".to_owned(),
         })
         .collect()
+}
+
+/// Submits a prompt under an id, for a client unless its name is empty.
+pub(crate) async fn submit(addr: SocketAddr, prompt: &Value, client: &str, prompt_id: &str) {
+    let mut body = serde_json::json!({"prompt": prompt, "prompt_id": prompt_id});
+    if !client.is_empty() {
+        body["client_id"] = Value::from(client);
+    }
+    let answer = post(addr, "/prompt", &body).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
 }
 
 /// Asks until the history has a prompt.

@@ -10,4 +10,6 @@ mod client;
 mod faults;
 mod files;
 mod protocol;
+mod queue;
+mod sockets;
 mod validation;
