@@ -26,6 +26,7 @@ mod packs;
 mod report;
 mod sidecar;
 mod source;
+pub mod ui;
 
 pub use catalog::Catalog;
 pub use diagnostic::{Diagnostic, Severity, is_disruptive, printable};
@@ -35,10 +36,10 @@ pub use endpoint::{
 pub use infer::{Options, infer};
 pub use report::render as report;
 pub use sidecar::{Expose, ExposeTier, ModelRule, OutputRule, PackRule, ParamRule, Sidecar};
-pub use source::{Source, read};
+pub use source::{Source, read, read_with};
 
 /// Reads a workflow and infers its endpoint. An error is a file that holds no graph one could speak about; any other
 /// problem is among the endpoint's diagnostics.
 pub fn endpoint(bytes: &[u8], options: &Options<'_>) -> Result<Endpoint, Vec<Diagnostic>> {
-    Ok(infer(read(bytes)?, options))
+    Ok(infer(read_with(bytes, options.catalog)?, options))
 }
