@@ -79,6 +79,19 @@ pub struct InputDef {
     pub control_after_generate: bool,
     /// Whether several options may be chosen.
     pub multiselect: bool,
+    /// Whether the editor resolves `{red|green}` and comments in the text before it sends it.
+    pub dynamic_prompts: bool,
+    /// Inputs that this one brings along, if it does.
+    pub dynamic: Option<Dynamic>,
+}
+
+/// Inputs that depend on what another input is set to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Dynamic {
+    /// Each option of a combo has inputs of its own; in a prompt they are named `combo.input`.
+    Options(Vec<(Value, Vec<InputDef>)>),
+    /// A list of sockets that grows; in a prompt they are named `group.socket`.
+    Autogrow(Vec<InputDef>),
 }
 
 /// What an input takes.

@@ -30,6 +30,7 @@ mod text;
 mod tiers;
 mod types;
 mod values;
+mod wishes;
 
 /// What inference is told besides the graph.
 #[derive(Debug, Clone, Copy)]
@@ -48,8 +49,9 @@ pub struct Options<'a> {
 
 /// Infers the endpoint of a graph. What stands in the way is among its diagnostics.
 pub fn infer(source: Source, options: &Options<'_>) -> Endpoint {
-    let Source { graph, mut diagnostics } = source;
-    let results = outputs::find(&graph, options.catalog);
+    let Source { graph, facts, mut diagnostics } = source;
+    let mut results = outputs::find(&graph, options.catalog);
+    wishes::choose_outputs(&facts, &mut results);
     if results.is_empty() {
         diagnostics.push(
             Diagnostic::error("no-outputs", "no node of this workflow yields a result")
@@ -70,14 +72,17 @@ pub fn infer(source: Source, options: &Options<'_>) -> Endpoint {
     let context = Context::new(&graph, options.catalog);
 
     let mut candidates = values::collect(&context);
-    let models = models::find(&context, &mut candidates);
+    let mut models = models::find(&context, &mut candidates);
+    wishes::source_models(&facts, &mut models);
     media::mark(&context, &mut candidates);
     declared::mark(&context, &mut candidates);
     text::mark(&context, &mut candidates);
     roles::mark(&mut candidates);
     tiers::assign(&context, &mut candidates);
     sampling::later_stages(&context, &mut candidates);
+    wishes::offer(&facts, &mut candidates);
     let (mut params, twins) = names::merge_and_name(&context, candidates, &mut diagnostics);
+    wishes::describe(&facts, &mut params);
     let mut outputs = outputs::name(&context, results);
 
     let mut endpoint = Endpoint {
@@ -86,7 +91,7 @@ pub fn infer(source: Source, options: &Options<'_>) -> Endpoint {
         title: title_of(options.path),
         description: None,
         models,
-        node_packs: packs::find(&graph, options.catalog, &mut diagnostics),
+        node_packs: packs::find(&graph, options.catalog, &facts.packs, &mut diagnostics),
         classes: graph
             .nodes
             .values()

@@ -33,6 +33,7 @@ mod settle;
 mod sidecar;
 mod source;
 pub mod template;
+pub mod ui;
 
 pub use catalog::Catalog;
 pub use diagnostic::{Diagnostic, Severity, is_disruptive, printable};
@@ -44,10 +45,10 @@ pub use lock::{Accepted, Change, ChangeKind, Lock, accept};
 pub use report::render as report;
 pub use settle::{NEVER_RAW, settle};
 pub use sidecar::{Expose, ExposeTier, ModelRule, OutputRule, PackRule, ParamRule, Sidecar};
-pub use source::{Source, read};
+pub use source::{Source, read, read_with};
 
 /// Reads a workflow and infers its endpoint. An error is a file that holds no graph one could speak about; any other
 /// problem is among the endpoint's diagnostics.
 pub fn endpoint(bytes: &[u8], options: &Options<'_>) -> Result<Endpoint, Vec<Diagnostic>> {
-    Ok(infer(read(bytes)?, options))
+    Ok(infer(read_with(bytes, options.catalog)?, options))
 }

@@ -11,7 +11,7 @@ use std::{
 
 use regex_lite::Regex;
 
-use crate::{catalog::Catalog, diagnostic::Diagnostic, endpoint::NodePack, graph::Graph};
+use crate::{catalog::Catalog, diagnostic::Diagnostic, endpoint::NodePack, graph::Graph, ui::PackFact};
 
 /// A compressed list of packs and their classes.
 const TABLE: &[u8] = include_bytes!("../data/node_packs.zlib");
@@ -35,7 +35,12 @@ struct Table {
 }
 
 /// Packs for all classes that ComfyUI does not ship, in the order of their names.
-pub(crate) fn find(graph: &Graph, catalog: &Catalog, diagnostics: &mut Vec<Diagnostic>) -> Vec<NodePack> {
+pub(crate) fn find(
+    graph: &Graph,
+    catalog: &Catalog,
+    facts: &[PackFact],
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<NodePack> {
     let foreign: BTreeSet<&str> = graph
         .nodes
         .values()
@@ -49,6 +54,11 @@ pub(crate) fn find(graph: &Graph, catalog: &Catalog, diagnostics: &mut Vec<Diagn
     let certain: BTreeSet<usize> = foreign.iter().filter_map(|class| table.only_owner(class)).collect();
     let mut packs: BTreeMap<String, NodePack> = BTreeMap::new();
     for class in foreign {
+        if let Some(pack) = facts.iter().find(|fact| fact.class_type == class && !is_comfyui(fact)) {
+            let pack = named(pack, table);
+            packs.entry(pack.id.clone()).or_insert(pack).classes.push(class.to_owned());
+            continue;
+        }
         let Some((index, evidence)) = table.choose(class, &certain, diagnostics) else {
             unresolved(class, catalog, diagnostics);
             continue;
@@ -73,6 +83,25 @@ pub(crate) fn find(graph: &Graph, catalog: &Catalog, diagnostics: &mut Vec<Diagn
     let mut packs: Vec<NodePack> = packs.into_values().collect();
     packs.sort_by_key(|pack| pack.id.to_lowercase());
     packs
+}
+
+/// Newer editors mark ComfyUI's own nodes as well.
+fn is_comfyui(fact: &PackFact) -> bool {
+    fact.registry_id.as_deref() == Some("comfy-core")
+}
+
+/// A pack that the workflow itself names. Where it does not say the repository, the class tells it.
+fn named(fact: &PackFact, table: &Table) -> NodePack {
+    let repository = fact.repository.as_ref().map(|path| format!("https://github.com/{path}"));
+    let owner = || table.only_owner(&fact.class_type).map(|index| table.packs[index].repository.clone());
+    let last = fact.repository.as_deref().and_then(|path| path.rsplit('/').next());
+    let version = fact.version.as_ref().map(|version| format!(", version {version}")).unwrap_or_default();
+    NodePack {
+        id: fact.registry_id.as_deref().or(last).unwrap_or_default().to_owned(),
+        repository: repository.or_else(owner),
+        classes: Vec::new(),
+        evidence: format!("the workflow names it{version}"),
+    }
 }
 
 fn unresolved(class: &str, catalog: &Catalog, diagnostics: &mut Vec<Diagnostic>) {

@@ -3,9 +3,11 @@
 use std::collections::VecDeque;
 
 use crate::{
+    catalog::Catalog,
     diagnostic::{Diagnostic, printable},
     graph::{Graph, Input, Link, Node},
     json::{self, Object, Value},
+    ui::{self, Converted, UiFacts},
 };
 
 /// A graph and what was odd about its file.
@@ -13,6 +15,8 @@ use crate::{
 pub struct Source {
     /// The graph as exported, dead nodes included.
     pub graph: Graph,
+    /// What the editor's own format says beside the graph.
+    pub facts: UiFacts,
     /// Warnings and notes.
     pub diagnostics: Vec<Diagnostic>,
 }
@@ -20,21 +24,52 @@ pub struct Source {
 /// How deep below the top of the file a graph is looked for.
 const DEEPEST_WRAPPER: usize = 5;
 
-/// Reads an exported workflow in API format: bare, wrapped in another document, or as a string inside one.
+/// Reads a workflow with the definitions of ComfyUI's own nodes; see [`read_with`].
+pub fn read(bytes: &[u8]) -> Result<Source, Vec<Diagnostic>> {
+    read_with(bytes, Catalog::core())
+}
+
+/// Reads a workflow: bare, wrapped in another document, or as a string inside one. The editor's own format is turned
+/// into the API format, for which its nodes have to be known.
 ///
 /// Links are checked here, so that a graph that comes back refers to nothing it does not have and has no cycle.
-pub fn read(bytes: &[u8]) -> Result<Source, Vec<Diagnostic>> {
+pub fn read_with(bytes: &[u8], catalog: &Catalog) -> Result<Source, Vec<Diagnostic>> {
     let parsed = json::parse(bytes)
         .map_err(|error| vec![Diagnostic::error("invalid-json", format!("the file is not JSON: {error}"))])?;
     let mut diagnostics: Vec<Diagnostic> = parsed.duplicate_keys.iter().map(|key| duplicate(key)).collect();
-    let Some(found) = find(&parsed.value) else { return Err(vec![no_graph(&parsed.value)]) };
-    let graph = graph(&found, &mut diagnostics);
+    let (members, facts) = match find(&parsed.value, &exported) {
+        Some(members) => (members, UiFacts::default()),
+        None => converted(&parsed.value, catalog, &mut diagnostics)?,
+    };
+    let graph = graph(&members, &mut diagnostics);
     check_links(&graph, &mut diagnostics);
     if diagnostics.iter().any(Diagnostic::is_error) {
         Err(diagnostics)
     } else {
-        Ok(Source { graph, diagnostics })
+        Ok(Source { graph, facts, diagnostics })
     }
+}
+
+/// What the editor would submit, if the file is in its own format. Errors come all at once, without those that only
+/// follow from them.
+fn converted(
+    value: &Value,
+    catalog: &Catalog,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Result<(Object, UiFacts), Vec<Diagnostic>> {
+    let Some(Converted { graph, facts, diagnostics: found }) =
+        find(value, &|value| ui::is_ui_format(value).then(|| ui::convert(value, catalog)))
+    else {
+        return Err(vec![no_graph()]);
+    };
+    diagnostics.extend(found);
+    if graph.is_empty() && !diagnostics.iter().any(Diagnostic::is_error) {
+        diagnostics.push(nothing_to_run());
+    }
+    if diagnostics.iter().any(Diagnostic::is_error) {
+        return Err(std::mem::take(diagnostics));
+    }
+    Ok((graph, facts))
 }
 
 fn duplicate(key: &str) -> Diagnostic {
@@ -45,23 +80,28 @@ fn duplicate(key: &str) -> Diagnostic {
     .help("export the workflow again, or delete the one that is not meant")
 }
 
-fn no_graph(value: &Value) -> Diagnostic {
-    if value.get("nodes").is_some_and(|nodes| nodes.as_array().is_some()) {
-        return Diagnostic::error("ui-format", "this is the editor's own format, not the API format").help(
-            "in ComfyUI open the workflow and choose Workflow → Export (API); \
-                 in older releases enable Dev mode options in the settings, then Save (API Format)",
-        );
-    }
-    Diagnostic::error("no-graph", "there is no workflow in API format in this file")
-        .help("expected an object of nodes such as {\"3\": {\"class_type\": \"KSampler\", \"inputs\": {…}}}")
+fn no_graph() -> Diagnostic {
+    Diagnostic::error("no-graph", "there is no workflow in this file")
+        .help("expected an object of nodes such as {\"3\": {\"class_type\": \"KSampler\", \"inputs\": {…}}}, or what the editor saves")
+}
+
+fn nothing_to_run() -> Diagnostic {
+    Diagnostic::error("ui-format", "this workflow of the editor has no node that could be executed").help(
+        "in ComfyUI open the workflow and choose Workflow → Export (API); \
+             in older releases enable Dev mode options in the settings, then Save (API Format)",
+    )
+}
+
+fn exported(value: &Value) -> Option<Object> {
+    value.as_object().filter(|members| looks_like_graph(members)).cloned()
 }
 
 /// Breadth first, so that the outermost graph wins.
-fn find(value: &Value) -> Option<Object> {
+fn find<T>(value: &Value, take: &dyn Fn(&Value) -> Option<T>) -> Option<T> {
     let mut open = VecDeque::from([(value, 0)]);
     while let Some((value, depth)) = open.pop_front() {
-        if let Some(members) = value.as_object().filter(|members| looks_like_graph(members)) {
-            return Some(members.clone());
+        if let Some(found) = take(value) {
+            return Some(found);
         }
         if depth == DEEPEST_WRAPPER {
             continue;
@@ -69,8 +109,9 @@ fn find(value: &Value) -> Option<Object> {
         match value {
             Value::Object(members) => open.extend(members.values().map(|member| (member, depth + 1))),
             Value::Array(items) => open.extend(items.iter().map(|item| (item, depth + 1))),
-            Value::String(text) if text.trim_start().starts_with('{') && text.contains("class_type") => {
-                if let Some(found) = json::parse(text.as_bytes()).ok().and_then(|inner| find(&inner.value)) {
+            Value::String(text) if is_document(text) => {
+                let inner = json::parse(text.as_bytes()).ok();
+                if let Some(found) = inner.and_then(|inner| find(&inner.value, take)) {
                     return Some(found);
                 }
             }
@@ -78,6 +119,10 @@ fn find(value: &Value) -> Option<Object> {
         }
     }
     None
+}
+
+fn is_document(text: &str) -> bool {
+    text.trim_start().starts_with('{') && (text.contains("class_type") || text.contains("\"nodes\""))
 }
 
 /// At least one member, and at least half of the members that are objects, look like nodes.

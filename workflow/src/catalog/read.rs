@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Catalog, InputDef, InputKind, NodeDef, OutputDef, Upload, model_folders};
+use super::{Catalog, Dynamic, InputDef, InputKind, NodeDef, OutputDef, Upload, model_folders};
 use crate::{
     diagnostic::Diagnostic,
     json::{Number, Object, Value},
@@ -31,18 +31,14 @@ fn node(class_type: &str, members: &Object, diagnostics: &mut Vec<Diagnostic>) -
     let flag = |key: &str| members.get(key).and_then(Value::as_bool).unwrap_or(false);
     let groups = members.get("input").and_then(Value::as_object);
     let group = |name: &str| groups.and_then(|groups| groups.get(name)).and_then(Value::as_object);
-    let mut inputs = Vec::new();
-    for (name, required) in [("required", true), ("optional", false)] {
-        for (input_name, spec) in group(name).into_iter().flatten() {
-            match input(class_type, input_name, required, spec) {
-                Some(input) => inputs.push(input),
-                None => diagnostics.push(Diagnostic::warning(
-                    "odd-definition",
-                    format!("input `{input_name}` of `{class_type}` has no type and was left out"),
-                )),
-            }
-        }
-    }
+    let (mut inputs, odd) = inputs(class_type, groups);
+    diagnostics.extend(odd.into_iter().map(|name| {
+        Diagnostic::warning(
+            "odd-definition",
+            format!("input `{name}` of `{class_type}` has no type and was left out"),
+        )
+    }));
+    sort(&mut inputs, members.get("input_order"));
     let hidden = group("hidden").into_iter().flatten().filter_map(|(name, kind)| {
         let kind = kind.as_str().or_else(|| kind.as_array()?.first()?.as_str())?;
         Some((name.clone(), kind.to_owned()))
@@ -60,6 +56,32 @@ fn node(class_type: &str, members: &Object, diagnostics: &mut Vec<Diagnostic>) -
         python_module: text("python_module"),
         category: text("category"),
     }
+}
+
+/// Inputs, required ones first, and the names of those that have no type.
+fn inputs(class_type: &str, groups: Option<&Object>) -> (Vec<InputDef>, Vec<String>) {
+    let (mut inputs, mut odd) = (Vec::new(), Vec::new());
+    for (group, required) in [("required", true), ("optional", false)] {
+        let members = groups.and_then(|groups| groups.get(group)).and_then(Value::as_object);
+        for (name, spec) in members.into_iter().flatten() {
+            match input(class_type, name, required, spec) {
+                Some(input) => inputs.push(input),
+                None => odd.push(name.clone()),
+            }
+        }
+    }
+    (inputs, odd)
+}
+
+/// Saved definitions may have been sorted by name on the way; `input_order` still tells the order of the editor.
+fn sort(inputs: &mut [InputDef], order: Option<&Value>) {
+    let names = |group: &str| order.and_then(|order| order.get(group)).and_then(Value::as_array);
+    let (required, optional) = (names("required"), names("optional"));
+    inputs.sort_by_key(|input| {
+        let names = if input.required { required } else { optional };
+        let place = names.and_then(|names| names.iter().position(|name| name.as_str() == Some(&input.name)));
+        (!input.required, place.unwrap_or(usize::MAX))
+    });
 }
 
 fn outputs(members: &Object) -> Vec<OutputDef> {
@@ -89,7 +111,8 @@ fn input(class_type: &str, name: &str, required: bool, spec: &Value) -> Option<I
             "FLOAT" => (InputKind::Float, Vec::new()),
             "STRING" => (InputKind::Text, Vec::new()),
             "BOOLEAN" => (InputKind::Boolean, Vec::new()),
-            "COMBO" => (InputKind::Combo, new_style_options(settings)),
+            "COMBO" | DYNAMIC_COMBO => (InputKind::Combo, new_style_options(settings)),
+            MATCH_TYPE => (InputKind::Socket(allowed_types(settings)), Vec::new()),
             types => {
                 (InputKind::Socket(types.split(',').map(|ty| ty.trim().to_owned()).collect()), Vec::new())
             }
@@ -125,8 +148,40 @@ fn input(class_type: &str, name: &str, required: bool, spec: &Value) -> Option<I
             .get("control_after_generate")
             .is_some_and(|value| *value != Value::Bool(false)),
         multiselect: flag("multiselect"),
+        dynamic_prompts: flag("dynamicPrompts"),
+        dynamic: dynamic(class_type, spec.first()?.as_str(), settings),
         kind,
     })
+}
+
+/// The type of a combo whose options bring inputs along.
+pub(super) const DYNAMIC_COMBO: &str = "COMFY_DYNAMICCOMBO_V3";
+/// The type of a list of sockets that grows.
+const AUTOGROW: &str = "COMFY_AUTOGROW_V3";
+/// The type of a socket that takes one of several types, the same as others of its node.
+const MATCH_TYPE: &str = "COMFY_MATCHTYPE_V3";
+
+fn allowed_types(settings: &Object) -> Vec<String> {
+    let allowed = settings.get("template").and_then(|template| template.get("allowed_types"));
+    let allowed = allowed.and_then(Value::as_str).unwrap_or("*");
+    allowed.split(',').map(|ty| ty.trim().to_owned()).collect()
+}
+
+fn dynamic(class_type: &str, ty: Option<&str>, settings: &Object) -> Option<Dynamic> {
+    let nested = |value: Option<&Value>| inputs(class_type, value.and_then(Value::as_object)).0;
+    match ty? {
+        DYNAMIC_COMBO => {
+            let options = settings.get("options").and_then(Value::as_array).unwrap_or_default();
+            let keyed = options
+                .iter()
+                .filter_map(|option| Some((option.get("key")?.clone(), nested(option.get("inputs")))));
+            Some(Dynamic::Options(keyed.collect()))
+        }
+        AUTOGROW => Some(Dynamic::Autogrow(nested(
+            settings.get("template").and_then(|template| template.get("input")),
+        ))),
+        _ => None,
+    }
 }
 
 /// Options of a new-style combo are plain values; dynamic ones are objects with a key.

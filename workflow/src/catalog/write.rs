@@ -1,6 +1,6 @@
 //! Writing definitions in the shape of `object_info`, facts only.
 
-use super::{Catalog, InputDef, InputKind, NodeDef, Upload};
+use super::{Catalog, Dynamic, InputDef, InputKind, NodeDef, Upload, read::DYNAMIC_COMBO};
 use crate::json::{Object, Value, write_text};
 
 /// One class a line, so that a difference reads well.
@@ -19,18 +19,7 @@ pub(super) fn snapshot(catalog: &Catalog) -> String {
 }
 
 pub(super) fn node(definition: &NodeDef) -> Value {
-    let mut inputs = Object::new();
-    for (group, required) in [("required", true), ("optional", false)] {
-        let members: Object = definition
-            .inputs
-            .iter()
-            .filter(|input| input.required == required)
-            .map(|input| (input.name.clone(), self::input(input)))
-            .collect();
-        if required || !members.is_empty() {
-            inputs.insert(group.to_owned(), Value::Object(members));
-        }
-    }
+    let mut inputs = groups(&definition.inputs);
     if !definition.hidden.is_empty() {
         let hidden = definition.hidden.iter().map(|(name, kind)| (name.clone(), Value::from(kind.as_str())));
         inputs.insert("hidden".to_owned(), Value::Object(hidden.collect()));
@@ -69,6 +58,40 @@ pub(super) fn node(definition: &NodeDef) -> Value {
     Value::Object(members)
 }
 
+fn groups(inputs: &[InputDef]) -> Object {
+    let mut groups = Object::new();
+    for (group, required) in [("required", true), ("optional", false)] {
+        let members: Object = inputs
+            .iter()
+            .filter(|input| input.required == required)
+            .map(|input| (input.name.clone(), self::input(input)))
+            .collect();
+        if required || !members.is_empty() {
+            groups.insert(group.to_owned(), Value::Object(members));
+        }
+    }
+    groups
+}
+
+/// What an input brings along, as the setting that says so.
+fn dynamic(dynamic: &Dynamic) -> (&'static str, Value) {
+    let object = |members: [(&str, Value); 1]| {
+        Value::Object(members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+    };
+    match dynamic {
+        Dynamic::Options(options) => {
+            let options = options.iter().map(|(key, inputs)| {
+                let mut option = Object::new();
+                option.insert("key".to_owned(), key.clone());
+                option.insert("inputs".to_owned(), Value::Object(groups(inputs)));
+                Value::Object(option)
+            });
+            ("options", Value::Array(options.collect()))
+        }
+        Dynamic::Autogrow(inputs) => ("template", object([("input", Value::Object(groups(inputs)))])),
+    }
+}
+
 fn input(input: &InputDef) -> Value {
     let mut settings = Object::new();
     let ty = match &input.kind {
@@ -76,6 +99,7 @@ fn input(input: &InputDef) -> Value {
         InputKind::Float => Value::from("FLOAT"),
         InputKind::Text => Value::from("STRING"),
         InputKind::Boolean => Value::from("BOOLEAN"),
+        InputKind::Combo if input.dynamic.is_some() => Value::from(DYNAMIC_COMBO),
         InputKind::Combo if input.listing.is_some() => Value::from("COMBO"),
         InputKind::Combo => Value::Array(input.options.clone()),
         InputKind::Socket(types) => Value::from(types.join(",")),
@@ -103,10 +127,14 @@ fn input(input: &InputDef) -> Value {
         ("forceInput", input.force_input),
         ("control_after_generate", input.control_after_generate),
         ("multiselect", input.multiselect),
+        ("dynamicPrompts", input.dynamic_prompts),
     ] {
         if flag {
             settings.insert(key.to_owned(), Value::Bool(true));
         }
+    }
+    if let Some((key, value)) = input.dynamic.as_ref().map(dynamic) {
+        settings.insert(key.to_owned(), value);
     }
     let settings = (!settings.is_empty()).then_some(Value::Object(settings));
     Value::Array([Some(ty), settings].into_iter().flatten().collect())
