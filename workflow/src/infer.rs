@@ -49,6 +49,7 @@ pub struct Options<'a> {
 /// Infers the endpoint of a graph. What stands in the way is among its diagnostics.
 pub fn infer(source: Source, options: &Options<'_>) -> Endpoint {
     let Source { graph, mut diagnostics } = source;
+    let graph = declared::bypass::apply(declared::unwrap::apply(graph), options.catalog, &mut diagnostics);
     let results = outputs::find(&graph, options.catalog);
     if results.is_empty() {
         diagnostics.push(
@@ -72,13 +73,13 @@ pub fn infer(source: Source, options: &Options<'_>) -> Endpoint {
     let mut candidates = values::collect(&context);
     let models = models::find(&context, &mut candidates);
     media::mark(&context, &mut candidates);
-    declared::mark(&context, &mut candidates);
+    declared::mark(&context, &mut candidates, &mut diagnostics);
     text::mark(&context, &mut candidates);
     roles::mark(&mut candidates);
     tiers::assign(&context, &mut candidates);
     sampling::later_stages(&context, &mut candidates);
     let (mut params, twins) = names::merge_and_name(&context, candidates, &mut diagnostics);
-    let mut outputs = outputs::name(&context, results);
+    let mut outputs = outputs::name(&context, results, &mut diagnostics);
 
     let mut endpoint = Endpoint {
         file: options.file.to_owned(),
@@ -213,7 +214,7 @@ impl<'a> Context<'a> {
 
     /// The title, if the author chose it.
     fn custom_title(&self, node: &'a Node) -> Option<&'a str> {
-        let title = node.title.as_deref()?;
+        let title = declared::plain_title(node.title.as_deref()?)?;
         let is_default = |title: &str| {
             crate::catalog::display_names::is_default_title(self.catalog, &node.class_type, title)
         };

@@ -99,6 +99,10 @@ fn graph(members: &Object, diagnostics: &mut Vec<Diagnostic>) -> Graph {
         let Some(member) = member.as_object() else { continue };
         if is_node(member) {
             graph.nodes.insert(id.clone(), node(id, member, members, diagnostics));
+            let options = member.get("_meta").and_then(|meta| meta.get("options")).and_then(Value::as_object);
+            if let Some(options) = options {
+                graph.widget_options.insert(id.clone(), options.clone());
+            }
         } else if member.get("inputs").is_some_and(|inputs| inputs.as_object().is_some()) {
             diagnostics.push(without_class(id, member));
         }

@@ -55,6 +55,9 @@ pub(super) fn candidate(context: &Context<'_>, node: &Node, input: &str, value: 
         tier: Tier::Advanced,
         role: None,
         declared: None,
+        settled: false,
+        own_options: false,
+        description: None,
         suggested: None,
         required: false,
         default: Some(value.clone()),
@@ -187,6 +190,30 @@ fn boolean(candidate: &mut Candidate) {
         Value::String(text) => Some(Value::Bool(!text.is_empty())),
         _ => None,
     };
+}
+
+/// Gives a candidate the type that its author says it has; its default is read anew.
+pub(super) fn retype(candidate: &mut Candidate, ty: ParamType) {
+    if candidate.role == Some("seed") && ty != ParamType::Seed {
+        candidate.role = None;
+    }
+    candidate.default = Some(candidate.value.clone());
+    candidate.required = false;
+    candidate.open = false;
+    candidate.options.clear();
+    match ty {
+        ParamType::Integer => integer(candidate),
+        ParamType::Number => number(candidate),
+        ParamType::Boolean => boolean(candidate),
+        ParamType::Seed => seed(candidate),
+        ParamType::String | ParamType::Enum => text(candidate),
+        _ => {
+            candidate.required = true;
+            candidate.default = None;
+            candidate.encoding = candidate.encoding.or(Some("upload_name"));
+        }
+    }
+    candidate.ty = ty;
 }
 
 /// Options are closed only where they are the same on every machine and the workflow keeps to them.
