@@ -153,8 +153,10 @@ fn base_name(context: &Context<'_>, group: &Group) -> String {
 /// Where names collide: the title first, then the class, and a number only at the end.
 fn distinguish(context: &Context<'_>, groups: &[Group], bases: Vec<String>) -> (Vec<String>, Vec<Twins>) {
     let mut names = bases.clone();
-    let titled =
-        |index: usize| title(context, &groups[index][0]).map(|title| format!("{title}_{}", bases[index]));
+    let titled = |index: usize| {
+        let title = title(context, &groups[index][0]).filter(|title| *title != bases[index]);
+        title.map(|title| format!("{title}_{}", bases[index]))
+    };
     let classed =
         |index: usize| slug(&groups[index][0].class_type).map(|class| format!("{class}_{}", bases[index]));
     let choices: [&dyn Fn(usize) -> Option<String>; 2] = [&titled, &classed];

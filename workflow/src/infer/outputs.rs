@@ -14,6 +14,9 @@ use crate::{
 const SIDE_EFFECTS: &[&str] =
     &["clean", "clear", "playsound", "unload", "freememory", "garbage", "beep", "notify"];
 
+/// Nodes that are called outputs and are none to ComfyUI, which would refuse to run a graph for them.
+const NO_OUTPUTS: &[&str] = &["ServingOutput", "ServingTextOutput", "ServingMultiImageOutput"];
+
 /// Words of output nodes whose definition is not known.
 const STRONG: &[&str] = &["save", "preview", "combine", "show", "export"];
 const WEAK: &[&str] = &["output", "display", "websocket", "send", "upload", "write", "result", "return"];
@@ -51,7 +54,10 @@ fn yields(node: &Node, catalog: &Catalog, sink: bool) -> bool {
     let class = node.class_type.to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| class.contains(word));
     let loads = class.starts_with("load") || class.contains("loader");
-    node.links().next().is_some() && !loads && (says(STRONG) || (sink && says(WEAK)))
+    node.links().next().is_some()
+        && !loads
+        && !NO_OUTPUTS.contains(&node.class_type.as_str())
+        && (says(STRONG) || (sink && says(WEAK)))
 }
 
 fn is_side_effect(class_type: &str) -> bool {

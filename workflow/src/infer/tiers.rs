@@ -1,6 +1,6 @@
 //! Where callers meet a value: as a field, under `advanced`, or not at all.
 
-use super::{Context, candidate::Candidate, text::is_primary_text};
+use super::{Context, candidate::Candidate, outputs, text::is_primary_text};
 use crate::{
     endpoint::{ParamType, Tier},
     graph::Node,
@@ -90,10 +90,7 @@ pub(super) fn hidden(context: &Context<'_>, node: &Node, candidate: &Candidate) 
         return Some("a secret");
     }
     let is_output = context.definition(node).map_or_else(
-        || {
-            ["save", "preview", "combine", "show", "export"].iter().any(|word| class.contains(word))
-                && context.fed_by(&node.id).is_empty()
-        },
+        || outputs::is_output(node, context) && context.fed_by(&node.id).is_empty(),
         |definition| definition.output_node,
     );
     if is_output && !SAVE_CHOICES.iter().any(|word| input.contains(word)) {

@@ -75,7 +75,7 @@ pub(super) fn candidate(context: &Context<'_>, node: &Node, input: &str, value: 
         Some(definition) => from_definition(&mut candidate, definition),
         None => from_literal(&mut candidate),
     }
-    if is_seed(&candidate, context.input(node, input)) {
+    if is_seed(&candidate, context.input(node, input)) && !counts_something(context, node, input) {
         seed(&mut candidate);
     }
     candidate
@@ -244,6 +244,12 @@ fn is_seed(candidate: &Candidate, definition: Option<&InputDef>) -> bool {
     let controlled = definition.is_some_and(|definition| definition.control_after_generate)
         && candidate.max.as_ref().is_none_or(|max| max.as_f64() > 1e9);
     numeric && (named || controlled)
+}
+
+/// A node that holds any number can be stepped after each run as a seed can: what it feeds tells which it is.
+fn counts_something(context: &Context<'_>, node: &Node, input: &str) -> bool {
+    let mut fed = context.fed_by(&node.id).iter().map(|consumer| consumer.input.to_lowercase()).peekable();
+    input == "value" && fed.peek().is_some() && !fed.any(|input| input.contains("seed"))
 }
 
 fn seed(candidate: &mut Candidate) {

@@ -66,6 +66,7 @@ impl<'b, 'a> Board<'b, 'a> {
             return false;
         };
         let name = claim.name.as_deref().and_then(|raw| name::read(raw, node, self.diagnostics));
+        let name = name.or_else(|| claim.shared_name(node));
         let claimed = claim.applied(found, name, node, self.diagnostics);
         for candidate in self.of(node) {
             if claim.inputs.contains(&candidate.input) {

@@ -65,6 +65,12 @@ impl Claim {
         self
     }
 
+    /// Several inputs are one parameter by their name, so there has to be one.
+    pub(super) fn shared_name(&self, node: &Node) -> Option<String> {
+        let [first, _, ..] = self.inputs.as_slice() else { return None };
+        slug(&format!("{}_{}", self.suggested.as_deref().unwrap_or(first), node.id))
+    }
+
     /// The candidate as the author wants it.
     pub(super) fn applied(
         &self,

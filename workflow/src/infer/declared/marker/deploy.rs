@@ -61,7 +61,7 @@ pub(super) fn declare(board: &mut Board<'_, '_>, node: &Node) -> bool {
         return true;
     }
     let name = text(node, "input_id").or_else(|| text(node, "display_name"));
-    let mut declared = Claim::new(inputs[0], SIGNAL).named(name);
+    let mut declared = Claim::new(inputs[0], SIGNAL).named(name).suggesting(Some(kind));
     declared.ty = ty;
     declared.inputs = inputs.iter().map(|input| (*input).to_owned()).collect();
     declared.range = Range::of_node(node, "min_value", "max_value", 2_147_483_647.0);

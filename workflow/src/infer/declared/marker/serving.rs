@@ -11,19 +11,10 @@ use crate::{
 const SIGNAL: &str = "a Serving Toolkit input";
 
 pub(super) fn declare(board: &mut Board<'_, '_>, node: &Node) -> bool {
-    if matches!(node.class_type.as_str(), "ServingOutput" | "ServingTextOutput" | "ServingMultiImageOutput") {
-        board.report(
-            node,
-            Diagnostic::warning(
-                "silent-output",
-                "this node answers the toolkit's own channel and gives ComfyUI nothing",
-            )
-            .help("put a node beside it that saves, such as Save Image"),
-        );
+    if waits(board, node) {
         return true;
     }
     let Some(kind) = node.class_type.strip_prefix("ServingInput") else { return false };
-    waits(board, node);
     let declared = match kind {
         "Text" => Claim::new("default", SIGNAL).typed(ParamType::String),
         "TextImage" => Claim::new("default_prompt", SIGNAL).typed(ParamType::String),
@@ -42,20 +33,14 @@ pub(super) fn declare(board: &mut Board<'_, '_>, node: &Node) -> bool {
     true
 }
 
-/// The node at the other end of `serving_config` blocks until a request of its own arrives.
-fn waits(board: &mut Board<'_, '_>, node: &Node) {
-    let Some(server) = node.link("serving_config").and_then(|link| board.context.graph.node(&link.node))
-    else {
-        return;
-    };
-    let message = format!(
-        "node {} ({}) waits for a message of its own before it lets a run go on",
-        server.id, server.class_type
-    );
-    board.report(
-        node,
-        Diagnostic::warning("marker-blocks", message).help(
-            "replace the toolkit's nodes by plain ones, such as String, and mark those in their titles",
-        ),
-    );
+/// The toolkit's servers hold a run until a message of their own arrives.
+fn waits(board: &mut Board<'_, '_>, node: &Node) -> bool {
+    let serves = board.context.fed_by(&node.id).iter().any(|consumer| consumer.input == "serving_config");
+    if serves {
+        let why = format!("{} holds every run until a message of its own arrives", node.class_type);
+        let instead =
+            "replace the toolkit's nodes by plain ones, such as String, and mark those in their titles";
+        board.report(node, Diagnostic::warning("marker-blocks", why).help(instead));
+    }
+    serves
 }

@@ -92,7 +92,7 @@ fn malformed(board: &mut Board<'_, '_>, node: &Node, word: &str) {
     let found = Diagnostic::error("bad-tag", format!("`{}` is not a tag", printable(word)));
     let lower = word.to_lowercase();
     let help = match parse(&lower) {
-        Some(Word::Tag(_)) => {
+        Some(Word::Tag(_)) if lower != word => {
             format!("write `{lower}`, or put no space before the `@` where no tag is meant")
         }
         _ => format!("{GRAMMAR}; {NAME_RULE}"),
