@@ -19,6 +19,7 @@
 pub mod catalog;
 mod diagnostic;
 pub mod doc;
+mod embedded;
 mod endpoint;
 mod fingerprint;
 pub mod graph;

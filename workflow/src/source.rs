@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use crate::{
     diagnostic::{Diagnostic, printable},
+    embedded,
     graph::{Graph, Input, Link, Node},
     json::{self, Object, Value},
 };
@@ -20,11 +21,13 @@ pub struct Source {
 /// How deep below the top of the file a graph is looked for.
 const DEEPEST_WRAPPER: usize = 5;
 
-/// Reads an exported workflow in API format: bare, wrapped in another document, or as a string inside one.
+/// Reads an exported workflow in API format: bare, wrapped in another document, as a string inside one, or in the
+/// metadata of a picture, film, sound, mesh or latent that ComfyUI saved.
 ///
 /// Links are checked here, so that a graph that comes back refers to nothing it does not have and has no cycle.
 pub fn read(bytes: &[u8]) -> Result<Source, Vec<Diagnostic>> {
-    let parsed = json::parse(bytes)
+    let bytes = embedded::open(bytes).map_err(|found| vec![found])?;
+    let parsed = json::parse(&bytes)
         .map_err(|error| vec![Diagnostic::error("invalid-json", format!("the file is not JSON: {error}"))])?;
     let mut diagnostics: Vec<Diagnostic> = parsed.duplicate_keys.iter().map(|key| duplicate(key)).collect();
     let Some(found) = find(&parsed.value) else { return Err(vec![no_graph(&parsed.value)]) };
