@@ -24,6 +24,11 @@ mod webp;
 
 use texts::Texts;
 
+/// Endings of files in a folder of workflows that may hold one; the endings of other files are for other things.
+///
+/// It is only for finding files: what one holds shows in its first bytes.
+pub const WORKFLOW_ENDINGS: &[&str] = &["json", "png", "webp", "flac", "mp4", "glb"];
+
 /// One kind of file that may hold a workflow.
 struct Kind {
     name: &'static str,

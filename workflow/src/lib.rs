@@ -37,6 +37,7 @@ pub mod template;
 
 pub use catalog::Catalog;
 pub use diagnostic::{Diagnostic, Severity, is_disruptive, printable};
+pub use embedded::WORKFLOW_ENDINGS;
 pub use endpoint::{
     Binding, Endpoint, ModelRef, NodePack, Output, OutputKind, Param, ParamType, Stage, Tier,
 };

@@ -98,7 +98,7 @@ fn pngs_text_chunks_are_read_in_all_their_forms() {
 #[test]
 fn what_unfolds_without_end_is_left_folded() {
     let bomb = deflated(&vec![b' '; 40 << 20]);
-    assert!(bomb.len() < 100_000);
+    assert!(bomb.len() < 1_000_000);
     let found = fault(&png(&[(b"zTXt", &[b"prompt\0\0".as_slice(), &bomb].concat())]));
     assert_eq!(found.code, "no-metadata");
 }
