@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use comfyport_workflow::{Catalog, Severity};
+use comfyport_workflow::{Catalog, Diagnostic, Severity, WORKFLOW_ENDINGS};
 
 use crate::{Generated, Template, generate};
 
@@ -66,23 +66,27 @@ fn run(folder: &Path, out: &Path) -> Result<(), String> {
         catalog.extend(own);
     }
     let mut templates = Vec::new();
-    for (name, path) in &files {
-        let Some(route) = name.strip_suffix(".json") else { continue };
-        let json = fs::read(path).map_err(|error| named(path, error))?;
+    let (workflows, twins) = workflows(&files);
+    for (route, name) in workflows {
+        let Some(path) = files.get(name) else { continue };
+        let bytes = fs::read(path).map_err(|error| named(path, error))?;
         let beside = |ending: &str| {
             let path = files.get(&format!("{route}.{ending}"));
             path.map(|path| fs::read_to_string(path).map_err(|error| named(path, error))).transpose()
         };
         let (sidecar, lock) = (beside("toml")?, beside("lock")?);
-        templates.push(Template { path: route.to_owned(), json, sidecar, lock });
+        templates.push(Template { path: route.to_owned(), file: name.to_owned(), bytes, sidecar, lock });
     }
     lonely(&files);
     if std::env::var_os("COMFYPORT_LOCK").is_some_and(|wish| wish == "accept") {
         accept(folder, &mut templates, &catalog).map_err(|(path, error)| named(&path, error))?;
     }
     match generate(&templates, &catalog) {
-        Ok(generated) => write(&generated, out).map_err(|(path, error)| named(&path, error)),
-        Err(found) => {
+        Ok(generated) if twins.is_empty() => {
+            write(&generated, out).map_err(|(path, error)| named(&path, error))
+        }
+        generated => {
+            let found: Vec<_> = twins.into_iter().chain(generated.err().into_iter().flatten()).collect();
             let mut text = String::new();
             for (file, found) in found.iter().filter(|(_, found)| found.is_error()) {
                 text.push_str(&found.render(&folder.join(file).display().to_string()));
@@ -95,11 +99,35 @@ fn run(folder: &Path, out: &Path) -> Result<(), String> {
     }
 }
 
+/// The file of each route, and what is wrong where two files would have the same one.
+fn workflows(files: &BTreeMap<String, PathBuf>) -> (BTreeMap<&str, &str>, Vec<(String, Diagnostic)>) {
+    let mut workflows: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut twins = Vec::new();
+    for name in files.keys() {
+        let Some(route) = route(name) else { continue };
+        let Some(other) = workflows.get(route) else {
+            workflows.insert(route, name);
+            continue;
+        };
+        let message = format!("`{other}` and `{name}` are both the workflow `{route}`");
+        let help = format!("keep one of them in this folder, or rename one, such as `{route}_b`");
+        twins.push((name.clone(), Diagnostic::error("two-files", message).help(help)));
+    }
+    (workflows, twins)
+}
+
+/// A file's path without its ending, if files of that ending may hold a workflow.
+fn route(name: &str) -> Option<&str> {
+    let (route, ending) = name.rsplit_once('.')?;
+    WORKFLOW_ENDINGS.contains(&ending).then_some(route)
+}
+
 /// A sidecar or a lock without its workflow is probably misspelt.
 fn lonely(files: &BTreeMap<String, PathBuf>) {
+    let (workflows, _) = workflows(files);
     for name in files.keys() {
         let stem = name.strip_suffix(".toml").or_else(|| name.strip_suffix(".lock"));
-        if let Some(stem) = stem.filter(|stem| !files.contains_key(&format!("{stem}.json"))) {
+        if let Some(stem) = stem.filter(|stem| !workflows.contains_key(stem)) {
             println!("cargo::warning={name}: there is no {stem}.json beside it");
         }
     }
@@ -150,7 +178,7 @@ fn walk(
             if !path.is_symlink() {
                 walk(root, &path, files)?;
             }
-        } else if [".json", ".toml", ".lock"].iter().any(|ending| name.ends_with(ending)) {
+        } else if route(&name).is_some() || name.ends_with(".toml") || name.ends_with(".lock") {
             files.insert(name, path);
         }
     }
@@ -189,4 +217,20 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
 
 fn one_line(text: &str) -> String {
     comfyport_workflow::printable(text).replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_is_in_one_file() {
+        let names = ["a/b.json", "a/b.png", "a/c.glb", "a/c.toml", "d.webp", "e.txt", "f"];
+        let files = names.map(|name| (name.to_owned(), PathBuf::from(name))).into();
+        let (workflows, twins) = workflows(&files);
+        assert_eq!(workflows, [("a/b", "a/b.json"), ("a/c", "a/c.glb"), ("d", "d.webp")].into());
+        let [(file, found)] = twins.as_slice() else { panic!("{twins:?}") };
+        assert_eq!(file, "a/b.png");
+        assert_eq!(found.message, "`a/b.json` and `a/b.png` are both the workflow `a/b`");
+    }
 }

@@ -18,8 +18,10 @@ pub use build::build;
 pub struct Template {
     /// The route without its leading slash: the path of the file without its ending.
     pub path: String,
-    /// The exported workflow.
-    pub json: Vec<u8>,
+    /// The file as diagnostics name it: `path` with its ending.
+    pub file: String,
+    /// The exported workflow, or a file of ComfyUI's that holds one.
+    pub bytes: Vec<u8>,
     /// The text of the sidecar file beside it.
     pub sidecar: Option<String>,
     /// The text of the lock file beside it.
@@ -42,8 +44,8 @@ pub fn generate(templates: &[Template], catalog: &Catalog) -> Result<Generated, 
     let mut diagnostics = route::check(templates.iter().map(|template| template.path.as_str()));
     let mut endpoints = Vec::new();
     for template in templates {
-        let file = format!("{}.json", template.path);
-        match infer(template, &file, catalog) {
+        let file = &template.file;
+        match infer(template, catalog) {
             Ok(endpoint) => {
                 diagnostics.extend(endpoint.diagnostics.iter().map(|found| (file.clone(), found.clone())));
                 endpoints.push(endpoint);
@@ -57,25 +59,29 @@ pub fn generate(templates: &[Template], catalog: &Catalog) -> Result<Generated, 
     Ok(Generated { files: emit::files(&endpoints), diagnostics })
 }
 
-fn infer(template: &Template, file: &str, catalog: &Catalog) -> Result<Endpoint, Vec<Diagnostic>> {
-    template.with_options(file, catalog, |options| comfyport_workflow::endpoint(&template.json, options))
+fn infer(template: &Template, catalog: &Catalog) -> Result<Endpoint, Vec<Diagnostic>> {
+    template.with_options(catalog, |options| comfyport_workflow::endpoint(&template.bytes, options))
 }
 
 impl Template {
     /// Takes the API that the workflow has now for its public one.
     pub fn accept(&self, catalog: &Catalog) -> Result<Accepted, Vec<Diagnostic>> {
-        let file = format!("{}.json", self.path);
-        self.with_options(&file, catalog, |options| comfyport_workflow::accept(&self.json, options))
+        self.with_options(catalog, |options| comfyport_workflow::accept(&self.bytes, options))
     }
 
     fn with_options<T>(
         &self,
-        file: &str,
         catalog: &Catalog,
         action: impl FnOnce(&Options<'_>) -> Result<T, Vec<Diagnostic>>,
     ) -> Result<T, Vec<Diagnostic>> {
         let sidecar = self.sidecar.as_deref().map(Sidecar::parse).transpose()?;
         let lock = self.lock.as_deref().map(Lock::parse).transpose()?;
-        action(&Options { file, path: &self.path, catalog, sidecar: sidecar.as_ref(), lock: lock.as_ref() })
+        action(&Options {
+            file: &self.file,
+            path: &self.path,
+            catalog,
+            sidecar: sidecar.as_ref(),
+            lock: lock.as_ref(),
+        })
     }
 }

@@ -78,7 +78,7 @@ fn inferred(template: &Template, catalog: &comfyport_workflow::Catalog) -> Endpo
     let file = format!("{}.json", template.path);
     let options =
         Options { file: &file, path: &template.path, catalog, sidecar: sidecar.as_ref(), lock: None };
-    comfyport_workflow::endpoint(&template.json, &options).expect("an endpoint")
+    comfyport_workflow::endpoint(&template.bytes, &options).expect("an endpoint")
 }
 
 /// A parameter as far as both sides know it.

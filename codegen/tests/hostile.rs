@@ -162,7 +162,8 @@ fn texts_of_a_workflow_never_become_code() {
         });
         let template = Template {
             path: "hostile".to_owned(),
-            json: graph.to_string().into_bytes(),
+            file: "hostile.json".to_owned(),
+            bytes: graph.to_string().into_bytes(),
             sidecar: None,
             lock: None,
         };
@@ -209,7 +210,7 @@ fn real_workflows_compile_without_a_warning() {
         match generate(std::slice::from_ref(&template), Catalog::core()) {
             Ok(generated) => {
                 assert_sound(&generated, &template.path);
-                fs::write(usable.path().join(format!("{}.json", template.path)), &template.json)
+                fs::write(usable.path().join(format!("{}.json", template.path)), &template.bytes)
                     .expect("a copy");
             }
             Err(found) => {

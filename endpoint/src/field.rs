@@ -112,6 +112,8 @@ pub enum MediaEncoding {
     Url,
     /// As base64 in the prompt.
     Base64,
+    /// As an address that holds the file itself: `data:image/png;base64,…`.
+    DataUrl,
     /// By a path on the engine.
     Path,
 }

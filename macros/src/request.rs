@@ -211,9 +211,15 @@ fn encoding(attributes: &Attributes) -> syn::Result<syn::Ident> {
     let name = match text.value().as_str() {
         "upload_name" => "UploadName",
         "base64" => "Base64",
+        "data_url" => "DataUrl",
         "url" => "Url",
         "path" => "Path",
-        _ => return Err(syn::Error::new(text.span(), "expected `upload_name`, `base64`, `url` or `path`")),
+        _ => {
+            return Err(syn::Error::new(
+                text.span(),
+                "expected `upload_name`, `base64`, `data_url`, `url` or `path`",
+            ));
+        }
     };
     Ok(syn::Ident::new(name, Span::call_site()))
 }

@@ -162,7 +162,7 @@ pub struct Param {
     pub open: bool,
     /// Whether text may have lines.
     pub multiline: bool,
-    /// How a file reaches the node: `upload_name`, `url`, `base64` or `path`.
+    /// How a file reaches the node: `upload_name`, `base64`, `data_url`, `url` or `path`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encoding: Option<String>,
     /// For a model, the folder it is looked up in.

@@ -7,7 +7,7 @@ use std::{
 
 use indexmap::IndexMap;
 
-use crate::json::Value;
+use crate::json::{Object, Value};
 
 /// A node's id in the file: `3`, `57:41` inside a subgraph, or a UUID.
 pub type NodeId = String;
@@ -17,6 +17,8 @@ pub type NodeId = String;
 pub struct Graph {
     /// Nodes by id.
     pub nodes: IndexMap<NodeId, Node>,
+    /// The settings of a node's widget, for the few nodes whose export carries them: `min`, `max`, `values`…
+    pub widget_options: BTreeMap<NodeId, Object>,
 }
 
 /// One node.
@@ -209,7 +211,7 @@ mod tests {
             };
             ((*id).to_owned(), node)
         });
-        Graph { nodes: nodes.collect() }
+        Graph { nodes: nodes.collect(), ..Graph::default() }
     }
 
     #[test]

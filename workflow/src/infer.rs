@@ -50,6 +50,7 @@ pub struct Options<'a> {
 /// Infers the endpoint of a graph. What stands in the way is among its diagnostics.
 pub fn infer(source: Source, options: &Options<'_>) -> Endpoint {
     let Source { graph, facts, mut diagnostics } = source;
+    let graph = declared::bypass::apply(declared::unwrap::apply(graph), options.catalog, &mut diagnostics);
     let mut results = outputs::find(&graph, options.catalog);
     wishes::choose_outputs(&facts, &mut results);
     if results.is_empty() {
@@ -75,7 +76,7 @@ pub fn infer(source: Source, options: &Options<'_>) -> Endpoint {
     let mut models = models::find(&context, &mut candidates);
     wishes::source_models(&facts, &mut models);
     media::mark(&context, &mut candidates);
-    declared::mark(&context, &mut candidates);
+    declared::mark(&context, &mut candidates, &mut diagnostics);
     text::mark(&context, &mut candidates);
     roles::mark(&mut candidates);
     tiers::assign(&context, &mut candidates);
@@ -83,7 +84,7 @@ pub fn infer(source: Source, options: &Options<'_>) -> Endpoint {
     wishes::offer(&facts, &mut candidates);
     let (mut params, twins) = names::merge_and_name(&context, candidates, &mut diagnostics);
     wishes::describe(&facts, &mut params);
-    let mut outputs = outputs::name(&context, results);
+    let mut outputs = outputs::name(&context, results, &mut diagnostics);
 
     let mut endpoint = Endpoint {
         file: options.file.to_owned(),
@@ -218,7 +219,7 @@ impl<'a> Context<'a> {
 
     /// The title, if the author chose it.
     fn custom_title(&self, node: &'a Node) -> Option<&'a str> {
-        let title = node.title.as_deref()?;
+        let title = declared::plain_title(node.title.as_deref()?)?;
         let is_default = |title: &str| {
             crate::catalog::display_names::is_default_title(self.catalog, &node.class_type, title)
         };

@@ -19,6 +19,7 @@
 pub mod catalog;
 mod diagnostic;
 pub mod doc;
+mod embedded;
 mod endpoint;
 mod fingerprint;
 pub mod graph;
@@ -37,6 +38,7 @@ pub mod ui;
 
 pub use catalog::Catalog;
 pub use diagnostic::{Diagnostic, Severity, is_disruptive, printable};
+pub use embedded::WORKFLOW_ENDINGS;
 pub use endpoint::{
     Binding, Endpoint, ModelRef, NodePack, Output, OutputKind, Param, ParamType, Stage, Tier,
 };

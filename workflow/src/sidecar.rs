@@ -340,9 +340,9 @@ impl ParamRule {
     }
 }
 
-const NAME_RULE: &str = "a name has lower-case letters, digits and `_`, and starts with a letter";
+pub(crate) const NAME_RULE: &str = "a name has lower-case letters, digits and `_`, and starts with a letter";
 
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_lowercase())
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
         && name.len() <= 64

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use crate::{
     catalog::Catalog,
     diagnostic::{Diagnostic, printable},
+    embedded,
     graph::{Graph, Input, Link, Node},
     json::{self, Object, Value},
     ui::{self, Converted, UiFacts},
@@ -29,12 +30,14 @@ pub fn read(bytes: &[u8]) -> Result<Source, Vec<Diagnostic>> {
     read_with(bytes, Catalog::core())
 }
 
-/// Reads a workflow: bare, wrapped in another document, or as a string inside one. The editor's own format is turned
-/// into the API format, for which its nodes have to be known.
+/// Reads a workflow: bare, wrapped in another document, as a string inside one, or in the metadata of a picture, film,
+/// sound, mesh or latent that ComfyUI saved. The editor's own format is turned into the API format, for which its
+/// nodes have to be known.
 ///
 /// Links are checked here, so that a graph that comes back refers to nothing it does not have and has no cycle.
 pub fn read_with(bytes: &[u8], catalog: &Catalog) -> Result<Source, Vec<Diagnostic>> {
-    let parsed = json::parse(bytes)
+    let bytes = embedded::open(bytes).map_err(|found| vec![found])?;
+    let parsed = json::parse(&bytes)
         .map_err(|error| vec![Diagnostic::error("invalid-json", format!("the file is not JSON: {error}"))])?;
     let mut diagnostics: Vec<Diagnostic> = parsed.duplicate_keys.iter().map(|key| duplicate(key)).collect();
     let (members, facts) = match find(&parsed.value, &exported) {
@@ -144,6 +147,10 @@ fn graph(members: &Object, diagnostics: &mut Vec<Diagnostic>) -> Graph {
         let Some(member) = member.as_object() else { continue };
         if is_node(member) {
             graph.nodes.insert(id.clone(), node(id, member, members, diagnostics));
+            let options = member.get("_meta").and_then(|meta| meta.get("options")).and_then(Value::as_object);
+            if let Some(options) = options {
+                graph.widget_options.insert(id.clone(), options.clone());
+            }
         } else if member.get("inputs").is_some_and(|inputs| inputs.as_object().is_some()) {
             diagnostics.push(without_class(id, member));
         }

@@ -123,7 +123,7 @@ fn renumbered(graph: &Graph, dice: &mut Dice) -> Mutated {
     let mut ids: Vec<String> = graph.nodes.keys().cloned().collect();
     dice.shuffle(&mut ids);
     let new: BTreeMap<&String, &String> = graph.nodes.keys().zip(&ids).collect();
-    let mut renumbered = Graph::default();
+    let mut renumbered = Graph { nodes: Default::default(), ..graph.clone() };
     for (id, node) in &graph.nodes {
         let mut node = node.clone();
         node.id.clone_from(new[id]);
@@ -142,7 +142,7 @@ fn reordered(graph: &Graph, dice: &mut Dice) -> Mutated {
     let mut nodes: Vec<_> = graph.nodes.values().cloned().collect();
     dice.shuffle(&mut nodes);
     let nodes = nodes.into_iter().map(|node| (node.id.clone(), node)).collect();
-    (Graph { nodes }, same_ids(graph))
+    (Graph { nodes, ..graph.clone() }, same_ids(graph))
 }
 
 fn other_defaults(graph: &Graph, dice: &mut Dice) -> Mutated {

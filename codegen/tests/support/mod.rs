@@ -30,7 +30,8 @@ fn read(root: &Path, folder: &Path, templates: &mut Vec<Template>) {
         } else if let Some(route) = name.strip_suffix(".json").filter(|route| *route != "object_info") {
             templates.push(Template {
                 path: route.to_owned(),
-                json: fs::read(&path).expect("a workflow"),
+                file: name.clone(),
+                bytes: fs::read(&path).expect("a workflow"),
                 sidecar: fs::read_to_string(path.with_extension("toml")).ok(),
                 lock: fs::read_to_string(path.with_extension("lock")).ok(),
             });

@@ -125,6 +125,7 @@ fn check_media(decoded: &mut Decoded, limits: &RequestLimits) -> Found {
                     found.files.push(File { position, name, format, data });
                 }
                 MediaEncoding::Base64 => media.engine_value = Some(STANDARD.encode(&data)),
+                MediaEncoding::DataUrl => media.engine_value = Some(data_url(format, &data)),
                 MediaEncoding::Url | MediaEncoding::Path => {
                     let message =
                         "the node behind this parameter reads a URL or a path, which callers cannot set";
@@ -147,6 +148,17 @@ fn not_yet(param: &str, why: &str) -> Fault {
         FaultKind::Invalid,
         format!("{why}; send the file itself, as a form part, base64 or a data URI"),
     )
+}
+
+/// Nodes that read such an address know pictures by `image/png` and `image/jpeg` only, and look at the content for the
+/// rest.
+fn data_url(format: Format, data: &[u8]) -> String {
+    let content_type = match format.content_type() {
+        "image/jpeg" => "image/jpeg",
+        picture if picture.starts_with("image/") => "image/png",
+        other => other,
+    };
+    format!("data:{content_type};base64,{}", STANDARD.encode(data))
 }
 
 fn media_fault(param: &str, found: &MediaFault) -> Fault {

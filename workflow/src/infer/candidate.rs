@@ -18,6 +18,12 @@ pub(super) struct Candidate {
     pub(super) role: Option<&'static str>,
     /// A name that the author wrote down.
     pub(super) declared: Option<String>,
+    /// Whether the author decided, so that inference leaves its place and its default alone.
+    pub(super) settled: bool,
+    /// Whether the author listed the options, rather than the class.
+    pub(super) own_options: bool,
+    /// What the author says about it.
+    pub(super) description: Option<String>,
     /// A name that follows from the meaning.
     pub(super) suggested: Option<String>,
     pub(super) required: bool,

@@ -153,14 +153,16 @@ fn base_name(context: &Context<'_>, group: &Group) -> String {
 /// Where names collide: the title first, then the class, and a number only at the end.
 fn distinguish(context: &Context<'_>, groups: &[Group], bases: Vec<String>) -> (Vec<String>, Vec<Twins>) {
     let mut names = bases.clone();
-    let titled =
-        |index: usize| title(context, &groups[index][0]).map(|title| format!("{title}_{}", bases[index]));
+    let titled = |index: usize| {
+        let title = title(context, &groups[index][0]).filter(|title| *title != bases[index]);
+        title.map(|title| format!("{title}_{}", bases[index]))
+    };
     let classed =
         |index: usize| slug(&groups[index][0].class_type).map(|class| format!("{class}_{}", bases[index]));
     let choices: [&dyn Fn(usize) -> Option<String>; 2] = [&titled, &classed];
     for better in choices {
         for indices in collisions(groups, &names) {
-            // The one that callers most likely mean keeps the plain name.
+            // The one that the author named, or that callers most likely mean, keeps the plain name.
             for index in indices.into_iter().skip(1) {
                 if groups[index][0].declared.is_none() {
                     names[index] = better(index).unwrap_or_else(|| names[index].clone());
@@ -225,7 +227,7 @@ fn collisions(groups: &[Group], names: &[String]) -> Vec<Vec<usize>> {
     }
     let mut collisions: Vec<Vec<usize>> = shared.into_values().filter(|indices| indices.len() > 1).collect();
     for indices in &mut collisions {
-        indices.sort_by_key(|index| (groups[*index][0].tier, *index));
+        indices.sort_by_key(|index| (!groups[*index][0].settled, groups[*index][0].tier, *index));
     }
     collisions
 }
@@ -247,7 +249,7 @@ fn param(group: Group, name: String, diagnostics: &mut Vec<Diagnostic>) -> Optio
         );
     }
     let described = first.role.and_then(describe);
-    let enum_name = (first.ty == ParamType::Enum).then(|| camel(&first.input));
+    let enum_name = (first.ty == ParamType::Enum && !first.own_options).then(|| camel(&first.input));
     Some(Param {
         tier: first.tier,
         ty: first.ty,
@@ -262,7 +264,10 @@ fn param(group: Group, name: String, diagnostics: &mut Vec<Diagnostic>) -> Optio
         multiline: first.multiline,
         encoding: first.encoding.map(str::to_owned),
         folder: first.folder,
-        description: described.map(|(text, _)| text.to_owned()).or_else(|| media_line(first.ty)),
+        description: first
+            .description
+            .or_else(|| described.map(|(text, _)| text.to_owned()))
+            .or_else(|| media_line(first.ty)),
         unit: described.and_then(|(_, unit)| unit).map(str::to_owned),
         enum_name,
         bindings,

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{Context, Found, names::slug};
+use super::{Context, Found, declared, names::slug};
 use crate::{
     catalog::Catalog,
+    diagnostic::Diagnostic,
     endpoint::{Output, OutputKind, Stage},
     graph::{Graph, Node, compare_ids},
 };
@@ -12,6 +13,9 @@ use crate::{
 /// Nodes that do something and yield nothing.
 const SIDE_EFFECTS: &[&str] =
     &["clean", "clear", "playsound", "unload", "freememory", "garbage", "beep", "notify"];
+
+/// Nodes that are called outputs and are none to ComfyUI, which would refuse to run a graph for them.
+const NO_OUTPUTS: &[&str] = &["ServingOutput", "ServingTextOutput", "ServingMultiImageOutput"];
 
 /// Words of output nodes whose definition is not known.
 const STRONG: &[&str] = &["save", "preview", "combine", "show", "export"];
@@ -23,7 +27,7 @@ pub(super) fn find(graph: &Graph, catalog: &Catalog) -> Vec<Found> {
     let mut found: Vec<Found> = graph
         .nodes
         .values()
-        .filter(|node| is_output(node, catalog, !consumers.contains_key(node.id.as_str())))
+        .filter(|node| yields(node, catalog, !consumers.contains_key(node.id.as_str())))
         .filter(|node| !is_side_effect(&node.class_type))
         .map(|node| Found {
             node: node.id.clone(),
@@ -38,14 +42,22 @@ pub(super) fn find(graph: &Graph, catalog: &Catalog) -> Vec<Found> {
     found
 }
 
-fn is_output(node: &Node, catalog: &Catalog, sink: bool) -> bool {
+/// Whether a node yields a result.
+pub(super) fn is_output(node: &Node, context: &Context<'_>) -> bool {
+    yields(node, context.catalog, context.fed_by(&node.id).is_empty()) && !is_side_effect(&node.class_type)
+}
+
+fn yields(node: &Node, catalog: &Catalog, sink: bool) -> bool {
     if let Some(definition) = catalog.get(&node.class_type) {
         return definition.output_node;
     }
     let class = node.class_type.to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| class.contains(word));
     let loads = class.starts_with("load") || class.contains("loader");
-    node.links().next().is_some() && !loads && (says(STRONG) || (sink && says(WEAK)))
+    node.links().next().is_some()
+        && !loads
+        && !NO_OUTPUTS.contains(&node.class_type.as_str())
+        && (says(STRONG) || (sink && says(WEAK)))
 }
 
 fn is_side_effect(class_type: &str) -> bool {
@@ -55,7 +67,7 @@ fn is_side_effect(class_type: &str) -> bool {
 
 fn stage(class_type: &str) -> Stage {
     let class = class_type.to_lowercase();
-    if class.contains("websocket") {
+    if class.contains("websocket") || class.contains("webscoket") || class_type.ends_with("WS") {
         Stage::Websocket
     } else if ["preview", "show", "display"].iter().any(|word| class.contains(word)) {
         Stage::Preview
@@ -102,17 +114,34 @@ fn from_links(node: &Node, graph: &Graph, catalog: &Catalog) -> Option<OutputKin
     })
 }
 
-/// Names results: the author's title, else what they are, with numbers only where nothing else tells them apart.
-pub(super) fn name(context: &Context<'_>, found: Vec<Found>) -> Vec<Output> {
+/// Names results: what the author calls them, else what they are, with numbers only where nothing else tells them
+/// apart.
+pub(super) fn name(
+    context: &Context<'_>,
+    found: Vec<Found>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<Output> {
     let mut taken: BTreeSet<String> = BTreeSet::new();
     let mut outputs = Vec::new();
     for result in found {
         let Some(node) = context.graph.node(&result.node) else { continue };
-        let title = context.custom_title(node).map(untagged).and_then(|title| slug(&title));
+        if declared::output::is_hidden(node) {
+            continue;
+        }
+        let declared = declared::output::name(node);
+        let title = declared.clone().or_else(|| context.custom_title(node).and_then(slug));
         let base = title.unwrap_or_else(|| result.kind.as_str().to_owned());
         let numbered = (2..).map(|number| format!("{base}_{number}"));
         let free = std::iter::once(base.clone()).chain(numbered).find(|name| taken.insert(name.clone()));
         let Some(name) = free else { continue };
+        if name != base && declared.is_some() {
+            let message = format!("two results are called `{base}`: this one becomes `{name}`");
+            diagnostics.push(
+                Diagnostic::warning("conflicting-declarations", message)
+                    .at_node(&node.id, node.title.as_deref())
+                    .help("give one of them another name"),
+            );
+        }
         outputs.push(Output {
             name,
             node: node.id.clone(),
@@ -123,9 +152,4 @@ pub(super) fn name(context: &Context<'_>, found: Vec<Found>) -> Vec<Output> {
         });
     }
     outputs
-}
-
-/// Authors mark outputs as they mark inputs: `{result}`, `#result`.
-fn untagged(title: &str) -> String {
-    title.trim().trim_start_matches(['#', '$', '@', '{', '[']).trim_end_matches(['}', ']']).to_owned()
 }

@@ -77,7 +77,7 @@ pub(super) fn later_stages(context: &Context<'_>, candidates: &mut [Candidate]) 
         let later = context.sampling.of(&candidate.node) > 0;
         let exists = first.iter().any(|(known, _)| *known == role);
         let repeats = first.contains(&(role, candidate.value.to_json()));
-        if later && exists && !repeats && candidate.declared.is_none() {
+        if later && exists && !repeats && !candidate.settled {
             candidate.put(Tier::Advanced, "a setting of a later sampler");
         }
     }

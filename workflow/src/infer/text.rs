@@ -134,7 +134,9 @@ fn prompt(candidate: &mut Candidate, node: &Node, polarities: &BTreeSet<Polarity
         }
         _ if negative => {
             candidate.role = Some("negative_prompt");
-            candidate.signal = "feeds the negative conditioning of a sampler".to_owned();
+            if !candidate.settled {
+                candidate.signal = "feeds the negative conditioning of a sampler".to_owned();
+            }
         }
         _ => {
             candidate.role = Some("prompt");
@@ -145,11 +147,11 @@ fn prompt(candidate: &mut Candidate, node: &Node, polarities: &BTreeSet<Polarity
 
 /// What an export holds is a sample, not a default.
 fn require(candidate: &mut Candidate, signal: &str) {
-    if candidate.declared.is_none() {
+    if !candidate.settled {
         candidate.required = true;
         candidate.default = None;
+        signal.clone_into(&mut candidate.signal);
     }
-    signal.clone_into(&mut candidate.signal);
 }
 
 fn unreached(candidate: &mut Candidate, node: &Node) {
@@ -214,7 +216,7 @@ fn secondary_encoders(candidates: &mut [Candidate]) {
         let sample = candidates[main].value.clone();
         for index in indices.into_iter().filter(|index| *index != main) {
             let candidate = &mut candidates[index];
-            if candidate.value == sample {
+            if candidate.value == sample || candidate.settled {
                 continue;
             }
             candidate.suggested = Some(format!("{role}_{}", candidate.input.to_lowercase()));

@@ -1,6 +1,6 @@
 //! Where callers meet a value: as a field, under `advanced`, or not at all.
 
-use super::{Context, candidate::Candidate, text::is_primary_text};
+use super::{Context, candidate::Candidate, outputs, text::is_primary_text};
 use crate::{
     endpoint::{ParamType, Tier},
     graph::Node,
@@ -48,7 +48,7 @@ const RESIZED: &[&str] = &["resize", "upscale", "scale", "crop", "pad", "composi
 
 pub(super) fn assign(context: &Context<'_>, candidates: &mut [Candidate]) {
     for candidate in candidates.iter_mut() {
-        let decided = candidate.declared.is_some() || matches!(candidate.tier, Tier::Hidden | Tier::Model);
+        let decided = candidate.settled || matches!(candidate.tier, Tier::Hidden | Tier::Model);
         if decided || candidate.ty.is_media() {
             continue;
         }
@@ -61,40 +61,45 @@ pub(super) fn assign(context: &Context<'_>, candidates: &mut [Candidate]) {
 }
 
 fn tier(context: &Context<'_>, node: &Node, candidate: &Candidate) -> (Tier, &'static str) {
+    if let Some(signal) = hidden(context, node, candidate) {
+        return (Tier::Hidden, signal);
+    }
+    if is_primary_text(candidate) {
+        return (Tier::Primary, "a text prompt");
+    }
+    by_role(context, node, candidate, &node.class_type.to_lowercase())
+}
+
+/// Why a value is no business of callers, if it is none.
+pub(super) fn hidden(context: &Context<'_>, node: &Node, candidate: &Candidate) -> Option<&'static str> {
     let input = candidate.input.to_lowercase();
     let class = node.class_type.to_lowercase();
     if EDITOR.contains(&input.as_str()) || input.contains("widget") {
-        return (Tier::Hidden, "a control of the editor");
+        return Some("a control of the editor");
     }
     if MACHINE.contains(&input.as_str()) || input.starts_with("tile_") {
-        return (Tier::Hidden, "a setting of the machine");
+        return Some("a setting of the machine");
     }
     if input == "type" && class.contains("loader") {
-        return (Tier::Hidden, "goes with the model");
+        return Some("goes with the model");
     }
     if SECRETS.iter().any(|word| input.contains(word))
         && !input.contains("max_token")
         && candidate.ty == ParamType::String
     {
-        return (Tier::Hidden, "a secret");
+        return Some("a secret");
     }
     let is_output = context.definition(node).map_or_else(
-        || {
-            ["save", "preview", "combine", "show", "export"].iter().any(|word| class.contains(word))
-                && context.fed_by(&node.id).is_empty()
-        },
+        || outputs::is_output(node, context) && context.fed_by(&node.id).is_empty(),
         |definition| definition.output_node,
     );
     if is_output && !SAVE_CHOICES.iter().any(|word| input.contains(word)) {
-        return (Tier::Hidden, "a setting of the output node");
+        return Some("a setting of the output node");
     }
     if candidate.is("seed") && node.literal("add_noise").and_then(Value::as_str) == Some("disable") {
-        return (Tier::Hidden, "the sampler adds no noise");
+        return Some("the sampler adds no noise");
     }
-    if is_primary_text(candidate) {
-        return (Tier::Primary, "a text prompt");
-    }
-    by_role(context, node, candidate, &class)
+    None
 }
 
 fn by_role(context: &Context<'_>, node: &Node, candidate: &Candidate, class: &str) -> (Tier, &'static str) {

@@ -55,6 +55,9 @@ pub(super) fn candidate(context: &Context<'_>, node: &Node, input: &str, value: 
         tier: Tier::Advanced,
         role: None,
         declared: None,
+        settled: false,
+        own_options: false,
+        description: None,
         suggested: None,
         required: false,
         default: Some(value.clone()),
@@ -72,7 +75,7 @@ pub(super) fn candidate(context: &Context<'_>, node: &Node, input: &str, value: 
         Some(definition) => from_definition(&mut candidate, definition),
         None => from_literal(&mut candidate),
     }
-    if is_seed(&candidate, context.input(node, input)) {
+    if is_seed(&candidate, context.input(node, input)) && !counts_something(context, node, input) {
         seed(&mut candidate);
     }
     candidate
@@ -189,6 +192,30 @@ fn boolean(candidate: &mut Candidate) {
     };
 }
 
+/// Gives a candidate the type that its author says it has; its default is read anew.
+pub(super) fn retype(candidate: &mut Candidate, ty: ParamType) {
+    if candidate.role == Some("seed") && ty != ParamType::Seed {
+        candidate.role = None;
+    }
+    candidate.default = Some(candidate.value.clone());
+    candidate.required = false;
+    candidate.open = false;
+    candidate.options.clear();
+    match ty {
+        ParamType::Integer => integer(candidate),
+        ParamType::Number => number(candidate),
+        ParamType::Boolean => boolean(candidate),
+        ParamType::Seed => seed(candidate),
+        ParamType::String | ParamType::Enum => text(candidate),
+        _ => {
+            candidate.required = true;
+            candidate.default = None;
+            candidate.encoding = candidate.encoding.or(Some("upload_name"));
+        }
+    }
+    candidate.ty = ty;
+}
+
 /// Options are closed only where they are the same on every machine and the workflow keeps to them.
 fn combo(candidate: &mut Candidate, definition: &InputDef) {
     candidate.ty = ParamType::String;
@@ -217,6 +244,12 @@ fn is_seed(candidate: &Candidate, definition: Option<&InputDef>) -> bool {
     let controlled = definition.is_some_and(|definition| definition.control_after_generate)
         && candidate.max.as_ref().is_none_or(|max| max.as_f64() > 1e9);
     numeric && (named || controlled)
+}
+
+/// A node that holds any number can be stepped after each run as a seed can: what it feeds tells which it is.
+fn counts_something(context: &Context<'_>, node: &Node, input: &str) -> bool {
+    let mut fed = context.fed_by(&node.id).iter().map(|consumer| consumer.input.to_lowercase()).peekable();
+    input == "value" && fed.peek().is_some() && !fed.any(|input| input.contains("seed"))
 }
 
 fn seed(candidate: &mut Candidate) {
