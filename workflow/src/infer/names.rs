@@ -202,6 +202,8 @@ fn twins(context: &Context<'_>, groups: &[Group], numbered: &[Vec<usize>]) -> Ve
         return Vec::new();
     }
     let shapes = Shapes::of(context.graph);
+    // Also titles that yield no name, such as emoji, tell nodes apart.
+    let raw = |one: &Candidate| context.graph.node(&one.node).and_then(|node| context.custom_title(node));
     let mut twins = Vec::new();
     for rivals in primary {
         let (first, rest) = (rivals[0], &rivals[1..]);
@@ -209,7 +211,7 @@ fn twins(context: &Context<'_>, groups: &[Group], numbered: &[Vec<usize>]) -> Ve
             other.input == first.input
                 && other.declared.is_none()
                 && shapes.get(&other.node) == shapes.get(&first.node)
-                && title(context, other) == title(context, first)
+                && raw(other) == raw(first)
         };
         twins.extend(
             rest.iter().find(same).map(|other| Twins { one: first.binding(), other: other.binding() }),
