@@ -253,8 +253,7 @@ fn plain(value: &json::Value) -> Option<toml::Value> {
 fn plain_number(number: &json::Number) -> toml::Value {
     match number.as_i128().map(i64::try_from) {
         Some(Ok(whole)) => toml::Value::Integer(whole),
-        Some(Err(_)) => toml::Value::String(number.as_str().to_owned()),
         None if number.is_finite() => toml::Value::Float(number.as_f64()),
-        None => toml::Value::String(number.as_str().to_owned()),
+        Some(Err(_)) | None => toml::Value::String(number.as_str().to_owned()),
     }
 }

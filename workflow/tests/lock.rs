@@ -123,7 +123,8 @@ fn renumbered(graph: &Graph, dice: &mut Dice) -> Mutated {
     let mut ids: Vec<String> = graph.nodes.keys().cloned().collect();
     dice.shuffle(&mut ids);
     let new: BTreeMap<&String, &String> = graph.nodes.keys().zip(&ids).collect();
-    let mut renumbered = Graph { nodes: Default::default(), ..graph.clone() };
+    let mut renumbered = graph.clone();
+    renumbered.nodes.clear();
     for (id, node) in &graph.nodes {
         let mut node = node.clone();
         node.id.clone_from(new[id]);
