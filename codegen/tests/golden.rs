@@ -174,6 +174,11 @@ fn elements(value: &syn::Expr) -> Vec<&syn::Expr> {
     match value {
         syn::Expr::Reference(value) => elements(&value.expr),
         syn::Expr::Array(array) => array.elems.iter().collect(),
+        syn::Expr::Call(held) => elements(&held.args[0]),
+        syn::Expr::Block(block) => match block.block.stmts.last() {
+            Some(syn::Stmt::Expr(list, None)) => elements(list),
+            _ => panic!("not a list"),
+        },
         _ => panic!("not a list"),
     }
 }
@@ -182,6 +187,7 @@ fn elements(value: &syn::Expr) -> Vec<&syn::Expr> {
 fn texts(value: &syn::Expr) -> Vec<String> {
     match value {
         syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(text), .. }) => vec![text.value()],
+        syn::Expr::Call(held) => texts(&held.args[0]),
         list => elements(list).into_iter().flat_map(texts).collect(),
     }
 }

@@ -7,15 +7,16 @@
 
 use std::{alloc::System, hint::black_box, time::Instant};
 
-use comfyport_endpoint::{Advanced, DecodeLimits, Endpoint, Field, Kind, Piece, Request, Seed, Template};
+use comfyport_endpoint::{
+    Advanced, DecodeLimits, Endpoint, Field, Held::Static, Kind, Piece, Request, Seed, Template,
+};
 use serde_json::{Value, json};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-static ADVANCED: &[Field] =
-    &[Field { default: Some("1.0"), ..Field::new("denoise", Kind::Float { min: 0.0, max: 1.0 }) }];
+static ADVANCED: &[Field] = &[Field::new("denoise", Kind::Float { min: 0.0, max: 1.0 }, Some("1.0"), &[])];
 
 #[derive(Request, Debug, Clone, Default)]
 struct Paint {
@@ -68,25 +69,25 @@ fn endpoint(graph: &Value) -> &'static Endpoint {
     holes.sort_unstable();
     let (mut pieces, mut at) = (Vec::new(), 0);
     for (start, id) in holes {
-        pieces.push(Piece::Text(&text[at..start]));
+        pieces.push(Piece::Text(Static(&text[at..start])));
         pieces.push(Piece::Field(u16::try_from(id).unwrap()));
         at = start + format!("\"@{id}@\"").len();
     }
-    pieces.push(Piece::Text(&text[at..]));
+    pieces.push(Piece::Text(Static(&text[at..])));
     Box::leak(Box::new(Endpoint {
-        path: "paint",
-        title: "Paint",
-        description: "",
-        fields: Paint::FIELDS,
-        advanced: ADVANCED,
-        outputs: &[],
-        models: &[],
-        node_packs: &[],
-        classes: &[],
-        nodes: &[],
-        template: Template { pieces: pieces.leak() },
-        openapi: "{}",
-        new_request: || Box::new(Paint::default()),
+        path: Static("paint"),
+        title: Static("Paint"),
+        description: Static(""),
+        fields: Static(Paint::FIELDS),
+        advanced: Static(ADVANCED),
+        outputs: Static(&[]),
+        models: Static(&[]),
+        node_packs: Static(&[]),
+        classes: Static(&[]),
+        nodes: Static(&[]),
+        template: Template { pieces: Static(pieces.leak()) },
+        openapi: Static("{}"),
+        new_request: |_| Box::new(Paint::default()),
     }))
 }
 

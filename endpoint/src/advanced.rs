@@ -25,7 +25,7 @@ impl Advanced {
             return Ok(());
         }
         let mut json = Vec::new();
-        match field.kind {
+        match &field.kind {
             Kind::Text { .. } | Kind::Suggest { .. } | Kind::Model { .. } | Kind::Choice { .. } => {
                 slot::plain(field, &raw)?.write(&mut json);
             }

@@ -7,7 +7,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::{
-    DecodeLimits, Endpoint, Fault, FaultKind, Faults, Field, Kind, Media, MediaSource, Request,
+    DecodeLimits, Endpoint, Fault, FaultKind, Faults, Field, Held, Kind, Media, MediaSource, Request,
     fault::{ValueFault, nearest, step},
     slot::{Raw, write_text},
 };
@@ -17,7 +17,7 @@ mod depth;
 /// A request whose values are all acceptable.
 #[derive(Debug)]
 pub struct Decoded {
-    endpoint: &'static Endpoint,
+    endpoint: Held<Endpoint>,
     /// The request.
     pub request: Box<dyn Request>,
     /// The reserved `options` object, unread.
@@ -62,16 +62,19 @@ pub struct Decoding {
 impl Endpoint {
     /// Decodes a JSON body. An empty body is an empty object.
     pub fn decode_json(&'static self, body: &[u8], limits: &DecodeLimits) -> Result<Decoded, Faults> {
-        self.read_json(body, limits).finish()
+        Held::Static(self).read_json(body, limits).finish()
     }
 
     /// Decodes the parts of a form.
     pub fn decode_parts(&'static self, parts: Vec<Part>, limits: &DecodeLimits) -> Result<Decoded, Faults> {
-        self.read_parts(parts, limits).finish()
+        Held::Static(self).read_parts(parts, limits).finish()
     }
+}
 
+/// What was read keeps the endpoint, whatever takes its place meanwhile.
+impl Held<Endpoint> {
     /// Reads a JSON body as far as possible. Of one that is no JSON object nothing is read.
-    pub fn read_json(&'static self, body: &[u8], limits: &DecodeLimits) -> Decoding {
+    pub fn read_json(&self, body: &[u8], limits: &DecodeLimits) -> Decoding {
         let mut decoder = Decoder::new(self, limits);
         match decoder.body(body) {
             Ok(()) => decoder.end(),
@@ -83,7 +86,7 @@ impl Endpoint {
     }
 
     /// Reads the parts of a form as far as possible.
-    pub fn read_parts(&'static self, parts: Vec<Part>, limits: &DecodeLimits) -> Decoding {
+    pub fn read_parts(&self, parts: Vec<Part>, limits: &DecodeLimits) -> Decoding {
         let mut decoder = Decoder::new(self, limits);
         for part in parts {
             decoder.part(part);
@@ -111,14 +114,14 @@ impl Decoding {
 
 impl Decoded {
     /// The files of the request, for the server to check and to upload.
-    pub fn media_mut(&mut self) -> Vec<(&'static Field, &mut Media)> {
-        let fields = self.endpoint.fields;
+    pub fn media_mut(&mut self) -> Vec<(&Field, &mut Media)> {
+        let fields = &self.endpoint.fields;
         let files = self.request.all_media_mut();
         files.into_iter().map(|(index, media)| (&fields[index], media)).collect()
     }
 
     /// The model files that the caller chose.
-    pub fn models(&self) -> Vec<(&'static Field, String)> {
+    pub fn models(&self) -> Vec<(&Field, String)> {
         let fields = self.endpoint.fields.iter().enumerate().filter_map(|(index, field)| {
             let text = self.request.slot(index).text()?;
             matches!(field.kind, Kind::Model { .. }).then(|| (field, text.to_owned()))
@@ -138,26 +141,23 @@ impl Decoded {
             None => draw(),
         };
         for (index, field) in self.endpoint.fields.iter().enumerate() {
-            if let (Kind::Seed { min, max }, false) = (field.kind, self.is_given(index)) {
-                self.request.slot_mut(index).set_seed(within(min, max));
+            let given = self.request.slot(index).is_set() || field.default.is_some();
+            if let (Kind::Seed { min, max }, false) = (&field.kind, given) {
+                self.request.slot_mut(index).set_seed(within(*min, *max));
             }
         }
         for (index, field) in self.endpoint.advanced.iter().enumerate() {
-            let Kind::Seed { min, max } = field.kind else { continue };
+            let Kind::Seed { min, max } = &field.kind else { continue };
             let Some(advanced) = self.request.advanced_mut() else { continue };
             if advanced.json(index).is_none() && field.default.is_none() {
-                advanced.set_seed(index, within(min, max));
+                advanced.set_seed(index, within(*min, *max));
             }
         }
-    }
-
-    fn is_given(&self, index: usize) -> bool {
-        self.request.slot(index).is_set() || self.endpoint.fields[index].default.is_some()
     }
 
     /// Appends the prompt as JSON. Every output node saves under `<prefix>/<node>`.
     pub fn write_prompt(&self, prefix: &str, out: &mut Vec<u8>) {
-        self.endpoint.template.write(self.endpoint, &*self.request, prefix, out);
+        self.endpoint.template.write(&self.endpoint, &*self.request, prefix, out);
     }
 
     /// Appends the values the request stands for, defaults and seeds included, as a JSON object. Files are described.
@@ -174,22 +174,22 @@ impl Decoded {
         for (index, field) in self.endpoint.fields.iter().enumerate() {
             let slot = self.request.slot(index);
             if let Some(media) = slot.media() {
-                member(field.name, out);
+                member(&field.name, out);
                 describe(media, out);
             } else if slot.is_set() {
-                member(field.name, out);
+                member(&field.name, out);
                 slot.write(out);
-            } else if let Some(default) = field.default {
-                member(field.name, out);
+            } else if let Some(default) = &field.default {
+                member(&field.name, out);
                 out.extend_from_slice(default.as_bytes());
             }
         }
         let mut advanced = Vec::new();
         for (index, field) in self.endpoint.advanced.iter().enumerate() {
             let given = self.request.advanced().and_then(|advanced| advanced.json(index));
-            if let Some(json) = given.or(field.default.map(str::as_bytes)) {
+            if let Some(json) = given.or(field.default.as_deref().map(str::as_bytes)) {
                 advanced.push(if advanced.is_empty() { b'{' } else { b',' });
-                write_text(field.name, &mut advanced);
+                write_text(&field.name, &mut advanced);
                 advanced.push(b':');
                 advanced.extend_from_slice(json);
             }
@@ -247,7 +247,7 @@ fn read_members(text: &str, member: &mut dyn FnMut(String, &RawValue)) -> Result
 }
 
 struct Decoder<'l> {
-    endpoint: &'static Endpoint,
+    endpoint: &'l Held<Endpoint>,
     limits: &'l DecodeLimits,
     request: Box<dyn Request>,
     options: Option<Box<RawValue>>,
@@ -257,11 +257,11 @@ struct Decoder<'l> {
 }
 
 impl<'l> Decoder<'l> {
-    fn new(endpoint: &'static Endpoint, limits: &'l DecodeLimits) -> Self {
+    fn new(endpoint: &'l Held<Endpoint>, limits: &'l DecodeLimits) -> Self {
         Self {
             endpoint,
             limits,
-            request: (endpoint.new_request)(),
+            request: (endpoint.new_request)(endpoint),
             options: None,
             given: vec![false; endpoint.fields.len()],
             given_advanced: vec![false; endpoint.advanced.len()],
@@ -329,8 +329,8 @@ impl<'l> Decoder<'l> {
         if self.is_hopeless() {
             return;
         }
-        let fields = self.endpoint.fields;
-        let Some(index) = fields.iter().position(|field| field.name == name) else {
+        let fields = &self.endpoint.fields;
+        let Some(index) = fields.iter().position(|field| *field.name == *name) else {
             let fault = self.unknown(name);
             self.fault(fault);
             return;
@@ -357,12 +357,12 @@ impl<'l> Decoder<'l> {
         if self.is_hopeless() {
             return;
         }
-        let table = self.endpoint.advanced;
+        let table = &self.endpoint.advanced;
         let pointer = format!("/advanced{}", step(name));
         let param = format!("advanced.{}", name.chars().take(100).collect::<String>());
-        let Some(index) = table.iter().position(|field| field.name == name) else {
+        let Some(index) = table.iter().position(|field| *field.name == *name) else {
             let mut fault = ValueFault::new("there is no such parameter").at(pointer, param);
-            fault.did_you_mean = nearest(table.iter().map(|field| field.name), name);
+            fault.did_you_mean = nearest(table.iter().map(|field| &*field.name), name);
             self.fault(fault);
             return;
         };
@@ -380,12 +380,12 @@ impl<'l> Decoder<'l> {
     fn unknown(&self, name: &str) -> Fault {
         let param: String = name.chars().take(100).collect();
         let mut fault = ValueFault::new("there is no such parameter").at(step(name), param);
-        if self.endpoint.advanced.iter().any(|field| field.name == name) {
+        if self.endpoint.advanced.iter().any(|field| *field.name == *name) {
             fault.message = "there is no such parameter here; it belongs into `advanced`".to_owned();
             fault.did_you_mean = Some(format!("advanced.{name}"));
             return fault;
         }
-        let fields = self.endpoint.fields.iter().map(|field| field.name);
+        let fields = self.endpoint.fields.iter().map(|field| &*field.name);
         fault.did_you_mean = nearest(fields.chain(["options", "advanced"]), name);
         fault
     }
@@ -406,12 +406,12 @@ impl<'l> Decoder<'l> {
     }
 
     fn decoded(self) -> Decoded {
-        Decoded { endpoint: self.endpoint, request: self.request, options: self.options }
+        Decoded { endpoint: self.endpoint.clone(), request: self.request, options: self.options }
     }
 
     /// Adds what was left out.
     fn end(mut self) -> Decoding {
-        let fields = self.endpoint.fields.iter().chain(self.endpoint.advanced);
+        let fields = self.endpoint.fields.iter().chain(&self.endpoint.advanced);
         let given = self.given.iter().chain(&self.given_advanced);
         let missing: Vec<Fault> = fields
             .zip(given)
@@ -421,7 +421,7 @@ impl<'l> Decoder<'l> {
                 let (prefix, dotted) =
                     if index < self.given.len() { ("", "") } else { ("/advanced", "advanced.") };
                 let fault = ValueFault::new("is required");
-                fault.at(format!("{prefix}{}", step(field.name)), format!("{dotted}{}", field.name))
+                fault.at(format!("{prefix}{}", step(&field.name)), format!("{dotted}{}", field.name))
             })
             .collect();
         for fault in missing {

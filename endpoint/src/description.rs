@@ -1,47 +1,63 @@
-//! The static description of an endpoint.
+//! The description of an endpoint.
 
-use crate::{Field, Request, Template};
+use std::fmt;
 
-/// One workflow as an API. Generated code holds one static value for each.
-#[derive(Debug)]
+use crate::{Field, List, Request, Template, Text};
+
+/// One workflow as an API. Generated code holds one static value for each; others are made at run time.
+#[derive(Clone)]
 pub struct Endpoint {
     /// The route without its leading slash: `sd15/txt2img`.
-    pub path: &'static str,
+    pub path: Text,
     /// A name for people.
-    pub title: &'static str,
+    pub title: Text,
     /// What it does; may be empty.
-    pub description: &'static str,
+    pub description: Text,
     /// Fields of the request, in the order of the struct.
-    pub fields: &'static [Field],
+    pub fields: List<Field>,
     /// Fields of the request's `advanced` object.
-    pub advanced: &'static [Field],
+    pub advanced: List<Field>,
     /// Named results.
-    pub outputs: &'static [Output],
+    pub outputs: List<Output>,
     /// Model files it needs.
-    pub models: &'static [Model],
+    pub models: List<Model>,
     /// Node packs it needs besides ComfyUI itself.
-    pub node_packs: &'static [NodePack],
+    pub node_packs: List<NodePack>,
     /// Node classes it needs, sorted.
-    pub classes: &'static [&'static str],
+    pub classes: List<Text>,
     /// Its nodes, for progress and for errors.
-    pub nodes: &'static [NodeLabel],
+    pub nodes: List<NodeLabel>,
     /// The prompt, with holes for values.
     pub template: Template,
     /// Its part of the OpenAPI document: a JSON object with `paths` and `components.schemas`.
-    pub openapi: &'static str,
-    /// An empty request.
-    pub new_request: fn() -> Box<dyn Request>,
+    pub openapi: Text,
+    /// An empty request to this endpoint.
+    pub new_request: fn(&Self) -> Box<dyn Request>,
+}
+
+/// Everything that can be told of it: two endpoints that show the same take and yield the same.
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, title, description, fields, advanced, outputs, models, node_packs, classes, .. } =
+            self;
+        let mut shown = formatter.debug_struct("Endpoint");
+        shown.field("path", path).field("title", title).field("description", description);
+        shown.field("fields", fields).field("advanced", advanced).field("outputs", outputs);
+        shown.field("models", models).field("node_packs", node_packs).field("classes", classes);
+        shown.field("nodes", &self.nodes).field("template", &self.template).field("openapi", &self.openapi);
+        shown.finish_non_exhaustive()
+    }
 }
 
 /// A named result.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Output {
     /// The name callers use.
-    pub name: &'static str,
+    pub name: Text,
     /// The node that yields it.
-    pub node: &'static str,
+    pub node: Text,
     /// The node's class.
-    pub class_type: &'static str,
+    pub class_type: Text,
     /// What it is.
     pub kind: OutputKind,
     /// Whether there may be several.
@@ -70,40 +86,40 @@ pub enum OutputKind {
 }
 
 /// A model file that a workflow needs.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Model {
     /// The file, with `/` between folders.
-    pub file: &'static str,
+    pub file: Text,
     /// The folder below ComfyUI's `models`.
-    pub folder: &'static str,
+    pub folder: Text,
     /// The node that loads it.
-    pub node: &'static str,
+    pub node: Text,
     /// The input that names it.
-    pub input: &'static str,
+    pub input: Text,
     /// Where it can be fetched from.
-    pub url: Option<&'static str>,
+    pub url: Option<Text>,
     /// What its content must hash to.
-    pub sha256: Option<&'static str>,
+    pub sha256: Option<Text>,
 }
 
 /// A node pack that a workflow needs.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct NodePack {
     /// Its name.
-    pub id: &'static str,
+    pub id: Text,
     /// Where it comes from.
-    pub repository: Option<&'static str>,
+    pub repository: Option<Text>,
     /// The classes it is needed for.
-    pub classes: &'static [&'static str],
+    pub classes: List<Text>,
 }
 
 /// A node, as people know it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct NodeLabel {
     /// Its id in the prompt.
-    pub id: &'static str,
+    pub id: Text,
     /// Its class.
-    pub class_type: &'static str,
+    pub class_type: Text,
     /// Its title in the editor, or its class.
-    pub title: &'static str,
+    pub title: Text,
 }

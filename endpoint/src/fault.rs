@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use crate::Kind;
+use crate::{Kind, List, Text};
 
 /// One fault, in the caller's words.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -44,9 +44,9 @@ pub enum FaultKind {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Allowed {
     /// These values.
-    Options(&'static [&'static str]),
+    Options(List<Text>),
     /// These whole numbers.
-    Numbers(&'static [i64]),
+    Numbers(List<i64>),
     /// A closed range.
     Range {
         /// The least value, as JSON text.
@@ -131,7 +131,7 @@ impl ValueFault {
     }
 
     /// The wrong type, and which would be right.
-    pub(crate) fn expected(kind: Kind) -> Self {
+    pub(crate) fn expected(kind: &Kind) -> Self {
         let (message, name) = match kind {
             Kind::Text { .. } | Kind::Suggest { .. } => ("must be a string", "string"),
             Kind::Integer { .. } | Kind::NumberChoice { .. } => ("must be a whole number", "integer"),

@@ -1,33 +1,45 @@
-//! What is known of a field at build time.
+//! What is known of a field before there is a request.
+
+use crate::{List, Text};
 
 /// One field of a request.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Field {
     /// The name in JSON and in forms.
-    pub name: &'static str,
+    pub name: Text,
     /// One sentence for callers; may be empty.
-    pub doc: &'static str,
+    pub doc: Text,
     /// What values it takes.
     pub kind: Kind,
     /// Whether callers must give it.
     pub required: bool,
     /// What it is when left out, as JSON text.
-    pub default: Option<&'static str>,
+    pub default: Option<Text>,
     /// The node inputs it sets, as `"3.steps"`: the id ends at the first dot.
-    pub at: &'static [&'static str],
+    pub at: List<Text>,
     /// What it means, where that is known: `prompt`, `seed`…
-    pub role: Option<&'static str>,
+    pub role: Option<Text>,
 }
 
 impl Field {
-    /// A field of this name and kind that is optional and bound to nothing; the derive sets the rest.
-    pub const fn new(name: &'static str, kind: Kind) -> Self {
-        Self { name, doc: "", kind, required: false, default: None, at: &[], role: None }
+    /// An optional field for tables written by hand; the derive writes those of a struct.
+    pub const fn new(
+        name: &'static str,
+        kind: Kind,
+        default: Option<&'static str>,
+        at: &'static [Text],
+    ) -> Self {
+        let default = match default {
+            Some(json) => Some(Text::Static(json)),
+            None => None,
+        };
+        let (name, doc, at) = (Text::Static(name), Text::Static(""), List::Static(at));
+        Self { name, doc, kind, required: false, default, at, role: None }
     }
 }
 
 /// What values a field takes.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Kind {
     /// Text of at most this many characters.
     Text {
@@ -53,17 +65,17 @@ pub enum Kind {
     /// One of a list of texts.
     Choice {
         /// The texts.
-        options: &'static [&'static str],
+        options: List<Text>,
     },
     /// One of a list of whole numbers.
     NumberChoice {
         /// The numbers.
-        options: &'static [i64],
+        options: List<i64>,
     },
     /// Text, with examples.
     Suggest {
         /// The examples.
-        options: &'static [&'static str],
+        options: List<Text>,
     },
     /// A whole number that is drawn where left out.
     Seed {
@@ -75,7 +87,7 @@ pub enum Kind {
     /// The name of a model file, which must exist on the engine.
     Model {
         /// The folder below ComfyUI's `models`.
-        folder: &'static str,
+        folder: Text,
     },
     /// A file.
     Media {

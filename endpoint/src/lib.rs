@@ -1,6 +1,7 @@
 //! What a typed endpoint is at run time.
 //!
-//! Generated code declares a request struct with `#[derive(Request)]` and one static [`Endpoint`]. This crate decodes
+//! Generated code declares a request struct with `#[derive(Request)]` and one static [`Endpoint`]; an endpoint that is
+//! made at run time has a [`Table`] instead of a struct. This crate decodes
 //! requests into such structs, collecting every fault, and writes them into the prompt that an engine runs.
 //!
 //! It knows neither how endpoints are inferred nor how they are served.
@@ -13,10 +14,12 @@ mod decode;
 mod description;
 mod fault;
 mod field;
+mod held;
 mod limits;
 mod media;
 mod response;
 mod slot;
+mod table;
 mod template;
 
 pub use advanced::Advanced;
@@ -25,6 +28,7 @@ pub use decode::{Decoded, Decoding, Part, PartValue};
 pub use description::{Endpoint, Model, NodeLabel, NodePack, Output, OutputKind};
 pub use fault::{Allowed, Fault, FaultKind, Faults};
 pub use field::{Field, Kind, MediaEncoding, MediaKind};
+pub use held::{Held, List, Text};
 pub use limits::DecodeLimits;
 pub use media::{Audio, FileInput, Image, Mask, Media, MediaSource, Model3d, Video};
 pub use response::{Artifact, OutputError, Outputs, Response};
@@ -38,4 +42,5 @@ pub mod __private {
         slot::{choice, not_an_option, write_text},
     };
 }
+pub use table::Table;
 pub use template::{Piece, Template};

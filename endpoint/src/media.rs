@@ -112,7 +112,7 @@ pub(crate) fn read(field: &Field, raw: Raw<'_>, limits: &DecodeLimits) -> Result
             from_text(&text, limits)
         }
         Raw::Json(json) if json.starts_with('{') => from_object(json, limits),
-        Raw::Json(_) => Err(ValueFault::expected(field.kind)),
+        Raw::Json(_) => Err(ValueFault::expected(&field.kind)),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::{
-    Field, Kind, Media,
+    Field, Kind, List, Media, Text,
     fault::{Allowed, ValueFault, nearest},
     media,
 };
@@ -11,11 +11,8 @@ use crate::{
 mod numbers;
 mod text;
 
-/// A request struct: a table of fields, and a place for each. Derived.
+/// A request: a place for each field. Derived for structs.
 pub trait Request: Send + Sync + fmt::Debug {
-    /// Its fields, in order.
-    fn fields(&self) -> &'static [Field];
-
     /// The value of a field.
     fn slot(&self, index: usize) -> &dyn Slot;
 
@@ -81,7 +78,7 @@ pub trait Slot: fmt::Debug {
 /// A list of options as a Rust enum. Derived.
 pub trait Choice: Sized + fmt::Debug + Send + 'static {
     /// The options, in order.
-    const OPTIONS: &'static [&'static str];
+    const OPTIONS: &'static [Text];
 
     /// The option with this text.
     fn from_option(option: &str) -> Option<Self>;
@@ -149,7 +146,7 @@ impl Slot for bool {
         *self = match raw {
             Raw::Json("true") | Raw::Text("true" | "1" | "on" | "yes") => true,
             Raw::Json("false") | Raw::Text("false" | "0" | "off" | "no") => false,
-            _ => return Err(ValueFault::expected(field.kind)),
+            _ => return Err(ValueFault::expected(&field.kind)),
         };
         Ok(())
     }
@@ -186,7 +183,7 @@ macro_rules! choice_slot {
                     ::core::option::Option::None => {
                         return ::core::result::Result::Err($crate::__private::not_an_option(
                             &text,
-                            <Self as $crate::Choice>::OPTIONS,
+                            &$crate::List::Static(<Self as $crate::Choice>::OPTIONS),
                         ));
                     }
                 }
@@ -205,16 +202,16 @@ macro_rules! choice_slot {
 /// The text of an option.
 pub fn choice(field: &Field, raw: Raw<'_>) -> Result<String, ValueFault> {
     match raw {
-        Raw::Json(json) => text::decode(json).map_err(|_| ValueFault::expected(field.kind)),
+        Raw::Json(json) => text::decode(json).map_err(|_| ValueFault::expected(&field.kind)),
         Raw::Text(text) => Ok(text.to_owned()),
-        Raw::File(_) => Err(ValueFault::expected(field.kind)),
+        Raw::File(_) => Err(ValueFault::expected(&field.kind)),
     }
 }
 
 /// A text that is none of the options.
-pub fn not_an_option(text: &str, options: &'static [&'static str]) -> ValueFault {
-    let mut fault = ValueFault::new("is not one of the options").allowed(Allowed::Options(options));
-    fault.did_you_mean = nearest(options.iter().copied(), text);
+pub fn not_an_option(text: &str, options: &List<Text>) -> ValueFault {
+    let mut fault = ValueFault::new("is not one of the options").allowed(Allowed::Options(options.clone()));
+    fault.did_you_mean = nearest(options.iter().map(|option| &**option), text);
     fault
 }
 

@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+use std::sync::LazyLock;
+
 use comfyport_endpoint::{
-    Advanced, Choice, DecodeLimits, Decoded, Endpoint, FaultKind, Faults, Field, Image, Kind, Part,
-    PartValue, Piece, Request, Seed, Template,
+    Advanced, Choice, DecodeLimits, Decoded, Endpoint, FaultKind, Faults, Field,
+    Held::{self, Static},
+    Image, Kind, Part, PartValue, Piece, Request, Seed, Table, Template,
 };
 use proptest::prelude::*;
 
@@ -17,13 +20,9 @@ enum Scheduler {
 }
 
 static ADVANCED: &[Field] = &[
-    Field {
-        default: Some("1.0"),
-        at: &["3.denoise"],
-        ..Field::new("denoise", Kind::Float { min: 0.0, max: 1.0 })
-    },
-    Field { at: &["4.seed"], ..Field::new("second_seed", Kind::Seed { min: 0, max: 10 }) },
-    Field { default: Some("6"), ..Field::new("size", Kind::NumberChoice { options: &[6, 10] }) },
+    Field::new("denoise", Kind::Float { min: 0.0, max: 1.0 }, Some("1.0"), &[Static("3.denoise")]),
+    Field::new("second_seed", Kind::Seed { min: 0, max: 10 }, None, &[Static("4.seed")]),
+    Field::new("size", Kind::NumberChoice { options: Static(&[6, 10]) }, Some("6"), &[]),
 ];
 
 #[derive(Request, Debug, Clone, Default)]
@@ -50,41 +49,55 @@ struct Paint {
 }
 
 static ENDPOINT: Endpoint = Endpoint {
-    path: "paint",
-    title: "Paint",
-    description: "",
-    fields: Paint::FIELDS,
-    advanced: ADVANCED,
-    outputs: &[],
-    models: &[],
-    node_packs: &[],
-    classes: &[],
-    nodes: &[],
+    path: Static("paint"),
+    title: Static("Paint"),
+    description: Static(""),
+    fields: Static(Paint::FIELDS),
+    advanced: Static(ADVANCED),
+    outputs: Static(&[]),
+    models: Static(&[]),
+    node_packs: Static(&[]),
+    classes: Static(&[]),
+    nodes: Static(&[]),
     template: Template {
-        pieces: &[
-            Piece::Text("{\"text\":"),
+        pieces: Static(&[
+            Piece::Text(Static("{\"text\":")),
             Piece::Field(0),
-            Piece::Text(",\"steps\":"),
+            Piece::Text(Static(",\"steps\":")),
             Piece::Field(1),
-            Piece::Text(",\"cfg\":"),
+            Piece::Text(Static(",\"cfg\":")),
             Piece::Field(2),
-            Piece::Text(",\"seed\":"),
+            Piece::Text(Static(",\"seed\":")),
             Piece::Field(3),
-            Piece::Text(",\"scheduler\":"),
+            Piece::Text(Static(",\"scheduler\":")),
             Piece::Field(4),
-            Piece::Text(",\"denoise\":"),
+            Piece::Text(Static(",\"denoise\":")),
             Piece::Advanced(0),
-            Piece::Text(",\"prefix\":"),
-            Piece::Prefix("57:9"),
-            Piece::Text("}"),
-        ],
+            Piece::Text(Static(",\"prefix\":")),
+            Piece::Prefix(Static("57:9")),
+            Piece::Text(Static("}")),
+        ]),
     },
-    openapi: "{}",
-    new_request: || Box::new(Paint::default()),
+    openapi: Static("{}"),
+    new_request: |_| Box::new(Paint::default()),
 };
 
+/// Decodes into the struct, and makes sure that a table takes and refuses the same.
 fn decode(body: &str) -> Result<Decoded, Faults> {
-    ENDPOINT.decode_json(body.as_bytes(), &DecodeLimits::default())
+    static TABLE: LazyLock<Held<Endpoint>> =
+        LazyLock::new(|| Held::from(Endpoint { new_request: Table::request, ..ENDPOINT.clone() }));
+    let limits = DecodeLimits::default();
+    let decoded = ENDPOINT.decode_json(body.as_bytes(), &limits);
+    let twin = TABLE.read_json(body.as_bytes(), &limits).finish();
+    match (&decoded, &twin) {
+        (Ok(decoded), Ok(twin)) => {
+            assert_eq!(prompt(decoded), prompt(twin), "{body}");
+            assert_eq!(format!("{:?}", decoded.models()), format!("{:?}", twin.models()), "{body}");
+        }
+        (Err(faults), Err(twin)) => assert_eq!(faults, twin, "{body}"),
+        _ => panic!("{decoded:?} and {twin:?} for {body}"),
+    }
+    decoded
 }
 
 fn prompt(decoded: &Decoded) -> serde_json::Value {
@@ -197,7 +210,7 @@ fn files_come_in_many_spellings() {
     ] {
         let mut decoded = decode(&format!("{{\"prompt\":\"x\",\"image\":{image}}}")).unwrap();
         let (field, media) = decoded.media_mut().remove(0);
-        assert_eq!(field.name, "image");
+        assert_eq!(&*field.name, "image");
         let comfyport_endpoint::MediaSource::Bytes { data, .. } = &media.source else { panic!("{image}") };
         assert_eq!(&data[..], b"hi");
     }

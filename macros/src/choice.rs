@@ -36,7 +36,8 @@ pub(crate) fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
     };
     Ok(quote! {
         impl ::comfyport_endpoint::Choice for #name {
-            const OPTIONS: &'static [&'static str] = &[#(#texts),*];
+            const OPTIONS: &'static [::comfyport_endpoint::Text] =
+                &[#(::comfyport_endpoint::Held::Static(#texts)),*];
             fn from_option(option: &str) -> ::core::option::Option<Self> {
                 match option {
                     #(#texts => ::core::option::Option::Some(Self::#idents),)*

@@ -3,7 +3,9 @@
 //! `comfyport_endpoint` re-exports them. They work on structs written by hand as well as on generated ones:
 //!
 //! ```
-//! use comfyport_endpoint::{Advanced, Choice, Endpoint, Field, Image, Kind, Piece, Request, Seed, Template};
+//! use comfyport_endpoint::{
+//!     Advanced, Choice, Endpoint, Field, Held::Static, Image, Kind, Piece, Request, Seed, Template,
+//! };
 //!
 //! /// Options that several requests may share.
 //! #[derive(Choice, Debug, Clone)]
@@ -14,11 +16,8 @@
 //!     Lanczos,
 //! }
 //!
-//! pub static ADVANCED: &[Field] = &[Field {
-//!     default: Some("0.5"),
-//!     at: &["2.sharpen"],
-//!     ..Field::new("sharpen", Kind::Float { min: 0.0, max: 1.0 })
-//! }];
+//! pub static ADVANCED: &[Field] =
+//!     &[Field::new("sharpen", Kind::Float { min: 0.0, max: 1.0 }, Some("0.5"), &[Static("2.sharpen")])];
 //!
 //! #[derive(Request, Debug, Clone, Default)]
 //! pub struct Enlarge {
@@ -38,19 +37,21 @@
 //! }
 //!
 //! static ENDPOINT: Endpoint = Endpoint {
-//!     path: "enlarge",
-//!     title: "Enlarge",
-//!     description: "",
-//!     fields: Enlarge::FIELDS,
-//!     advanced: ADVANCED,
-//!     outputs: &[],
-//!     models: &[],
-//!     node_packs: &[],
-//!     classes: &[],
-//!     nodes: &[],
-//!     template: Template { pieces: &[Piece::Text("{\"factor\":"), Piece::Field(1), Piece::Text("}")] },
-//!     openapi: "{}",
-//!     new_request: || Box::new(Enlarge::default()),
+//!     path: Static("enlarge"),
+//!     title: Static("Enlarge"),
+//!     description: Static(""),
+//!     fields: Static(Enlarge::FIELDS),
+//!     advanced: Static(ADVANCED),
+//!     outputs: Static(&[]),
+//!     models: Static(&[]),
+//!     node_packs: Static(&[]),
+//!     classes: Static(&[]),
+//!     nodes: Static(&[]),
+//!     template: Template {
+//!         pieces: Static(&[Piece::Text(Static("{\"factor\":")), Piece::Field(1), Piece::Text(Static("}"))]),
+//!     },
+//!     openapi: Static("{}"),
+//!     new_request: |_| Box::new(Enlarge::default()),
 //! };
 //!
 //! let body = br#"{"image": "aGVsbG8=", "factor": 3, "advanced": {"sharpen": 1}}"#;

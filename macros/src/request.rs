@@ -63,7 +63,7 @@ impl Parts {
         let text = |value: Option<String>| {
             value.map_or_else(
                 || quote!(::core::option::Option::None),
-                |value| quote!(::core::option::Option::Some(#value)),
+                |value| quote!(::core::option::Option::Some(::comfyport_endpoint::Held::Static(#value))),
             )
         };
         let default = text(attributes.default);
@@ -71,7 +71,13 @@ impl Parts {
         let required = !optional;
         self.table.push(quote! {
             ::comfyport_endpoint::Field {
-                name: #name, doc: #doc, kind: #kind, required: #required, default: #default, at: &[#(#at),*], role: #role,
+                name: ::comfyport_endpoint::Held::Static(#name),
+                doc: ::comfyport_endpoint::Held::Static(#doc),
+                kind: #kind,
+                required: #required,
+                default: #default,
+                at: ::comfyport_endpoint::Held::Static(&[#(::comfyport_endpoint::Held::Static(#at)),*]),
+                role: #role,
             }
         });
         self.places.push(ident);
@@ -105,9 +111,6 @@ impl Parts {
                 pub const FIELDS: &'static [::comfyport_endpoint::Field] = &[#(#table),*];
             }
             impl ::comfyport_endpoint::Request for #name {
-                fn fields(&self) -> &'static [::comfyport_endpoint::Field] {
-                    Self::FIELDS
-                }
                 fn slot(&self, index: usize) -> &dyn ::comfyport_endpoint::Slot {
                     match index {
                         #(#indices => &self.#places,)*
@@ -162,7 +165,7 @@ fn kind(ty: &Type, attributes: &Attributes) -> syn::Result<TokenStream> {
     let kind = match name.as_str() {
         "String" => return Ok(text_kind(attributes)),
         "i32" | "i64" | "u32" | "u64" if !options.is_empty() => {
-            quote!(NumberChoice { options: &[#(#options),*] })
+            quote!(NumberChoice { options: ::comfyport_endpoint::Held::Static(&[#(#options),*]) })
         }
         "i32" | "i64" | "u32" | "u64" => {
             let ty = syn::Ident::new(&name, Span::call_site());
@@ -187,7 +190,9 @@ fn kind(ty: &Type, attributes: &Attributes) -> syn::Result<TokenStream> {
             })
         }
         "" => return Err(syn::Error::new(ty.span(), "this type cannot be a field of a request")),
-        _ => quote!(Choice { options: <#ty as ::comfyport_endpoint::Choice>::OPTIONS }),
+        _ => quote!(Choice {
+            options: ::comfyport_endpoint::Held::Static(<#ty as ::comfyport_endpoint::Choice>::OPTIONS)
+        }),
     };
     Ok(quote!(::comfyport_endpoint::Kind::#kind))
 }
@@ -195,10 +200,12 @@ fn kind(ty: &Type, attributes: &Attributes) -> syn::Result<TokenStream> {
 fn text_kind(attributes: &Attributes) -> TokenStream {
     let options = &attributes.options;
     if let Some(folder) = &attributes.folder {
-        return quote!(::comfyport_endpoint::Kind::Model { folder: #folder });
+        return quote!(::comfyport_endpoint::Kind::Model { folder: ::comfyport_endpoint::Held::Static(#folder) });
     }
     if !options.is_empty() {
-        return quote!(::comfyport_endpoint::Kind::Suggest { options: &[#(#options),*] });
+        return quote!(::comfyport_endpoint::Kind::Suggest {
+            options: ::comfyport_endpoint::Held::Static(&[#(::comfyport_endpoint::Held::Static(#options)),*])
+        });
     }
     let max_length = attributes.max_length.as_ref().map_or_else(|| quote!(100_000), |length| quote!(#length));
     quote!(::comfyport_endpoint::Kind::Text { max_length: #max_length })

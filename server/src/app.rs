@@ -1,6 +1,6 @@
 //! The application: its state, its routes and its layers.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Router, middleware,
@@ -11,9 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::Config,
+    endpoints::Endpoints,
     layers,
     metrics::Metrics,
-    openapi::Document,
     problem::{Code, Problem},
     routes,
     run::{RunError, Runs},
@@ -28,8 +28,8 @@ pub struct AppState(Arc<Inner>);
 pub struct Inner {
     /// The settings.
     pub config: Config,
-    /// All endpoints, in the order of their paths.
-    pub endpoints: &'static [&'static Endpoint],
+    /// The endpoints that are served.
+    pub endpoints: Endpoints,
     /// Everything that runs.
     pub runs: Arc<Runs>,
     /// What is counted.
@@ -38,9 +38,6 @@ pub struct Inner {
     pub simulated: bool,
     /// Cancelled when the server is about to stop.
     pub stopping: CancellationToken,
-    /// The OpenAPI document, built when first asked for.
-    pub document: Document,
-    by_path: HashMap<&'static str, &'static Endpoint>,
 }
 
 impl std::ops::Deref for AppState {
@@ -60,23 +57,14 @@ impl AppState {
         simulated: bool,
         stopping: CancellationToken,
     ) -> Self {
-        let by_path = endpoints.iter().map(|endpoint| (endpoint.path, *endpoint)).collect();
-        let document = Document::new(endpoints);
         Self(Arc::new(Inner {
             config,
-            endpoints,
+            endpoints: Endpoints::new(endpoints),
             runs,
             metrics: Metrics::default(),
             simulated,
             stopping,
-            document,
-            by_path,
         }))
-    }
-
-    /// The endpoint with this path.
-    pub fn find(&self, path: &str) -> Option<&'static Endpoint> {
-        self.by_path.get(path).copied()
     }
 
     /// What a caller hears of a run that did not yield a result. What is ours to mend is logged.

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use bytes::Bytes;
-use comfyport_endpoint::Endpoint;
+use comfyport_endpoint::{Endpoint, Held};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -13,7 +13,7 @@ const FIXED: &str = include_str!("openapi/fixed.json");
 /// The document, built when first asked for.
 #[derive(Debug)]
 pub struct Document {
-    endpoints: &'static [&'static Endpoint],
+    endpoints: Vec<Held<Endpoint>>,
     built: OnceLock<Built>,
 }
 
@@ -28,14 +28,15 @@ pub struct Built {
 
 impl Document {
     /// Of these endpoints.
-    pub fn new(endpoints: &'static [&'static Endpoint]) -> Self {
+    pub fn new(endpoints: Vec<Held<Endpoint>>) -> Self {
         Self { endpoints, built: OnceLock::new() }
     }
 
     /// The document.
     pub fn get(&self) -> &Built {
         self.built.get_or_init(|| {
-            let json = serde_json::to_vec(&merge(self.endpoints)).unwrap_or_default();
+            let json = serde_json::to_vec(&merge(self.endpoints.iter().map(|endpoint| &**endpoint)))
+                .unwrap_or_default();
             let etag = format!("\"{}\"", &crate::artifacts::hex(&Sha256::digest(&json))[..32]);
             Built { json: json.into(), etag }
         })
@@ -43,12 +44,12 @@ impl Document {
 }
 
 /// The whole document.
-pub fn merge(endpoints: &[&Endpoint]) -> Value {
+pub fn merge<'e>(endpoints: impl IntoIterator<Item = &'e Endpoint>) -> Value {
     // Ours and tested; a broken one would leave out what it describes.
     let mut document: Value = serde_json::from_str(FIXED).unwrap_or_default();
     document["info"]["version"] = env!("CARGO_PKG_VERSION").into();
     for endpoint in endpoints {
-        let mut part: Value = serde_json::from_str(endpoint.openapi).unwrap_or_default();
+        let mut part: Value = serde_json::from_str(&endpoint.openapi).unwrap_or_default();
         extend(&mut document["paths"], part["paths"].take());
         extend(&mut document["components"]["schemas"], part["components"]["schemas"].take());
     }
@@ -72,7 +73,7 @@ mod tests {
 
     #[test]
     fn the_fixed_part_is_a_document() {
-        let document = merge(&[]);
+        let document = merge([]);
         assert_eq!(document["openapi"], "3.1.0");
         for schema in ["Problem", "RunOptions", "Artifact", "MediaValue", "Timing"] {
             assert!(document["components"]["schemas"][schema].is_object(), "{schema}");

@@ -63,11 +63,11 @@ pub struct MissingModel {
 impl MissingModel {
     pub(crate) fn new(model: &comfyport_endpoint::Model, did_you_mean: Option<String>) -> Self {
         Self {
-            folder: canonical(model.folder).to_owned(),
-            file: plain(model.file),
-            node: model.node.to_owned(),
-            input: model.input.to_owned(),
-            url: model.url.map(str::to_owned),
+            folder: canonical(&model.folder).to_owned(),
+            file: plain(&model.file),
+            node: model.node.to_string(),
+            input: model.input.to_string(),
+            url: model.url.as_ref().map(ToString::to_string),
             did_you_mean,
         }
     }
@@ -196,18 +196,18 @@ impl Readiness {
         let classes = endpoint
             .classes
             .iter()
-            .filter(|class| !capabilities.classes.contains(**class))
+            .filter(|class| !capabilities.classes.contains(&***class))
             .map(|class| missing_class(endpoint, class))
             .collect();
         let mut models = Vec::new();
-        for model in endpoint.models {
+        for model in &endpoint.models {
             let input = format!("{}.{}", model.node, model.input);
-            if model.folder == "unknown" || chosen.contains(&input.as_str()) {
+            if *model.folder == *"unknown" || chosen.contains(&input.as_str()) {
                 continue;
             }
-            let files = self.files_since(model.folder, since).await?;
+            let files = self.files_since(&model.folder, since).await?;
             let Some(files) = files.as_ref() else { continue };
-            let file = plain(model.file);
+            let file = plain(&model.file);
             if !files.contains(&file) {
                 models.push(MissingModel::new(model, similar(files, &file)));
             }
@@ -239,11 +239,11 @@ impl Readiness {
 }
 
 fn missing_class(endpoint: &Endpoint, class: &str) -> MissingClass {
-    let pack = endpoint.node_packs.iter().find(|pack| pack.classes.contains(&class));
+    let pack = endpoint.node_packs.iter().find(|pack| pack.classes.iter().any(|one| **one == *class));
     MissingClass {
         class_type: class.to_owned(),
-        node_pack: pack.map(|pack| pack.id.to_owned()),
-        repository: pack.and_then(|pack| pack.repository).map(str::to_owned),
+        node_pack: pack.map(|pack| pack.id.to_string()),
+        repository: pack.and_then(|pack| pack.repository.as_ref()).map(ToString::to_string),
     }
 }
 

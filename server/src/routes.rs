@@ -4,6 +4,7 @@ mod check;
 pub mod docs;
 pub mod health;
 pub mod index;
+mod origin;
 pub mod outputs;
 pub mod prompt;
 pub mod workflow;

@@ -165,7 +165,7 @@ impl Runs {
     /// The same for one request: models that the caller picked take the place of the workflow's own.
     pub async fn report_for(&self, prepared: &Prepared) -> Vec<Report> {
         let chosen = prepared.chosen_models();
-        let all = self.places.iter().map(|place| place.readiness.report(prepared.endpoint, &chosen));
+        let all = self.places.iter().map(|place| place.readiness.report(&prepared.endpoint, &chosen));
         futures_util::future::join_all(all).await
     }
 
@@ -187,7 +187,7 @@ impl Runs {
         let mut refusal = None;
         for place in self.least_busy_first() {
             let engine = place.engine.name();
-            match place.readiness.missing(prepared.endpoint, &chosen).await {
+            match place.readiness.missing(&prepared.endpoint, &chosen).await {
                 Ok(missing) if missing.is_empty() => {
                     check_models(&place, prepared).await?;
                     return Ok(place);
@@ -282,7 +282,7 @@ fn no_engine() -> RunError {
 async fn check_models(place: &Place, prepared: &Prepared) -> Result<(), RunError> {
     let mut faults = Vec::new();
     for (field, value) in prepared.decoded.models() {
-        let comfyport_endpoint::Kind::Model { folder } = field.kind else { continue };
+        let comfyport_endpoint::Kind::Model { folder } = &field.kind else { continue };
         let has = |files: &Option<BTreeSet<String>>| {
             files.as_ref().is_none_or(|files| files.contains(&plain(&value)))
         };
@@ -294,8 +294,8 @@ async fn check_models(place: &Place, prepared: &Prepared) -> Result<(), RunError
         if !has(files.as_ref()) {
             let known = files.as_ref().as_ref();
             faults.push(Fault {
-                pointer: pointer(field.name),
-                param: Some(field.name.to_owned()),
+                pointer: pointer(&field.name),
+                param: Some(field.name.to_string()),
                 message: format!("the engine has no such file in its models folder `{folder}`"),
                 allowed: None,
                 did_you_mean: known.and_then(|files| similar(files, &value)),

@@ -7,7 +7,7 @@ mod workflows;
 
 use std::{sync::Arc, time::Duration};
 
-use comfyport_endpoint::{DecodeLimits, Endpoint, Part, PartValue};
+use comfyport_endpoint::{DecodeLimits, Endpoint, Held, Part, PartValue};
 use comfyport_server::{
     artifacts::{Artifacts, Retention},
     engine::comfyui::ComfyUi,
@@ -48,7 +48,11 @@ impl Stage {
     }
 
     fn prepare(&self, endpoint: &'static Endpoint, body: &serde_json::Value) -> Result<Prepared, RunError> {
-        Prepared::read(endpoint, Body::Json(body.to_string().into()), &self.runs.settings().request)
+        Prepared::read(
+            Held::Static(endpoint),
+            Body::Json(body.to_string().into()),
+            &self.runs.settings().request,
+        )
     }
 
     async fn start(
@@ -128,7 +132,7 @@ async fn a_picture_in_a_form_comes_back_in_the_size_asked_for() {
     };
     let limits = &stage.runs.settings().request;
     for _ in 0..2 {
-        let prepared = Prepared::read(&RESIZE, Body::Form(form()), limits).unwrap();
+        let prepared = Prepared::read(Held::Static(&RESIZE), Body::Form(form()), limits).unwrap();
         let result = stage.start(prepared, None).await.unwrap().finish().await.unwrap();
         let resized = read(&result);
         assert_eq!((resized.width(), resized.height()), (20, 10));
@@ -300,7 +304,7 @@ async fn without_an_engine_nothing_is_queued() {
     drop(free);
     let runs = Arc::new(runs(&format!("http://{address}"), data.path()));
     let body = Body::Json(r#"{"prompt":"x"}"#.into());
-    let prepared = Prepared::read(&PAINT, body, &runs.settings().request).unwrap();
+    let prepared = Prepared::read(Held::Static(&PAINT), body, &runs.settings().request).unwrap();
     let error = runs.choose(&prepared).await.unwrap_err();
     assert!(matches!(error, RunError::Unreachable { .. }), "{error:?}");
     let report = runs.report(&PAINT).await;

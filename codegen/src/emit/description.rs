@@ -10,14 +10,14 @@ use quote::quote;
 pub(super) fn of(endpoint: &Endpoint, request: &Ident, has_advanced: bool, file: &str) -> TokenStream {
     let Endpoint { path, title, classes, .. } = endpoint;
     let description = endpoint.description.as_deref().unwrap_or_default();
-    let advanced = if has_advanced { quote!(ADVANCED) } else { quote!(&[]) };
+    let advanced = if has_advanced { quote!(Static(ADVANCED)) } else { quote!(Static(&[])) };
     let outputs = outputs(endpoint);
     let models = models(endpoint);
     let packs = packs(endpoint);
     let nodes = endpoint.graph.nodes.values().map(|node| {
         let (id, class, title) =
             (&node.id, &node.class_type, node.title.as_ref().unwrap_or(&node.class_type));
-        quote!(NodeLabel { id: #id, class_type: #class, title: #title })
+        quote!(NodeLabel { id: Static(#id), class_type: Static(#class), title: Static(#title) })
     });
     let pieces = template::pieces(endpoint).into_iter().map(piece);
     let openapi = format!("/{file}.openapi.json");
@@ -26,21 +26,23 @@ pub(super) fn of(endpoint: &Endpoint, request: &Ident, has_advanced: bool, file:
         #[doc = #doc]
         pub static ENDPOINT: comfyport_endpoint::Endpoint = {
             #[allow(unused_imports)]
-            use comfyport_endpoint::{Endpoint, Model, NodeLabel, NodePack, Output, OutputKind, Piece, Template};
+            use comfyport_endpoint::{
+                Endpoint, Held::Static, Model, NodeLabel, NodePack, Output, OutputKind, Piece, Template,
+            };
             Endpoint {
-                path: #path,
-                title: #title,
-                description: #description,
-                fields: #request::FIELDS,
+                path: Static(#path),
+                title: Static(#title),
+                description: Static(#description),
+                fields: Static(#request::FIELDS),
                 advanced: #advanced,
-                outputs: &[#(#outputs),*],
-                models: &[#(#models),*],
-                node_packs: &[#(#packs),*],
-                classes: &[#(#classes),*],
-                nodes: &[#(#nodes),*],
-                template: Template { pieces: &[#(#pieces),*] },
-                openapi: include_str!(concat!(env!("OUT_DIR"), #openapi)),
-                new_request: || Box::new(#request::default()),
+                outputs: Static(&[#(#outputs),*]),
+                models: Static(&[#(#models),*]),
+                node_packs: Static(&[#(#packs),*]),
+                classes: Static(&[#(Static(#classes)),*]),
+                nodes: Static(&[#(#nodes),*]),
+                template: Template { pieces: Static(&[#(#pieces),*]) },
+                openapi: Static(include_str!(concat!(env!("OUT_DIR"), #openapi))),
+                new_request: |_| Box::new(#request::default()),
             }
         };
     }
@@ -60,7 +62,14 @@ fn outputs(endpoint: &Endpoint) -> Vec<TokenStream> {
             OutputKind::File => quote!(File),
         };
         quote! {
-            Output { name: #name, node: #node, class_type: #class_type, kind: OutputKind::#kind, many: #many, preview: #preview }
+            Output {
+                name: Static(#name),
+                node: Static(#node),
+                class_type: Static(#class_type),
+                kind: OutputKind::#kind,
+                many: #many,
+                preview: #preview,
+            }
         }
     };
     endpoint.outputs.iter().map(output).collect()
@@ -69,10 +78,20 @@ fn outputs(endpoint: &Endpoint) -> Vec<TokenStream> {
 fn models(endpoint: &Endpoint) -> Vec<TokenStream> {
     let model = |model: &comfyport_workflow::ModelRef| {
         let comfyport_workflow::ModelRef { file, folder, node, input, .. } = model;
-        let optional =
-            |text: &Option<String>| text.as_ref().map_or_else(|| quote!(None), |text| quote!(Some(#text)));
+        let optional = |text: &Option<String>| {
+            text.as_ref().map_or_else(|| quote!(None), |text| quote!(Some(Static(#text))))
+        };
         let (url, sha256) = (optional(&model.url), optional(&model.sha256));
-        quote!(Model { file: #file, folder: #folder, node: #node, input: #input, url: #url, sha256: #sha256 })
+        quote! {
+            Model {
+                file: Static(#file),
+                folder: Static(#folder),
+                node: Static(#node),
+                input: Static(#input),
+                url: #url,
+                sha256: #sha256,
+            }
+        }
     };
     endpoint.checked_models().map(model).collect()
 }
@@ -80,16 +99,20 @@ fn models(endpoint: &Endpoint) -> Vec<TokenStream> {
 fn packs(endpoint: &Endpoint) -> Vec<TokenStream> {
     let pack = |pack: &comfyport_workflow::NodePack| {
         let comfyport_workflow::NodePack { id, classes, .. } = pack;
-        let repository =
-            pack.repository.as_ref().map_or_else(|| quote!(None), |repository| quote!(Some(#repository)));
-        quote!(NodePack { id: #id, repository: #repository, classes: &[#(#classes),*] })
+        let repository = pack
+            .repository
+            .as_ref()
+            .map_or_else(|| quote!(None), |repository| quote!(Some(Static(#repository))));
+        quote! {
+            NodePack { id: Static(#id), repository: #repository, classes: Static(&[#(Static(#classes)),*]) }
+        }
     };
     endpoint.node_packs.iter().map(pack).collect()
 }
 
 fn piece(piece: Piece) -> TokenStream {
     match piece {
-        Piece::Text(text) => quote!(Piece::Text(#text)),
+        Piece::Text(text) => quote!(Piece::Text(Static(#text))),
         Piece::Field(index) => {
             let index = Literal::u16_unsuffixed(index);
             quote!(Piece::Field(#index))
@@ -98,6 +121,6 @@ fn piece(piece: Piece) -> TokenStream {
             let index = Literal::u16_unsuffixed(index);
             quote!(Piece::Advanced(#index))
         }
-        Piece::Prefix(node) => quote!(Piece::Prefix(#node)),
+        Piece::Prefix(node) => quote!(Piece::Prefix(Static(#node))),
     }
 }

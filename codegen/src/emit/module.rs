@@ -24,7 +24,11 @@ pub(super) fn of(endpoint: &Endpoint, lists: &OptionLists, file: &str) -> TokenS
         let doc = " Values that few callers set, under `advanced`.";
         let table = quote! {
             #[doc = #doc]
-            pub static ADVANCED: &[comfyport_endpoint::Field] = &[#(#rows),*];
+            pub static ADVANCED: &[comfyport_endpoint::Field] = {
+                #[allow(unused_imports)]
+                use comfyport_endpoint::{Choice, Field, Held::Static, Kind};
+                &[#(#rows),*]
+            };
         };
         let place = quote! {
             #[doc = #doc]
@@ -152,26 +156,26 @@ fn row(param: &Param, lists: &OptionLists) -> TokenStream {
     let required = param.required;
     let default = optional(param.default.as_ref().map(Value::to_json).as_deref());
     quote! {
-        comfyport_endpoint::Field {
-            name: #name,
-            doc: #doc,
-            kind: comfyport_endpoint::Kind::#kind,
+        Field {
+            name: Static(#name),
+            doc: Static(#doc),
+            kind: Kind::#kind,
             required: #required,
             default: #default,
-            at: &[#(#at),*],
+            at: Static(&[#(Static(#at)),*]),
             role: #role,
         }
     }
 }
 
 fn optional(text: Option<&str>) -> TokenStream {
-    text.map_or_else(|| quote!(None), |text| quote!(Some(#text)))
+    text.map_or_else(|| quote!(None), |text| quote!(Some(Static(#text))))
 }
 
 fn kind(param: &Param, lists: &OptionLists) -> TokenStream {
     if let Some(list) = lists.name(param) {
         let list = ident(list);
-        return quote!(Choice { options: <crate::options::#list as comfyport_endpoint::Choice>::OPTIONS });
+        return quote!(Choice { options: Static(<crate::options::#list as Choice>::OPTIONS) });
     }
     let options = param.options.iter().filter_map(value);
     let bound = |number: &Option<Number>, otherwise: TokenStream| {
@@ -179,7 +183,7 @@ fn kind(param: &Param, lists: &OptionLists) -> TokenStream {
     };
     match param.ty {
         ParamType::Boolean => quote!(Boolean),
-        ParamType::Enum => quote!(NumberChoice { options: &[#(#options),*] }),
+        ParamType::Enum => quote!(NumberChoice { options: Static(&[#(#options),*]) }),
         ParamType::Integer => {
             let (min, max) =
                 (bound(&param.min, quote!(i64::MIN as i128)), bound(&param.max, quote!(i64::MAX as i128)));
@@ -198,9 +202,9 @@ fn kind(param: &Param, lists: &OptionLists) -> TokenStream {
         }
         _ if param.folder.is_some() => {
             let folder = &param.folder;
-            quote!(Model { folder: #folder })
+            quote!(Model { folder: Static(#folder) })
         }
-        _ if !param.options.is_empty() => quote!(Suggest { options: &[#(#options),*] }),
+        _ if !param.options.is_empty() => quote!(Suggest { options: Static(&[#(Static(#options)),*]) }),
         _ => quote!(Text { max_length: 100_000 }),
     }
 }

@@ -13,11 +13,11 @@ fn lexeme<'a>(field: &Field, raw: &Raw<'a>) -> Result<&'a str, ValueFault> {
     let text = match raw {
         Raw::Json(text) => *text,
         Raw::Text(text) => text.trim(),
-        Raw::File(_) => return Err(ValueFault::expected(field.kind)),
+        Raw::File(_) => return Err(ValueFault::expected(&field.kind)),
     };
     let number = text.starts_with(|first: char| first == '-' || first.is_ascii_digit())
         && text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
-    if number { Ok(text) } else { Err(ValueFault::expected(field.kind)) }
+    if number { Ok(text) } else { Err(ValueFault::expected(&field.kind)) }
 }
 
 /// A whole number, written `20` or `20.0`.
@@ -42,11 +42,11 @@ fn out_of_range(min: &impl ToString, max: &impl ToString) -> ValueFault {
 /// Reads a whole number of a field.
 pub(crate) fn integer(field: &Field, raw: &Raw<'_>) -> Result<i128, ValueFault> {
     let text = lexeme(field, raw)?;
-    let value = whole(text).ok_or_else(|| ValueFault::expected(field.kind))?;
-    match field.kind {
-        Kind::Integer { min, max } if value < min || value > max => Err(out_of_range(&min, &max)),
+    let value = whole(text).ok_or_else(|| ValueFault::expected(&field.kind))?;
+    match &field.kind {
+        Kind::Integer { min, max } if value < *min || value > *max => Err(out_of_range(min, max)),
         Kind::NumberChoice { options } if !options.iter().any(|option| i128::from(*option) == value) => {
-            Err(ValueFault::new("is not one of the options").allowed(Allowed::Numbers(options)))
+            Err(ValueFault::new("is not one of the options").allowed(Allowed::Numbers(options.clone())))
         }
         _ => Ok(value),
     }
@@ -54,7 +54,7 @@ pub(crate) fn integer(field: &Field, raw: &Raw<'_>) -> Result<i128, ValueFault> 
 
 /// Reads a number of a field.
 pub(crate) fn number(field: &Field, raw: &Raw<'_>) -> Result<f64, ValueFault> {
-    let value: f64 = lexeme(field, raw)?.parse().map_err(|_| ValueFault::expected(field.kind))?;
+    let value: f64 = lexeme(field, raw)?.parse().map_err(|_| ValueFault::expected(&field.kind))?;
     match field.kind {
         Kind::Float { min, max } if !(value >= min && value <= max) => Err(out_of_range(&min, &max)),
         _ if !value.is_finite() => Err(ValueFault::new("is too large")),
@@ -65,7 +65,7 @@ pub(crate) fn number(field: &Field, raw: &Raw<'_>) -> Result<f64, ValueFault> {
 /// Reads a seed of a field.
 pub(crate) fn seed(field: &Field, raw: &Raw<'_>) -> Result<u64, ValueFault> {
     let text = lexeme(field, raw)?;
-    let value = whole(text).ok_or_else(|| ValueFault::expected(field.kind))?;
+    let value = whole(text).ok_or_else(|| ValueFault::expected(&field.kind))?;
     let (min, max) = if let Kind::Seed { min, max } = field.kind { (min, max) } else { (0, u64::MAX) };
     if value < 0 {
         let fault = out_of_range(&min, &max);

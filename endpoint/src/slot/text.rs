@@ -24,7 +24,7 @@ pub(crate) fn plain(field: &Field, raw: &Raw<'_>) -> Result<String, ValueFault> 
             decode(json).map_err(|_| ValueFault::new("has an escape that is not a character"))?
         }
         Raw::Text(text) => (*text).to_owned(),
-        Raw::Json(_) | Raw::File(_) => return Err(ValueFault::expected(field.kind)),
+        Raw::Json(_) | Raw::File(_) => return Err(ValueFault::expected(&field.kind)),
     };
     let longest = if let Kind::Text { max_length } = field.kind { max_length } else { 1000 };
     if text.len() > longest && text.chars().count() > longest {
@@ -34,9 +34,9 @@ pub(crate) fn plain(field: &Field, raw: &Raw<'_>) -> Result<String, ValueFault> 
     if text.contains('\0') {
         return Err(ValueFault::new("must not contain a NUL character"));
     }
-    match field.kind {
+    match &field.kind {
         Kind::Model { .. } => model_name(&text).map(|()| text),
-        Kind::Choice { options } if !options.contains(&text.as_str()) => {
+        Kind::Choice { options } if !options.iter().any(|option| **option == *text) => {
             Err(super::not_an_option(&text, options))
         }
         _ => Ok(text),

@@ -3,7 +3,7 @@
 use std::{io, process::ExitCode, sync::Arc, time::Duration};
 
 use comfyport_comfyui::{Client, ClientConfig};
-use comfyport_endpoint::{DecodeLimits, Endpoint, Kind};
+use comfyport_endpoint::{DecodeLimits, Endpoint, Held, Kind};
 use comfyport_simulator::Simulator;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -13,6 +13,7 @@ use crate::{
     artifacts::{Artifacts, Retention},
     cli::Serve,
     config::{Config, Overrides, seconds},
+    endpoints::Snapshot,
     engine::{Engine, comfyui::ComfyUi},
     listener,
     media::PictureLimits,
@@ -167,7 +168,7 @@ fn engine(config: &Config, simulated: bool) -> Result<Arc<dyn Engine>, String> {
 /// What a person who just started it wants to know.
 fn greet(app: &AppState, address: std::net::SocketAddr) {
     let base = format!("http://{address}");
-    let workflows = app.endpoints.len();
+    let workflows = app.endpoints.now().served().count();
     say::line(format_args!("comfyport {}: {workflows} workflows", env!("CARGO_PKG_VERSION")));
     if app.simulated {
         say::line("engine: SIMULATION, results are made up; --comfyui-url names a real ComfyUI");
@@ -180,24 +181,24 @@ fn greet(app: &AppState, address: std::net::SocketAddr) {
         );
     }
     say::line(format_args!("docs:   {base}/docs/"));
-    if let Some(line) = example(app.endpoints, &base) {
+    if let Some(line) = example(&app.endpoints.now(), &base) {
         say::line(format_args!("try:    {line}"));
     }
     say::line(format_args!("listening on {base}"));
 }
 
 /// A line that works as pasted: of a workflow that needs text alone.
-fn example(endpoints: &[&Endpoint], base: &str) -> Option<String> {
-    let text_only = |endpoint: &&&Endpoint| {
+fn example(endpoints: &Snapshot, base: &str) -> Option<String> {
+    let text_only = |endpoint: &&Held<Endpoint>| {
         let mut required = endpoint.fields.iter().filter(|field| field.required).peekable();
         required.peek().is_some()
             && required.all(|field| matches!(field.kind, Kind::Text { .. }))
             && endpoint.advanced.iter().all(|field| !field.required)
     };
-    let shortest = |endpoint: &&&Endpoint| {
+    let shortest = |endpoint: &&Held<Endpoint>| {
         (endpoint.models.len(), endpoint.fields.iter().filter(|field| field.required).count())
     };
-    let endpoint = endpoints.iter().filter(text_only).min_by_key(shortest)?;
+    let endpoint = endpoints.served().filter(text_only).min_by_key(shortest)?;
     let values = endpoint
         .fields
         .iter()

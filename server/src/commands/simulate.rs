@@ -43,15 +43,15 @@ fn catalog(path: &Path) -> Result<Catalog, String> {
 /// A simulator that has whatever the workflows need, custom nodes included.
 pub(crate) fn options(endpoints: &[&Endpoint]) -> Options {
     let mut files = ModelFiles::new();
-    for model in endpoints.iter().flat_map(|endpoint| endpoint.models) {
-        files.entry(model.folder.to_owned()).or_default().push(model.file.to_owned());
+    for model in endpoints.iter().flat_map(|endpoint| &endpoint.models) {
+        files.entry(model.folder.to_string()).or_default().push(model.file.to_string());
     }
     let core = Catalog::core();
     let mut foreign: Vec<(&str, bool)> = endpoints
         .iter()
         .flat_map(|endpoint| {
-            let is_output = |class: &str| endpoint.outputs.iter().any(|output| output.class_type == class);
-            endpoint.classes.iter().map(move |class| (*class, is_output(class)))
+            let is_output = |class: &str| endpoint.outputs.iter().any(|output| *output.class_type == *class);
+            endpoint.classes.iter().map(move |class| (&**class, is_output(class)))
         })
         .filter(|(class, _)| core.get(class).is_none())
         .collect();

@@ -6,7 +6,7 @@ use axum::{
     http::Request,
     response::{IntoResponse, Response},
 };
-use comfyport_endpoint::Endpoint;
+use comfyport_endpoint::{Endpoint, Held, Text};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -24,7 +24,7 @@ struct Verdict {
     /// Whether it would run now.
     ready: bool,
     /// The endpoint's path.
-    workflow: &'static str,
+    workflow: Text,
     /// The engine it would run on.
     #[serde(skip_serializing_if = "Option::is_none")]
     engine: Option<String>,
@@ -37,7 +37,7 @@ struct Verdict {
 /// Answers 200 with a verdict, or with the same problem that a run of this request would be answered with.
 pub(super) async fn check(
     app: &AppState,
-    endpoint: &'static Endpoint,
+    endpoint: &Held<Endpoint>,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
     let prepared = workflow::prepare(app, endpoint, request).await?;
@@ -48,7 +48,7 @@ pub(super) async fn check(
     };
     let engines = app.runs.report_for(&prepared).await;
     let params = Plan::Endpoint(Box::new(prepared)).params();
-    let verdict =
-        Verdict { ready: chosen.is_some(), workflow: endpoint.path, engine: chosen, engines, params };
+    let workflow = endpoint.path.clone();
+    let verdict = Verdict { ready: chosen.is_some(), workflow, engine: chosen, engines, params };
     Ok(Json(verdict).into_response())
 }

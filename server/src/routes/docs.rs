@@ -24,7 +24,8 @@ const UI_POLICY: &str = "default-src 'self'; img-src 'self' data: blob:; media-s
 
 /// `GET /openapi.json`
 pub async fn openapi(State(app): State<AppState>, headers: HeaderMap) -> Response {
-    let document = app.document.get();
+    let now = app.endpoints.now();
+    let document = now.document.get();
     let etag = document.etag.clone();
     if headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes()) {
         return (StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response();

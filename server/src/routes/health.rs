@@ -53,7 +53,10 @@ pub async fn ready(State(app): State<AppState>) -> Response {
             .collect();
         return Problem::new(Code::EngineUnreachable, reasons.join("; ")).into_response();
     }
-    (StatusCode::OK, Json(json!({"ready": true, "workflows": app.endpoints.len(), "engines": engines})))
+    (
+        StatusCode::OK,
+        Json(json!({"ready": true, "workflows": app.endpoints.now().served().count(), "engines": engines})),
+    )
         .into_response()
 }
 

@@ -10,12 +10,12 @@ use crate::app::AppState;
 
 /// A short page for people.
 pub async fn page(State(app): State<AppState>) -> impl IntoResponse {
-    let rows: String = app
-        .endpoints
-        .iter()
+    let now = app.endpoints.now();
+    let rows: String = now
+        .served()
         .map(|endpoint| {
-            let path = escape(endpoint.path);
-            format!("<li><a href=\"/{path}\"><code>/{path}</code></a> {}</li>", escape(endpoint.title))
+            let path = escape(&endpoint.path);
+            format!("<li><a href=\"/{path}\"><code>/{path}</code></a> {}</li>", escape(&endpoint.title))
         })
         .collect();
     let warning = if app.simulated {

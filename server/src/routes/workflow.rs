@@ -9,12 +9,12 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, Request, header::ACCEPT},
     response::{IntoResponse, Response},
 };
-use comfyport_endpoint::{Endpoint, Fault, FaultKind, Faults};
+use comfyport_endpoint::{Endpoint, Fault, FaultKind, Faults, Held, List, Text};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::{check, workflows::OutputInfo};
+use super::{check, origin::Origin, workflows::OutputInfo};
 use crate::{
     app::AppState,
     form,
@@ -37,12 +37,12 @@ pub async fn post(
     request: Request<Body>,
 ) -> Result<Response, Problem> {
     if let Some(path) = path.strip_suffix(CHECK) {
-        return check::check(&app, find(&app, path)?, request).await;
+        return check::check(&app, &find(&app, path)?, request).await;
     }
     let endpoint = find(&app, &path)?;
     let wishes = Wishes::read(request.headers())?;
-    wishes.check(endpoint)?;
-    let mut prepared = prepare(&app, endpoint, request).await?;
+    wishes.check(&endpoint)?;
+    let mut prepared = prepare(&app, &endpoint, request).await?;
     let place = app.runs.choose(&prepared).await?;
     prepared.options.timeout = match (prepared.options.timeout, wishes.wait) {
         (Some(option), Some(wait)) => Some(option.min(wait)),
@@ -82,8 +82,8 @@ impl Wishes {
         let possible = endpoint
             .outputs
             .iter()
-            .any(|output| wanted.iter().any(|wanted| wanted.could_match(output.kind, output.class_type)));
-        if possible { Ok(()) } else { Err(not_acceptable(wanted, endpoint.path)) }
+            .any(|output| wanted.iter().any(|wanted| wanted.could_match(output.kind, &output.class_type)));
+        if possible { Ok(()) } else { Err(not_acceptable(wanted, &endpoint.path)) }
     }
 }
 
@@ -93,16 +93,18 @@ fn not_acceptable(wanted: &[Wanted], workflow: &str) -> Problem {
 }
 
 #[expect(clippy::result_large_err, reason = "once a request, on its way out")]
-pub(super) fn find(app: &AppState, path: &str) -> Result<&'static Endpoint, Problem> {
-    app.find(path).ok_or_else(|| {
-        Problem::not_found(format!("there is no workflow `{path}`; GET /workflows lists them"))
-    })
+fn find(app: &AppState, path: &str) -> Result<Held<Endpoint>, Problem> {
+    app.endpoints.now().find(path).and_then(|entry| entry.endpoint.clone()).ok_or_else(|| unknown(path))
+}
+
+fn unknown(path: &str) -> Problem {
+    Problem::not_found(format!("there is no workflow `{path}`; GET /workflows lists them"))
 }
 
 /// Reads, decodes and checks a request. All its faults come back together.
 pub(super) async fn prepare(
     app: &AppState,
-    endpoint: &'static Endpoint,
+    endpoint: &Held<Endpoint>,
     request: Request<Body>,
 ) -> Result<Prepared, Problem> {
     let limits = &app.runs.settings().request;
@@ -115,7 +117,7 @@ pub(super) async fn prepare(
     } else {
         RequestBody::Json(read_body(app, request.into_body()).await?)
     };
-    Ok(Prepared::read(endpoint, body, limits)?)
+    Ok(Prepared::read(endpoint.clone(), body, limits)?)
 }
 
 /// Reads a whole body within its limit.
@@ -194,34 +196,36 @@ fn label(response: &mut Response, result: &RunResult) {
 #[derive(Debug, Serialize)]
 #[expect(clippy::struct_field_names, reason = "they are names in JSON")]
 pub struct Description {
-    path: &'static str,
-    title: &'static str,
-    description: &'static str,
+    path: Text,
+    title: Text,
+    description: Text,
     request_schema: Value,
     response_schema: Value,
     outputs: Vec<OutputInfo>,
     models: Vec<ModelInfo>,
     node_packs: Vec<PackInfo>,
+    #[serde(flatten)]
+    origin: Origin,
     ready: bool,
     engines: Vec<Report>,
 }
 
 #[derive(Debug, Serialize)]
 struct ModelInfo {
-    folder: &'static str,
-    file: &'static str,
+    folder: Text,
+    file: Text,
     #[serde(skip_serializing_if = "Option::is_none")]
-    url: Option<&'static str>,
+    url: Option<Text>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    sha256: Option<&'static str>,
+    sha256: Option<Text>,
 }
 
 #[derive(Debug, Serialize)]
 struct PackInfo {
-    id: &'static str,
+    id: Text,
     #[serde(skip_serializing_if = "Option::is_none")]
-    repository: Option<&'static str>,
-    classes: &'static [&'static str],
+    repository: Option<Text>,
+    classes: List<Text>,
 }
 
 /// Describes an endpoint, ready or not.
@@ -229,31 +233,34 @@ pub async fn describe(
     State(app): State<AppState>,
     Path(path): Path<String>,
 ) -> Result<Json<Description>, Problem> {
-    let endpoint = find(&app, &path)?;
+    let now = app.endpoints.now();
+    let entry = now.find(&path).ok_or_else(|| unknown(&path))?;
+    let endpoint = entry.endpoint.as_ref().ok_or_else(|| unknown(&path))?;
     let engines = app.runs.report(endpoint).await;
-    let document: Value = serde_json::from_str(endpoint.openapi).unwrap_or_default();
+    let document: Value = serde_json::from_str(&endpoint.openapi).unwrap_or_default();
     let operation = &document["paths"][format!("/{}", endpoint.path)]["post"];
     let json = |content: &Value| inline(&content["content"]["application/json"]["schema"], &document, 0);
     let model = |model: &comfyport_endpoint::Model| ModelInfo {
-        folder: model.folder,
-        file: model.file,
-        url: model.url,
-        sha256: model.sha256,
+        folder: model.folder.clone(),
+        file: model.file.clone(),
+        url: model.url.clone(),
+        sha256: model.sha256.clone(),
     };
     let pack = |pack: &comfyport_endpoint::NodePack| PackInfo {
-        id: pack.id,
-        repository: pack.repository,
-        classes: pack.classes,
+        id: pack.id.clone(),
+        repository: pack.repository.clone(),
+        classes: pack.classes.clone(),
     };
     Ok(Json(Description {
-        path: endpoint.path,
-        title: endpoint.title,
-        description: endpoint.description,
+        path: endpoint.path.clone(),
+        title: endpoint.title.clone(),
+        description: endpoint.description.clone(),
         request_schema: json(&operation["requestBody"]),
         response_schema: json(&operation["responses"]["200"]),
         outputs: super::workflows::outputs(endpoint),
         models: endpoint.models.iter().map(model).collect(),
         node_packs: endpoint.node_packs.iter().map(pack).collect(),
+        origin: Origin::of(entry),
         ready: engines.iter().any(|engine| engine.ready),
         engines,
     }))

@@ -1,11 +1,12 @@
 //! `GET /workflows`: every endpoint, and whether it could run now.
 
 use axum::{Json, extract::State};
-use comfyport_endpoint::{Endpoint, OutputKind};
+use comfyport_endpoint::{Endpoint, OutputKind, Text};
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
 
-use crate::{app::AppState, readiness::Report};
+use super::origin::Origin;
+use crate::{app::AppState, endpoints::Entry, readiness::Report};
 
 /// The list.
 #[derive(Debug, Serialize)]
@@ -13,15 +14,17 @@ pub struct Workflows {
     workflows: Vec<Listed>,
 }
 
-/// One endpoint in the list.
+/// One workflow in the list.
 #[derive(Debug, Serialize)]
 pub struct Listed {
     /// The route without its leading slash.
-    path: &'static str,
-    title: &'static str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    description: &'static str,
+    path: Text,
+    title: Text,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<Text>,
     outputs: Vec<OutputInfo>,
+    #[serde(flatten)]
+    origin: Origin,
     /// Whether any engine could run it now.
     ready: bool,
     engines: Vec<Report>,
@@ -30,7 +33,7 @@ pub struct Listed {
 /// A named result.
 #[derive(Debug, Serialize)]
 pub struct OutputInfo {
-    name: &'static str,
+    name: Text,
     kind: &'static str,
     many: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -39,18 +42,32 @@ pub struct OutputInfo {
 
 /// Answers with the list, in the order of the paths.
 pub async fn list(State(app): State<AppState>) -> Json<Workflows> {
-    let workflows =
-        stream::iter(app.endpoints.iter().copied()).then(|endpoint| listed(&app, endpoint)).collect().await;
+    let now = app.endpoints.now();
+    let workflows = stream::iter(now.entries()).then(|entry| listed(&app, entry)).collect().await;
     Json(Workflows { workflows })
 }
 
-async fn listed(app: &AppState, endpoint: &'static Endpoint) -> Listed {
+async fn listed(app: &AppState, entry: &Entry) -> Listed {
+    let (path, origin) = (entry.path.clone(), Origin::of(entry));
+    let Some(endpoint) = &entry.endpoint else {
+        let title = path.clone();
+        return Listed {
+            path,
+            title,
+            description: None,
+            outputs: vec![],
+            origin,
+            ready: false,
+            engines: vec![],
+        };
+    };
     let engines = app.runs.report(endpoint).await;
     Listed {
-        path: endpoint.path,
-        title: endpoint.title,
-        description: endpoint.description,
+        path,
+        title: endpoint.title.clone(),
+        description: Some(endpoint.description.clone()).filter(|text| !text.is_empty()),
         outputs: outputs(endpoint),
+        origin,
         ready: engines.iter().any(|engine| engine.ready),
         engines,
     }
@@ -59,7 +76,7 @@ async fn listed(app: &AppState, endpoint: &'static Endpoint) -> Listed {
 /// The outputs of an endpoint, for descriptions.
 pub fn outputs(endpoint: &Endpoint) -> Vec<OutputInfo> {
     let info = |output: &comfyport_endpoint::Output| OutputInfo {
-        name: output.name,
+        name: output.name.clone(),
         kind: kind(output.kind),
         many: output.many,
         preview: output.preview,

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use comfyport_comfyui::{ExecutionError, InputError, NodeError, Rejection, SubmitError};
-use comfyport_endpoint::{Endpoint, Faults, Kind};
+use comfyport_endpoint::{Endpoint, Faults, Field, Held, Kind};
 
 use crate::{
     engine::EngineError,
@@ -131,7 +131,7 @@ pub struct Complaint {
 #[derive(Debug, Clone)]
 pub(super) enum Names {
     /// Of an endpoint.
-    Endpoint(&'static Endpoint),
+    Endpoint(Held<Endpoint>),
     /// Of a graph that a caller sent: node, class, title.
     Graph(std::sync::Arc<Vec<(String, String, Option<String>)>>),
 }
@@ -150,8 +150,8 @@ impl Names {
         const CLASS: &str = "SaveImageWebsocket";
         match self {
             Self::Endpoint(endpoint) => {
-                let nodes = endpoint.nodes.iter().filter(|node| node.class_type == CLASS);
-                nodes.map(|node| node.id.to_owned()).collect()
+                let nodes = endpoint.nodes.iter().filter(|node| *node.class_type == *CLASS);
+                nodes.map(|node| node.id.to_string()).collect()
             }
             Self::Graph(nodes) => {
                 nodes.iter().filter(|(_, class, _)| class == CLASS).map(|(id, ..)| id.clone()).collect()
@@ -163,8 +163,8 @@ impl Names {
     pub(super) fn title(&self, id: &str) -> Option<String> {
         let (class, title) = match self {
             Self::Endpoint(endpoint) => {
-                let node = endpoint.nodes.iter().find(|node| node.id == id)?;
-                (node.class_type, (!node.title.is_empty()).then_some(node.title))
+                let node = endpoint.nodes.iter().find(|node| *node.id == *id)?;
+                (&*node.class_type, (!node.title.is_empty()).then_some(&*node.title))
             }
             Self::Graph(nodes) => {
                 let (_, class, title) = nodes.iter().find(|(node, ..)| node == id)?;
@@ -178,11 +178,11 @@ impl Names {
     fn param(&self, node: &str, input: &str) -> Option<(String, String)> {
         let Self::Endpoint(endpoint) = self else { return None };
         let binding = format!("{node}.{input}");
-        let find = |fields: &'static [comfyport_endpoint::Field], prefix: &str| {
-            let field = fields.iter().find(|field| field.at.contains(&binding.as_str()))?;
-            Some((field.name.to_owned(), format!("{prefix}{}", super::pointer(field.name))))
+        let find = |fields: &[Field], prefix: &str| {
+            let field = fields.iter().find(|field| field.at.iter().any(|at| **at == *binding))?;
+            Some((field.name.to_string(), format!("{prefix}{}", super::pointer(&field.name))))
         };
-        find(endpoint.fields, "").or_else(|| find(endpoint.advanced, "/advanced"))
+        find(&endpoint.fields, "").or_else(|| find(&endpoint.advanced, "/advanced"))
     }
 
     /// How many nodes there are.
@@ -196,12 +196,12 @@ impl Names {
     /// The only media parameter of a node: what a loader complains about without naming an input.
     fn media_param(&self, node: &str) -> Option<(String, String)> {
         let Self::Endpoint(endpoint) = self else { return None };
-        let of_node = |field: &&comfyport_endpoint::Field| {
+        let of_node = |field: &&Field| {
             matches!(field.kind, Kind::Media { .. })
                 && field.at.iter().any(|at| at.split_once('.').is_some_and(|(id, _)| id == node))
         };
         let field = endpoint.fields.iter().find(of_node)?;
-        Some((field.name.to_owned(), super::pointer(field.name)))
+        Some((field.name.to_string(), super::pointer(&field.name)))
     }
 
     fn complain(&self, node: &str, input: Option<&str>, message: &str) -> Complaint {
@@ -274,11 +274,11 @@ impl Names {
         for node in &rejection.node_errors {
             for fault in node.errors.iter().filter(|fault| fault.kind == "value_not_in_list") {
                 let model = endpoint.models.iter().find(|model| {
-                    model.node == node.node_id && fault.input_name.as_deref() == Some(model.input)
+                    *model.node == *node.node_id && fault.input_name.as_deref() == Some(&*model.input)
                 });
                 let own = |model: &&comfyport_endpoint::Model| {
                     let sent = fault.received.as_ref().and_then(comfyport_workflow::json::Value::as_str);
-                    sent.is_none_or(|sent| plain(sent) == plain(model.file))
+                    sent.is_none_or(|sent| plain(sent) == plain(&model.file))
                 };
                 missing.models.extend(model.filter(own).map(|model| MissingModel::new(model, None)));
             }
@@ -289,7 +289,7 @@ impl Names {
     fn class(&self, id: &str) -> Option<String> {
         match self {
             Self::Endpoint(endpoint) => {
-                endpoint.nodes.iter().find(|node| node.id == id).map(|node| node.class_type.to_owned())
+                endpoint.nodes.iter().find(|node| *node.id == *id).map(|node| node.class_type.to_string())
             }
             Self::Graph(nodes) => {
                 nodes.iter().find(|(node, ..)| node == id).map(|(_, class, _)| class.clone())

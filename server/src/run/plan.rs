@@ -8,14 +8,14 @@ impl Plan {
     /// The endpoint's path.
     pub(super) fn workflow(&self) -> &str {
         match self {
-            Self::Endpoint(prepared) => prepared.endpoint.path,
+            Self::Endpoint(prepared) => &prepared.endpoint.path,
             Self::Graph(_) => "prompt",
         }
     }
 
     pub(super) fn names(&self) -> Names {
         match self {
-            Self::Endpoint(prepared) => Names::Endpoint(prepared.endpoint),
+            Self::Endpoint(prepared) => Names::Endpoint(prepared.endpoint.clone()),
             Self::Graph(plan) => Names::Graph(std::sync::Arc::clone(&plan.nodes)),
         }
     }
@@ -35,12 +35,12 @@ impl Plan {
     pub(super) fn expected(&self) -> Vec<Expected> {
         match self {
             Self::Endpoint(prepared) => {
-                let outputs = prepared.endpoint.outputs;
+                let outputs = &prepared.endpoint.outputs;
                 // Where something is kept, previews are a by-product; where nothing is, they are the result.
                 let only_previews = outputs.iter().all(|output| output.preview);
                 let expected = |output: &comfyport_endpoint::Output| Expected {
-                    name: output.name.to_owned(),
-                    node: output.node.to_owned(),
+                    name: output.name.to_string(),
+                    node: output.node.to_string(),
                     required: only_previews || !output.preview,
                 };
                 outputs.iter().map(expected).collect()

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use comfyport_endpoint::{
-    DecodeLimits, Decoded, Endpoint, Fault, FaultKind, Kind, MediaEncoding, MediaSource, Part,
+    DecodeLimits, Decoded, Endpoint, Fault, FaultKind, Held, Kind, MediaEncoding, MediaSource, Part,
 };
 use sha2::{Digest, Sha256};
 
@@ -43,7 +43,7 @@ pub struct RequestLimits {
 #[derive(Debug)]
 pub struct Prepared {
     /// What it is a request to.
-    pub endpoint: &'static Endpoint,
+    pub endpoint: Held<Endpoint>,
     /// Its values.
     pub decoded: Decoded,
     /// How to run it.
@@ -65,7 +65,7 @@ pub(super) struct File {
 
 impl Prepared {
     /// Reads and checks a request. All faults come back together.
-    pub fn read(endpoint: &'static Endpoint, body: Body, limits: &RequestLimits) -> Result<Self, RunError> {
+    pub fn read(endpoint: Held<Endpoint>, body: Body, limits: &RequestLimits) -> Result<Self, RunError> {
         let mut decoding = match body {
             Body::Json(bytes) => endpoint.read_json(&bytes, &limits.decode),
             Body::Form(parts) => endpoint.read_parts(parts, &limits.decode),
@@ -87,8 +87,8 @@ impl Prepared {
     }
 
     /// The inputs whose model the caller picked, as `"node.input"`.
-    pub fn chosen_models(&self) -> Vec<&'static str> {
-        self.decoded.models().into_iter().flat_map(|(field, _)| field.at.iter().copied()).collect()
+    pub fn chosen_models(&self) -> Vec<&str> {
+        self.decoded.models().into_iter().flat_map(|(field, _)| field.at.iter().map(|at| &**at)).collect()
     }
 }
 
@@ -109,16 +109,16 @@ fn check_media(decoded: &mut Decoded, limits: &RequestLimits) -> Found {
             MediaSource::Bytes { data, .. } => data.clone(),
             MediaSource::Url(_) => {
                 found.urls += 1;
-                found.faults.push(not_yet(field.name, "files cannot be fetched from a URL by this release"));
+                found.faults.push(not_yet(&field.name, "files cannot be fetched from a URL by this release"));
                 continue;
             }
             MediaSource::Upload(_) => {
-                found.faults.push(not_yet(field.name, "there are no uploads to refer to in this release"));
+                found.faults.push(not_yet(&field.name, "there are no uploads to refer to in this release"));
                 continue;
             }
         };
         match media::check(kind, &data, &limits.pictures) {
-            Err(fault) => found.faults.push(media_fault(field.name, &fault)),
+            Err(fault) => found.faults.push(media_fault(&field.name, &fault)),
             Ok(format) => match encoding {
                 MediaEncoding::UploadName => {
                     let name = content_name(&data, format);
@@ -129,7 +129,7 @@ fn check_media(decoded: &mut Decoded, limits: &RequestLimits) -> Found {
                 MediaEncoding::Url | MediaEncoding::Path => {
                     let message =
                         "the node behind this parameter reads a URL or a path, which callers cannot set";
-                    found.faults.push(fault(field.name, FaultKind::Invalid, message.to_owned()));
+                    found.faults.push(fault(&field.name, FaultKind::Invalid, message.to_owned()));
                 }
             },
         }

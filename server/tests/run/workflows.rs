@@ -1,8 +1,8 @@
 //! Two endpoints written by hand: one that needs no model, one that samples.
 
 use comfyport_endpoint::{
-    Endpoint, Image, MediaEncoding, Model, NodeLabel, NodePack, Output, OutputKind, Piece, Request, Seed,
-    Template,
+    Endpoint, Held::Static, Image, MediaEncoding, Model, NodeLabel, NodePack, Output, OutputKind, Piece,
+    Request, Seed, Template,
 };
 
 #[derive(Request, Debug, Clone, Default)]
@@ -19,45 +19,47 @@ pub(crate) struct Resize {
 /// An upload is named in the prompt, which is what these tests are about.
 const _: MediaEncoding = MediaEncoding::UploadName;
 
+const SCALED: &[Output] = &[Output {
+    name: Static("image"),
+    node: Static("3"),
+    class_type: Static("SaveImage"),
+    kind: OutputKind::Image,
+    many: true,
+    preview: false,
+}];
+
+const SCALING: &[Piece] = &[
+    Piece::Text(Static(r#"{"1":{"class_type":"LoadImage","inputs":{"image":"#)),
+    Piece::Field(0),
+    Piece::Text(Static(
+        r#"}},"2":{"class_type":"ImageScale","inputs":{"image":["1",0],"upscale_method":"lanczos","crop":"disabled","width":"#,
+    )),
+    Piece::Field(1),
+    Piece::Text(Static(r#","height":"#)),
+    Piece::Field(2),
+    Piece::Text(Static(r#"}},"3":{"class_type":"SaveImage","inputs":{"images":["2",0],"filename_prefix":"#)),
+    Piece::Prefix(Static("3")),
+    Piece::Text(Static("}}}")),
+];
+
 pub(crate) static RESIZE: Endpoint = Endpoint {
-    path: "image/resize",
-    title: "Resize",
-    description: "",
-    fields: Resize::FIELDS,
-    advanced: &[],
-    outputs: &[Output {
-        name: "image",
-        node: "3",
-        class_type: "SaveImage",
-        kind: OutputKind::Image,
-        many: true,
-        preview: false,
-    }],
-    models: &[],
-    node_packs: &[],
-    classes: &["ImageScale", "LoadImage", "SaveImage"],
-    nodes: &[
-        NodeLabel { id: "1", class_type: "LoadImage", title: "Load Image" },
-        NodeLabel { id: "2", class_type: "ImageScale", title: "Upscale Image" },
-        NodeLabel { id: "3", class_type: "SaveImage", title: "Save Image" },
-    ],
-    template: Template {
-        pieces: &[
-            Piece::Text(r#"{"1":{"class_type":"LoadImage","inputs":{"image":"#),
-            Piece::Field(0),
-            Piece::Text(
-                r#"}},"2":{"class_type":"ImageScale","inputs":{"image":["1",0],"upscale_method":"lanczos","crop":"disabled","width":"#,
-            ),
-            Piece::Field(1),
-            Piece::Text(r#","height":"#),
-            Piece::Field(2),
-            Piece::Text(r#"}},"3":{"class_type":"SaveImage","inputs":{"images":["2",0],"filename_prefix":"#),
-            Piece::Prefix("3"),
-            Piece::Text("}}}"),
-        ],
-    },
-    openapi: "{}",
-    new_request: || Box::new(Resize::default()),
+    path: Static("image/resize"),
+    title: Static("Resize"),
+    description: Static(""),
+    fields: Static(Resize::FIELDS),
+    advanced: Static(&[]),
+    outputs: Static(SCALED),
+    models: Static(&[]),
+    node_packs: Static(&[]),
+    classes: Static(&[Static("ImageScale"), Static("LoadImage"), Static("SaveImage")]),
+    nodes: Static(&[
+        NodeLabel { id: Static("1"), class_type: Static("LoadImage"), title: Static("Load Image") },
+        NodeLabel { id: Static("2"), class_type: Static("ImageScale"), title: Static("Upscale Image") },
+        NodeLabel { id: Static("3"), class_type: Static("SaveImage"), title: Static("Save Image") },
+    ]),
+    template: Template { pieces: Static(SCALING) },
+    openapi: Static("{}"),
+    new_request: |_| Box::new(Resize::default()),
 };
 
 #[derive(Request, Debug, Clone, Default)]
@@ -74,91 +76,97 @@ pub(crate) struct Paint {
     pub checkpoint: Option<String>,
 }
 
-const CHECKPOINT: Model = Model {
-    file: "v1-5-pruned-emaonly-fp16.safetensors",
-    folder: "checkpoints",
-    node: "4",
-    input: "ckpt_name",
-    url: None,
-    sha256: None,
-};
+const fn checkpoint(file: &'static str) -> Model {
+    Model {
+        file: Static(file),
+        folder: Static("checkpoints"),
+        node: Static("4"),
+        input: Static("ckpt_name"),
+        url: None,
+        sha256: None,
+    }
+}
 
 pub(crate) static PAINT: Endpoint = Endpoint {
-    path: "sd15/paint",
-    title: "Paint",
-    description: "",
-    fields: Paint::FIELDS,
-    advanced: &[],
-    outputs: &[Output {
-        name: "image",
-        node: "9",
-        class_type: "SaveImage",
+    path: Static("sd15/paint"),
+    title: Static("Paint"),
+    description: Static(""),
+    fields: Static(Paint::FIELDS),
+    advanced: Static(&[]),
+    outputs: Static(&[Output {
+        name: Static("image"),
+        node: Static("9"),
+        class_type: Static("SaveImage"),
         kind: OutputKind::Image,
         many: true,
         preview: false,
-    }],
-    models: &[CHECKPOINT],
-    node_packs: &[],
-    classes: &[
-        "CLIPTextEncode",
-        "CheckpointLoaderSimple",
-        "EmptyLatentImage",
-        "KSampler",
-        "SaveImage",
-        "VAEDecode",
-    ],
-    nodes: &[
-        NodeLabel { id: "3", class_type: "KSampler", title: "The sampler" },
-        NodeLabel { id: "4", class_type: "CheckpointLoaderSimple", title: "Load Checkpoint" },
-        NodeLabel { id: "5", class_type: "EmptyLatentImage", title: "Size" },
-        NodeLabel { id: "6", class_type: "CLIPTextEncode", title: "Prompt" },
-        NodeLabel { id: "8", class_type: "VAEDecode", title: "Decode" },
-        NodeLabel { id: "9", class_type: "SaveImage", title: "Save Image" },
-    ],
+    }]),
+    models: Static(&[checkpoint("v1-5-pruned-emaonly-fp16.safetensors")]),
+    node_packs: Static(&[]),
+    classes: Static(&[
+        Static("CLIPTextEncode"),
+        Static("CheckpointLoaderSimple"),
+        Static("EmptyLatentImage"),
+        Static("KSampler"),
+        Static("SaveImage"),
+        Static("VAEDecode"),
+    ]),
+    nodes: Static(&[
+        NodeLabel { id: Static("3"), class_type: Static("KSampler"), title: Static("The sampler") },
+        NodeLabel {
+            id: Static("4"),
+            class_type: Static("CheckpointLoaderSimple"),
+            title: Static("Load Checkpoint"),
+        },
+        NodeLabel { id: Static("5"), class_type: Static("EmptyLatentImage"), title: Static("Size") },
+        NodeLabel { id: Static("6"), class_type: Static("CLIPTextEncode"), title: Static("Prompt") },
+        NodeLabel { id: Static("8"), class_type: Static("VAEDecode"), title: Static("Decode") },
+        NodeLabel { id: Static("9"), class_type: Static("SaveImage"), title: Static("Save Image") },
+    ]),
     template: Template {
-        pieces: &[
-            Piece::Text(r#"{"4":{"class_type":"CheckpointLoaderSimple","inputs":{"ckpt_name":"#),
+        pieces: Static(&[
+            Piece::Text(Static(r#"{"4":{"class_type":"CheckpointLoaderSimple","inputs":{"ckpt_name":"#)),
             Piece::Field(4),
-            Piece::Text(
+            Piece::Text(Static(
                 r#"}},"5":{"class_type":"EmptyLatentImage","inputs":{"height":64,"batch_size":1,"width":"#,
-            ),
+            )),
             Piece::Field(3),
-            Piece::Text(r#"}},"6":{"class_type":"CLIPTextEncode","inputs":{"clip":["4",1],"text":"#),
+            Piece::Text(Static(r#"}},"6":{"class_type":"CLIPTextEncode","inputs":{"clip":["4",1],"text":"#)),
             Piece::Field(0),
-            Piece::Text(
+            Piece::Text(Static(
                 r#"}},"3":{"class_type":"KSampler","inputs":{"model":["4",0],"positive":["6",0],"negative":["6",0],"latent_image":["5",0],"cfg":8,"sampler_name":"euler","scheduler":"normal","denoise":1,"seed":"#,
-            ),
+            )),
             Piece::Field(1),
-            Piece::Text(r#","steps":"#),
+            Piece::Text(Static(r#","steps":"#)),
             Piece::Field(2),
-            Piece::Text(
+            Piece::Text(Static(
                 r#"}},"8":{"class_type":"VAEDecode","inputs":{"samples":["3",0],"vae":["4",2]}},"9":{"class_type":"SaveImage","inputs":{"images":["8",0],"filename_prefix":"#,
-            ),
-            Piece::Prefix("9"),
-            Piece::Text("}}}"),
-        ],
+            )),
+            Piece::Prefix(Static("9")),
+            Piece::Text(Static("}}}")),
+        ]),
     },
-    openapi: "{}",
-    new_request: || Box::new(Paint::default()),
+    openapi: Static("{}"),
+    new_request: |_| Box::new(Paint::default()),
 };
 
 /// Needs a node pack and a model that no simulator has.
 pub(crate) static LACKING: Endpoint = Endpoint {
-    path: "lacking",
-    title: "Lacking",
-    description: "",
-    fields: Resize::FIELDS,
-    advanced: &[],
-    outputs: RESIZE.outputs,
-    models: &[Model { file: "sub\\v1-5-pruned-emaonly.safetensors", ..CHECKPOINT }],
-    node_packs: &[NodePack {
-        id: "comfyui-example-pack",
-        repository: Some("https://example.org/pack"),
-        classes: &["ExampleNode"],
-    }],
-    classes: &["ExampleNode", "SaveImage"],
-    nodes: &[],
-    template: RESIZE.template,
-    openapi: "{}",
-    new_request: || Box::new(Resize::default()),
+    path: Static("lacking"),
+    title: Static("Lacking"),
+    description: Static(""),
+    fields: Static(Resize::FIELDS),
+    advanced: Static(&[]),
+    outputs: Static(SCALED),
+    models: Static(&[checkpoint("sub\\v1-5-pruned-emaonly.safetensors")]),
+    node_packs: Static(&[NodePack {
+        id: Static("comfyui-example-pack"),
+        repository: Some(Static("https://example.org/pack")),
+        classes: Static(&[Static("ExampleNode")]),
+    }]),
+    classes: Static(&[Static("ExampleNode"), Static("SaveImage")]),
+    nodes: Static(&[]),
+    template: Template { pieces: Static(SCALING) },
+    openapi: Static("{}"),
+    new_request: |_| Box::new(Resize::default()),
 };
