@@ -150,7 +150,12 @@ impl ValueFault {
 }
 
 /// The nearest of some names, if it is near.
-pub(crate) fn nearest<'n>(names: impl Iterator<Item = &'n str>, wanted: &str) -> Option<String> {
+pub fn nearest<'n>(names: impl Iterator<Item = &'n str>, wanted: &str) -> Option<String> {
+    // Similarity costs the product of both lengths, and nobody mistypes a name by this much.
+    const LONGEST: usize = 200;
+    if wanted.len() > LONGEST {
+        return None;
+    }
     let wanted = wanted.to_lowercase();
     let rated = names.map(|name| (strsim::jaro_winkler(&name.to_lowercase(), &wanted), name));
     let best = rated.max_by(|left, right| left.0.total_cmp(&right.0))?;
@@ -162,4 +167,17 @@ pub(crate) fn step(name: &str) -> String {
     // What a stranger calls a field is echoed within bounds.
     let short: String = name.chars().take(100).collect();
     format!("/{}", short.replace('~', "~0").replace('/', "~1"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_near_or_too_long_to_be_compared() {
+        let names = ["prompt", "steps"];
+        assert_eq!(nearest(names.into_iter(), "promt").as_deref(), Some("prompt"));
+        assert_eq!(nearest(names.into_iter(), "colour"), None);
+        assert_eq!(nearest(names.into_iter(), &"p".repeat(10_000_000)), None);
+    }
 }

@@ -273,6 +273,10 @@ fn old_name(folder: &str) -> Option<&'static str> {
 pub fn similar(files: &BTreeSet<String>, wanted: &str) -> Option<String> {
     let base = |file: &str| file.rsplit('/').next().unwrap_or(file).to_lowercase();
     let name = base(wanted);
+    // Similarity costs the product of both lengths; file systems end names at 255 bytes.
+    if name.len() > 255 {
+        return None;
+    }
     let nearest = files
         .iter()
         .map(|file| (strsim::jaro_winkler(&base(file), &name), file))

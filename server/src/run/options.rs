@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use comfyport_endpoint::{Fault, FaultKind};
+use comfyport_endpoint::{Fault, FaultKind, nearest};
 use serde_json::Value;
 
 /// How a caller wants a run to be handled.
@@ -60,12 +60,8 @@ fn seconds(value: &Value, longest: Duration) -> Option<Duration> {
 }
 
 fn unknown_option(name: &str) -> Fault {
-    let nearest = KNOWN
-        .into_iter()
-        .max_by(|left, right| strsim::jaro_winkler(left, name).total_cmp(&strsim::jaro_winkler(right, name)));
-    let near = nearest.filter(|known| strsim::jaro_winkler(known, name) > 0.75);
     let message = format!("there is no such option; there are {}", KNOWN.join(", "));
-    Fault { did_you_mean: near.map(str::to_owned), ..fault(name, message) }
+    Fault { did_you_mean: nearest(KNOWN.into_iter(), name), ..fault(name, message) }
 }
 
 fn fault(name: &str, message: String) -> Fault {
