@@ -91,7 +91,7 @@ struct Seen {
 
 impl Seen {
     fn from_param(param: &comfyport_workflow::Param) -> Self {
-        let at = param.bindings.iter().map(|binding| format!("{}.{}", binding.node, binding.input)).collect();
+        let at = param.sets().iter().map(|binding| format!("{}.{}", binding.node, binding.input)).collect();
         Self { name: param.name.clone(), required: param.required, at }
     }
 }
@@ -146,14 +146,21 @@ fn emitted_rows(file: &syn::File) -> Vec<Seen> {
 fn emitted_prompt(file: &syn::File) -> String {
     let Some(syn::Expr::Block(block)) = static_item(file, "ENDPOINT") else { panic!("no endpoint") };
     let Some(syn::Stmt::Expr(endpoint, None)) = block.block.stmts.last() else { panic!("no description") };
-    let pieces = elements(member(member(endpoint, "template"), "pieces"));
+    emitted_pieces(member(member(endpoint, "template"), "pieces"))
+}
+
+/// With every switch on, and every file given.
+fn emitted_pieces(pieces: &syn::Expr) -> String {
     let piece = |piece: &&syn::Expr| {
+        if matches!(piece, syn::Expr::Struct(_)) {
+            return emitted_pieces(member(piece, "on"));
+        }
         let syn::Expr::Call(call) = piece else { panic!("not a piece") };
         let syn::Expr::Path(path) = &*call.func else { panic!("not a piece") };
         let kind = path.path.segments.last().expect("a kind").ident.to_string();
         if kind == "Text" { texts(&call.args[0]).remove(0) } else { "null".to_owned() }
     };
-    pieces.iter().map(piece).collect()
+    elements(pieces).iter().map(piece).collect()
 }
 
 fn static_item<'f>(file: &'f syn::File, name: &str) -> Option<&'f syn::Expr> {

@@ -85,6 +85,7 @@ fn endpoint(graph: &Value) -> &'static Endpoint {
         node_packs: Static(&[]),
         classes: Static(&[]),
         nodes: Static(&[]),
+        rules: Static(&[]),
         template: Template { pieces: Static(pieces.leak()) },
         openapi: Static("{}"),
         new_request: |_| Box::new(Paint::default()),

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use crate::{
     DecodeLimits, Endpoint, Fault, FaultKind, Faults, Field, Held, Kind, Media, MediaSource, Request,
     fault::{ValueFault, nearest, step},
+    rule,
     slot::{Raw, write_text},
 };
 
@@ -146,6 +147,7 @@ impl Decoded {
                 self.request.slot_mut(index).set_seed(within(*min, *max));
             }
         }
+        rule::share_seeds(&self.endpoint, &mut *self.request, &DecodeLimits::default());
         for (index, field) in self.endpoint.advanced.iter().enumerate() {
             let Kind::Seed { min, max } = &field.kind else { continue };
             let Some(advanced) = self.request.advanced_mut() else { continue };
@@ -424,7 +426,8 @@ impl<'l> Decoder<'l> {
                 fault.at(format!("{prefix}{}", step(&field.name)), format!("{dotted}{}", field.name))
             })
             .collect();
-        for fault in missing {
+        let contradictions = rule::apply(self.endpoint, &mut *self.request, self.limits);
+        for fault in missing.into_iter().chain(contradictions) {
             self.fault(fault);
         }
         let faults = std::mem::take(&mut self.faults);

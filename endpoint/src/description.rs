@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Field, List, Request, Template, Text};
+use crate::{Field, List, Request, Rule, Template, Text};
 
 /// One workflow as an API. Generated code holds one static value for each; others are made at run time.
 #[derive(Clone)]
@@ -27,6 +27,8 @@ pub struct Endpoint {
     pub classes: List<Text>,
     /// Its nodes, for progress and for errors.
     pub nodes: List<NodeLabel>,
+    /// What becomes of fields that no node has.
+    pub rules: List<Rule>,
     /// The prompt, with holes for values.
     pub template: Template,
     /// Its part of the OpenAPI document: a JSON object with `paths` and `components.schemas`.
@@ -44,7 +46,11 @@ impl fmt::Debug for Endpoint {
         shown.field("path", path).field("title", title).field("description", description);
         shown.field("fields", fields).field("advanced", advanced).field("outputs", outputs);
         shown.field("models", models).field("node_packs", node_packs).field("classes", classes);
-        shown.field("nodes", &self.nodes).field("template", &self.template).field("openapi", &self.openapi);
+        shown
+            .field("nodes", &self.nodes)
+            .field("rules", &self.rules)
+            .field("template", &self.template)
+            .field("openapi", &self.openapi);
         shown.finish_non_exhaustive()
     }
 }

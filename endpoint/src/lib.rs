@@ -18,6 +18,7 @@ mod held;
 mod limits;
 mod media;
 mod response;
+mod rule;
 mod slot;
 mod table;
 mod template;
@@ -32,6 +33,7 @@ pub use held::{Held, List, Text};
 pub use limits::DecodeLimits;
 pub use media::{Audio, FileInput, Image, Mask, Media, MediaSource, Model3d, Video};
 pub use response::{Artifact, OutputError, Outputs, Response};
+pub use rule::{Place, Rate, Rule, Steps};
 pub use slot::{Choice, Raw, Request, Seed, Slot};
 #[doc(hidden)]
 pub mod __private {

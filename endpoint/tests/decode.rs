@@ -59,6 +59,7 @@ static ENDPOINT: Endpoint = Endpoint {
     node_packs: Static(&[]),
     classes: Static(&[]),
     nodes: Static(&[]),
+    rules: Static(&[]),
     template: Template {
         pieces: Static(&[
             Piece::Text(Static("{\"text\":")),

@@ -47,6 +47,7 @@
 //!     node_packs: Static(&[]),
 //!     classes: Static(&[]),
 //!     nodes: Static(&[]),
+//!     rules: Static(&[]),
 //!     template: Template {
 //!         pieces: Static(&[Piece::Text(Static("{\"factor\":")), Piece::Field(1), Piece::Text(Static("}"))]),
 //!     },

@@ -27,7 +27,7 @@ fn check_prints_json_for_machines() {
         .filter(|param| param["tier"] == "primary")
         .map(|param| param["name"].as_str().unwrap())
         .collect();
-    assert_eq!(names, ["image", "width", "height"]);
+    assert_eq!(names, ["image", "aspect_ratio", "megapixels", "width", "height"]);
     assert_eq!(endpoint["outputs"][0]["kind"], "image");
 }
 

@@ -7,6 +7,7 @@ use crate::{
     graph::{Graph, NodeId},
     json::{Number, Value},
     lock::Change,
+    rules::Rule,
 };
 
 /// One workflow as an API. Serialises to the shape that `comfyport check --format json` prints.
@@ -39,6 +40,17 @@ pub struct Endpoint {
     /// The `filename_prefix` inputs of output nodes, which a server rewrites for each run.
     #[serde(skip)]
     pub prefix_inputs: Vec<Binding>,
+    /// What becomes of fields that no node has.
+    #[serde(skip)]
+    pub rules: Vec<Rule>,
+    /// Fields of the request that take nodes out of the graph: files where they are left out, switches where they are
+    /// off.
+    #[serde(skip)]
+    pub switches: Vec<String>,
+    /// The graph for each state of the switches: bit `n` of the position is set where switch `n` takes its nodes out.
+    /// Empty where there are no switches.
+    #[serde(skip)]
+    pub variants: Vec<Graph>,
     /// How its API differs from the locked one.
     #[serde(skip)]
     pub changes: Vec<Change>,
@@ -181,6 +193,51 @@ pub struct Param {
     pub bindings: Vec<Binding>,
     /// What decided that this is a parameter, and which.
     pub signal: String,
+    /// For a field that no node has, what it is; its bindings are what it is turned into.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub derived: Option<Derived>,
+    /// Whether the author declared it in the graph.
+    #[serde(skip)]
+    pub(crate) settled: bool,
+    /// What the author says about whether callers must give it.
+    #[serde(skip)]
+    pub(crate) insisted: Option<bool>,
+}
+
+impl Param {
+    /// The node inputs that are set to the value itself.
+    pub fn sets(&self) -> &[Binding] {
+        if self.derived.is_some() { &[] } else { &self.bindings }
+    }
+}
+
+/// What a field that no node has is turned into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Derived {
+    /// Seconds into frames.
+    Duration,
+    /// A ratio into width and height.
+    AspectRatio,
+    /// An area into width and height.
+    Megapixels,
+    /// A number of results into the size of a batch.
+    Count,
+    /// Whether nodes take part.
+    Switch,
+}
+
+impl Derived {
+    /// The name in JSON and in lock files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Duration => "duration",
+            Self::AspectRatio => "aspect_ratio",
+            Self::Megapixels => "megapixels",
+            Self::Count => "count",
+            Self::Switch => "switch",
+        }
+    }
 }
 
 /// One input of one node.

@@ -19,6 +19,7 @@ use crate::{
 mod candidate;
 mod complete;
 mod declared;
+mod derive;
 mod media;
 mod models;
 mod names;
@@ -107,6 +108,9 @@ pub fn infer(source: Source, options: &Options<'_>) -> Endpoint {
         graph: Graph::default(),
         sidecar_keys: Vec::new(),
         changes: Vec::new(),
+        rules: Vec::new(),
+        switches: Vec::new(),
+        variants: Vec::new(),
     };
     let held = options.lock.map(|lock| Held::new(lock, &graph, options.sidecar));
     if let Some(held) = &held {
@@ -118,11 +122,18 @@ pub fn infer(source: Source, options: &Options<'_>) -> Endpoint {
     }
     names::refuse_clashes(&params, &mut diagnostics);
     names::refuse_twins(&twins, &params, held.as_ref(), &mut diagnostics);
-    params.sort_by_key(|param| (param.tier, prominence(param)));
     endpoint.params = params;
     endpoint.outputs = outputs;
     endpoint.diagnostics = diagnostics;
     endpoint.graph = graph;
+    let deriving = derive::Deriving {
+        catalog: options.catalog,
+        sidecar: options.sidecar,
+        held: held.as_ref(),
+        groups: &facts.groups,
+    };
+    derive::apply(&mut endpoint, &deriving);
+    endpoint.params.sort_by_key(|param| (param.tier, prominence(param)));
     // Only what is served can be held against the lock.
     crate::settle(&mut endpoint);
     if let Some(held) = &held {
@@ -148,13 +159,17 @@ fn prominence(param: &crate::Param) -> usize {
         "lyrics",
         "negative_prompt",
         "segment_prompt",
+        "aspect_ratio",
+        "megapixels",
         "width",
         "height",
+        "duration_s",
         "length",
         "num_frames",
         "fps",
         "seconds",
         "duration",
+        "count",
         "seed",
         "steps",
         "cfg",

@@ -17,6 +17,7 @@
 //! ```
 
 pub mod catalog;
+mod cut;
 mod diagnostic;
 pub mod doc;
 mod embedded;
@@ -30,6 +31,7 @@ pub mod openapi;
 mod packs;
 mod report;
 pub mod route;
+mod rules;
 mod settle;
 mod sidecar;
 mod source;
@@ -40,13 +42,14 @@ pub use catalog::Catalog;
 pub use diagnostic::{Diagnostic, Severity, is_disruptive, printable};
 pub use embedded::WORKFLOW_ENDINGS;
 pub use endpoint::{
-    Binding, Endpoint, ModelRef, NodePack, Output, OutputKind, Param, ParamType, Stage, Tier,
+    Binding, Derived, Endpoint, ModelRef, NodePack, Output, OutputKind, Param, ParamType, Stage, Tier,
 };
 pub use infer::{Options, infer};
 pub use lock::{Accepted, Change, ChangeKind, Lock, accept};
 pub use report::render as report;
+pub use rules::{Place, PlacedRate, PlacedRule, Rate, Rule, Steps};
 pub use settle::{NEVER_RAW, settle};
-pub use sidecar::{Expose, ExposeTier, ModelRule, OutputRule, PackRule, ParamRule, Sidecar};
+pub use sidecar::{Expose, ExposeTier, ModelRule, OutputRule, PackRule, ParamRule, Sidecar, SwitchRule};
 pub use source::{Source, read, read_with};
 
 /// Reads a workflow and infers its endpoint. An error is a file that holds no graph one could speak about; any other

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     diagnostic::Diagnostic,
-    endpoint::{Binding, Endpoint, Output, Param, Tier},
+    endpoint::{Binding, Derived, Endpoint, Output, Param, Tier},
     fingerprint::Shapes,
     graph::Graph,
     infer::Options,
@@ -68,6 +68,9 @@ struct LockedParam {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     options: Vec<toml::Value>,
     signal: String,
+    /// For a field that no node has, what it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    derived: Option<String>,
     /// The entry of the sidecar file that decided.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
@@ -135,8 +138,14 @@ impl Lock {
             .filter(|(key, _)| sidecar.is_some_and(|sidecar| sidecar.params.contains_key(key)));
         let by_place: BTreeMap<&Binding, &String> = keys.map(|(key, binding)| (binding, key)).collect();
         let params = endpoint.params.iter().filter_map(|param| {
-            let key = param.bindings.iter().find_map(|binding| by_place.get(binding));
-            (is_public(param) || key.is_some()).then(|| nodes.param(param, key.copied()))
+            let switch = || {
+                let rule =
+                    sidecar?.switches.get(&param.name).filter(|_| param.derived == Some(Derived::Switch))?;
+                Some(hold::switch_key(&rule.nodes))
+            };
+            let key = param.sets().iter().find_map(|binding| by_place.get(binding));
+            let key = key.map(|key| (*key).clone()).or_else(switch);
+            (is_public(param) || key.is_some()).then(|| nodes.param(param, key))
         });
         let outputs = endpoint.outputs.iter().map(|output| nodes.output(output, sidecar));
         Self { version: VERSION, params: params.collect(), outputs: outputs.collect() }
@@ -208,7 +217,7 @@ impl Nodes<'_> {
         }
     }
 
-    fn param(&self, param: &Param, key: Option<&String>) -> LockedParam {
+    fn param(&self, param: &Param, key: Option<String>) -> LockedParam {
         let number =
             |number: &Option<json::Number>| number.as_ref().filter(|one| one.is_finite()).map(plain_number);
         let binding =
@@ -224,7 +233,8 @@ impl Nodes<'_> {
             max: number(&param.max),
             options: if param.open { Vec::new() } else { param.options.iter().filter_map(plain).collect() },
             signal: param.signal.clone(),
-            key: key.cloned(),
+            derived: param.derived.map(|derived| derived.as_str().to_owned()),
+            key,
             bindings: param.bindings.iter().map(binding).collect(),
         }
     }

@@ -22,6 +22,9 @@ pub struct Sidecar {
     /// Decisions about parameters, by public name or by `node.input`.
     #[serde(default)]
     pub params: BTreeMap<String, ParamRule>,
+    /// Parts of the graph that callers may switch off, by the name of the switch.
+    #[serde(default)]
+    pub switches: BTreeMap<String, SwitchRule>,
     /// Decisions about outputs, by public name or by node id.
     #[serde(default)]
     pub outputs: BTreeMap<String, OutputRule>,
@@ -89,6 +92,18 @@ pub struct OutputRule {
     /// Not given to callers.
     #[serde(default)]
     pub hide: bool,
+}
+
+/// A part of the graph that callers may switch off.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SwitchRule {
+    /// The ids of its nodes. Switched off, they pass on what they take.
+    pub nodes: Vec<String>,
+    /// Whether it is on where callers do not say; on by itself.
+    pub default: Option<bool>,
+    /// One sentence for callers.
+    pub description: Option<String>,
 }
 
 /// Where a model file comes from.
@@ -181,10 +196,28 @@ impl Sidecar {
                     let first = params[index].bindings.first().cloned();
                     decided.extend(first.map(|binding| (key.to_owned(), binding)));
                 }
+                // What no node has is looked at when that has been derived.
+                None if self.is_of_no_node(key) => {}
                 None => diagnostics.push(unmatched_param(params, key)),
             }
         }
         decided
+    }
+
+    /// Whether an entry may be about a field that no node has.
+    fn is_of_no_node(&self, key: &str) -> bool {
+        matches!(key, "duration_s" | "aspect_ratio" | "megapixels" | "count")
+            || self.switches.contains_key(key)
+    }
+
+    /// Entries about fields that no node has and that this workflow does not have either.
+    pub(crate) fn unmet(&self, params: &[Param]) -> Vec<Diagnostic> {
+        let is_met = |key: &String, rule: &ParamRule| {
+            let name = rule.name.as_ref().unwrap_or(key);
+            rule.hide || find_param(params, key).is_some() || params.iter().any(|param| param.name == *name)
+        };
+        let unmet = self.params.iter().filter(|(key, rule)| self.is_of_no_node(key) && !is_met(key, rule));
+        unmet.map(|(key, _)| unmatched_param(params, key)).collect()
     }
 
     fn apply_outputs(
@@ -275,6 +308,29 @@ impl Sidecar {
 }
 
 impl ParamRule {
+    /// Applies what can be decided about a field that no node has.
+    pub(crate) fn apply_derived(&self, param: &mut Param, key: &str, diagnostics: &mut Vec<Diagnostic>) {
+        let other = self.expose.is_some()
+            || self.default.is_some()
+            || self.step.is_some()
+            || self.options.is_some()
+            || self.required.is_some();
+        if other {
+            diagnostics.push(
+                Diagnostic::error("sidecar", format!("[params.\"{key}\"]: no node has this value"))
+                    .help("`name`, `description`, `min`, `max` and `hide` can be decided; its default follows from the inputs it sets"),
+            );
+        }
+        let kept = Self {
+            name: self.name.clone(),
+            description: self.description.clone(),
+            min: self.min.clone(),
+            max: self.max.clone(),
+            ..Self::default()
+        };
+        kept.apply(param, key, diagnostics);
+    }
+
     fn apply(&self, param: &mut Param, key: &str, diagnostics: &mut Vec<Diagnostic>) {
         let mut odd = |what: &str, help: &str| {
             diagnostics.push(Diagnostic::error("sidecar", format!("[params.\"{key}\"]: {what}")).help(help));
@@ -330,8 +386,6 @@ impl ParamRule {
                 param.default = None;
             } else if param.default.is_none() && param.ty != ParamType::Seed && !param.ty.is_media() {
                 odd("an optional parameter needs a default", "add `default = …`");
-            } else if param.ty.is_media() {
-                odd("media cannot be left out yet", "remove `required = false`");
             }
         }
         if let Some(description) = &self.description {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     endpoint::{Endpoint, Tier},
-    graph::{Input, NodeId, compare_ids},
+    graph::{Graph, Input, Node, NodeId, compare_ids},
     json::write_text,
 };
 
@@ -19,52 +19,116 @@ pub enum Piece {
     Advanced(u16),
     /// The file name prefix of this output node.
     Prefix(NodeId),
+    /// What is there only in one state of a switch.
+    When {
+        /// The switch: a primary parameter, by its position among them. A file is on where it is given.
+        switch: u16,
+        /// Where it is on.
+        on: Vec<Piece>,
+        /// Where it is off.
+        off: Vec<Piece>,
+    },
 }
 
 /// The pieces of the prompt, in order.
 pub fn pieces(endpoint: &Endpoint) -> Vec<Piece> {
-    let holes = holes(endpoint);
-    let mut pieces = Vec::new();
-    let mut text = String::from("{");
-    let mut nodes: Vec<_> = endpoint.graph.nodes.values().collect();
-    nodes.sort_by(|left, right| compare_ids(&left.id, &right.id));
-    for (index, node) in nodes.into_iter().enumerate() {
-        if index > 0 {
-            text.push(',');
+    let only = [endpoint.graph.clone()];
+    let graphs: &[Graph] = if endpoint.variants.is_empty() { &only } else { &endpoint.variants };
+    let switches: Vec<u16> = endpoint.switches.iter().filter_map(|name| endpoint.field(name)).collect();
+    let mut ids: Vec<&NodeId> = endpoint.graph.nodes.keys().collect();
+    ids.sort_by(|left, right| compare_ids(left, right));
+    // What is always there comes first: the comma belongs to what follows.
+    ids.sort_by_key(|id| graphs.iter().any(|graph| !graph.nodes.contains_key(*id)));
+
+    let mut writer = Writer { holes: holes(endpoint), switches, pieces: Vec::new(), text: String::from("{") };
+    for (index, id) in ids.into_iter().enumerate() {
+        let states: Vec<Option<&Node>> = graphs.iter().map(|graph| graph.node(id)).collect();
+        writer.states(&states, index > 0);
+    }
+    writer.text.push('}');
+    writer.end()
+}
+
+struct Writer<'e> {
+    holes: BTreeMap<(&'e str, &'e str), Piece>,
+    switches: Vec<u16>,
+    pieces: Vec<Piece>,
+    text: String,
+}
+
+impl Writer<'_> {
+    /// A node as it is in each state of the switches.
+    fn states(&mut self, states: &[Option<&Node>], follows: bool) {
+        if states.windows(2).all(|pair| pair[0] == pair[1]) {
+            if let Some(Some(node)) = states.first() {
+                if follows {
+                    self.text.push(',');
+                }
+                self.node(node);
+            }
+            return;
         }
-        write_text(&node.id, &mut text);
-        text.push_str(":{\"inputs\":{");
+        // The highest switch halves the list.
+        let (on, off) = states.split_at(states.len() / 2);
+        if on == off {
+            return self.states(on, follows);
+        }
+        let Some(switch) = self.switches.get(on.len().ilog2() as usize).copied() else { return };
+        let mut branch = |states| {
+            let (pieces, text) = (std::mem::take(&mut self.pieces), std::mem::take(&mut self.text));
+            self.states(states, follows);
+            self.flush();
+            self.text = text;
+            std::mem::replace(&mut self.pieces, pieces)
+        };
+        let (on, off) = (branch(on), branch(off));
+        self.flush();
+        self.pieces.push(Piece::When { switch, on, off });
+    }
+
+    fn node(&mut self, node: &Node) {
+        write_text(&node.id, &mut self.text);
+        self.text.push_str(":{\"inputs\":{");
         for (index, (name, input)) in node.inputs.iter().enumerate() {
             if index > 0 {
-                text.push(',');
+                self.text.push(',');
             }
-            write_text(name, &mut text);
-            text.push(':');
-            match (input, holes.get(&(node.id.as_str(), name.as_str()))) {
+            write_text(name, &mut self.text);
+            self.text.push(':');
+            match (input, self.holes.get(&(node.id.as_str(), name.as_str()))) {
                 (_, Some(hole)) => {
-                    pieces.push(Piece::Text(std::mem::take(&mut text)));
-                    pieces.push(hole.clone());
+                    let hole = hole.clone();
+                    self.flush();
+                    self.pieces.push(hole);
                 }
-                (Input::Literal(value), None) => value.write(&mut text),
+                (Input::Literal(value), None) => value.write(&mut self.text),
                 (Input::Link(link), None) => {
-                    text.push('[');
-                    write_text(&link.node, &mut text);
-                    text.push_str(&format!(",{}]", link.slot));
+                    self.text.push('[');
+                    write_text(&link.node, &mut self.text);
+                    self.text.push_str(&format!(",{}]", link.slot));
                 }
             }
         }
-        text.push_str("},\"class_type\":");
-        write_text(&node.class_type, &mut text);
+        self.text.push_str("},\"class_type\":");
+        write_text(&node.class_type, &mut self.text);
         if let Some(title) = &node.title {
-            text.push_str(",\"_meta\":{\"title\":");
-            write_text(title, &mut text);
-            text.push('}');
+            self.text.push_str(",\"_meta\":{\"title\":");
+            write_text(title, &mut self.text);
+            self.text.push('}');
         }
-        text.push('}');
+        self.text.push('}');
     }
-    text.push('}');
-    pieces.push(Piece::Text(text));
-    pieces
+
+    fn flush(&mut self) {
+        if !self.text.is_empty() {
+            self.pieces.push(Piece::Text(std::mem::take(&mut self.text)));
+        }
+    }
+
+    fn end(mut self) -> Vec<Piece> {
+        self.flush();
+        self.pieces
+    }
 }
 
 /// What fills which input. A prefix of ours goes before a parameter.
@@ -76,7 +140,7 @@ fn holes(endpoint: &Endpoint) -> BTreeMap<(&str, &str), Piece> {
     for (tier, hole) in [(Tier::Primary, Piece::Field as fn(u16) -> Piece), (Tier::Advanced, Piece::Advanced)]
     {
         for (index, param) in (0_u16..).zip(endpoint.tier(tier)) {
-            for binding in &param.bindings {
+            for binding in param.sets() {
                 holes.entry((binding.node.as_str(), binding.input.as_str())).or_insert_with(|| hole(index));
             }
         }

@@ -17,6 +17,7 @@ mod document;
 mod emit;
 mod facts;
 mod group_nodes;
+mod groups;
 mod host;
 mod instances;
 mod layout;
@@ -28,6 +29,7 @@ mod virtual_nodes;
 mod widgets;
 
 pub use facts::{Declaration, ModelFact, PackFact, UiFacts, Wish};
+pub use groups::Group;
 
 /// A workflow in API format, and what only the editor's format knows about it.
 #[derive(Debug, Clone, Default)]

@@ -1,7 +1,7 @@
 //! The static description of an endpoint.
 
 use comfyport_workflow::{
-    Endpoint, OutputKind, Stage,
+    Endpoint, OutputKind, Place, PlacedRate, PlacedRule, Stage, Steps,
     template::{self, Piece},
 };
 use proc_macro2::{Ident, Literal, TokenStream};
@@ -19,7 +19,8 @@ pub(super) fn of(endpoint: &Endpoint, request: &Ident, has_advanced: bool, file:
             (&node.id, &node.class_type, node.title.as_ref().unwrap_or(&node.class_type));
         quote!(NodeLabel { id: Static(#id), class_type: Static(#class), title: Static(#title) })
     });
-    let pieces = template::pieces(endpoint).into_iter().map(piece);
+    let pieces = pieces(template::pieces(endpoint));
+    let rules = endpoint.placed_rules().into_iter().map(rule);
     let openapi = format!("/{file}.openapi.json");
     let doc = format!(" `POST /{path}`");
     quote! {
@@ -27,7 +28,8 @@ pub(super) fn of(endpoint: &Endpoint, request: &Ident, has_advanced: bool, file:
         pub static ENDPOINT: comfyport_endpoint::Endpoint = {
             #[allow(unused_imports)]
             use comfyport_endpoint::{
-                Endpoint, Held::Static, Model, NodeLabel, NodePack, Output, OutputKind, Piece, Template,
+                Endpoint, Held::Static, Model, NodeLabel, NodePack, Output, OutputKind, Piece, Place,
+                Rate, Rule, Steps, Template,
             };
             Endpoint {
                 path: Static(#path),
@@ -40,7 +42,8 @@ pub(super) fn of(endpoint: &Endpoint, request: &Ident, has_advanced: bool, file:
                 node_packs: Static(&[#(#packs),*]),
                 classes: Static(&[#(Static(#classes)),*]),
                 nodes: Static(&[#(#nodes),*]),
-                template: Template { pieces: Static(&[#(#pieces),*]) },
+                rules: Static(&[#(#rules),*]),
+                template: Template { pieces: #pieces },
                 openapi: Static(include_str!(concat!(env!("OUT_DIR"), #openapi))),
                 new_request: |_| Box::new(#request::default()),
             }
@@ -110,6 +113,67 @@ fn packs(endpoint: &Endpoint) -> Vec<TokenStream> {
     endpoint.node_packs.iter().map(pack).collect()
 }
 
+fn rule(rule: PlacedRule) -> TokenStream {
+    match rule {
+        PlacedRule::Duration { duration, frames, rate, steps } => {
+            let (frames, steps) = (place(frames), self::steps(steps));
+            let rate = match rate {
+                PlacedRate::Constant(fps) => quote!(Constant(#fps)),
+                PlacedRate::Given(at) => {
+                    let at = place(at);
+                    quote!(Given(#at))
+                }
+            };
+            quote!(Rule::Duration { duration: #duration, frames: #frames, rate: Rate::#rate, steps: #steps })
+        }
+        PlacedRule::Size { aspect_ratio, megapixels, width, widths, height, heights } => {
+            let (width, widths) = (place(width), self::steps(widths));
+            let (height, heights) = (place(height), self::steps(heights));
+            quote! {
+                Rule::Size {
+                    aspect_ratio: #aspect_ratio,
+                    megapixels: #megapixels,
+                    width: #width,
+                    widths: #widths,
+                    height: #height,
+                    heights: #heights,
+                }
+            }
+        }
+        PlacedRule::Same { field, input } => {
+            let input = place(input);
+            quote!(Rule::Same { field: #field, input: #input })
+        }
+        PlacedRule::SharedSeed { seed, follower } => {
+            let (seed, follower) = (place(seed), place(follower));
+            quote!(Rule::SharedSeed { seed: #seed, follower: #follower })
+        }
+    }
+}
+
+fn place(at: Place) -> TokenStream {
+    match at {
+        Place::Field(index) => {
+            let index = Literal::u16_unsuffixed(index);
+            quote!(Place::Field(#index))
+        }
+        Place::Advanced(index) => {
+            let index = Literal::u16_unsuffixed(index);
+            quote!(Place::Advanced(#index))
+        }
+    }
+}
+
+fn steps(Steps { first, step, last }: Steps) -> TokenStream {
+    let [first, step, last] = [first, step, last].map(Literal::i64_unsuffixed);
+    quote!(Steps { first: #first, step: #step, last: #last })
+}
+
+fn pieces(pieces: Vec<Piece>) -> TokenStream {
+    let pieces = pieces.into_iter().map(piece);
+    quote!(Static(&[#(#pieces),*]))
+}
+
 fn piece(piece: Piece) -> TokenStream {
     match piece {
         Piece::Text(text) => quote!(Piece::Text(Static(#text))),
@@ -122,5 +186,9 @@ fn piece(piece: Piece) -> TokenStream {
             quote!(Piece::Advanced(#index))
         }
         Piece::Prefix(node) => quote!(Piece::Prefix(Static(#node))),
+        Piece::When { switch, on, off } => {
+            let (switch, on, off) = (Literal::u16_unsuffixed(switch), pieces(on), pieces(off));
+            quote!(Piece::When { switch: #switch, on: #on, off: #off })
+        }
     }
 }

@@ -75,8 +75,8 @@ pub(super) fn of(endpoint: &Endpoint, lists: &OptionLists, file: &str) -> TokenS
 /// A field of the request struct.
 fn field(param: &Param, lists: &OptionLists) -> TokenStream {
     let (name, doc) = (ident(&param.name), format!(" {}", doc::field(param)));
-    let at = param.bindings.iter().map(at);
-    let at = if param.bindings.len() == 1 { quote!(at = #(#at)*) } else { quote!(at = [#(#at),*]) };
+    let at = param.sets().iter().map(at);
+    let at = if param.sets().len() == 1 { quote!(at = #(#at)*) } else { quote!(at = [#(#at),*]) };
     let ty = ty(param, lists);
     let ty = if param.required { ty } else { quote!(Option<#ty>) };
     let mut keys = vec![at];
@@ -151,7 +151,7 @@ fn whole(param: &Param) -> TokenStream {
 fn row(param: &Param, lists: &OptionLists) -> TokenStream {
     let (name, doc) = (&param.name, doc::field(param));
     let kind = kind(param, lists);
-    let at = param.bindings.iter().map(at);
+    let at = param.sets().iter().map(at);
     let role = optional(param.role.as_deref());
     let required = param.required;
     let default = optional(param.default.as_ref().map(Value::to_json).as_deref());

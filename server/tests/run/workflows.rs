@@ -57,6 +57,7 @@ pub(crate) static RESIZE: Endpoint = Endpoint {
         NodeLabel { id: Static("2"), class_type: Static("ImageScale"), title: Static("Upscale Image") },
         NodeLabel { id: Static("3"), class_type: Static("SaveImage"), title: Static("Save Image") },
     ]),
+    rules: Static(&[]),
     template: Template { pieces: Static(SCALING) },
     openapi: Static("{}"),
     new_request: |_| Box::new(Resize::default()),
@@ -123,6 +124,7 @@ pub(crate) static PAINT: Endpoint = Endpoint {
         NodeLabel { id: Static("8"), class_type: Static("VAEDecode"), title: Static("Decode") },
         NodeLabel { id: Static("9"), class_type: Static("SaveImage"), title: Static("Save Image") },
     ]),
+    rules: Static(&[]),
     template: Template {
         pieces: Static(&[
             Piece::Text(Static(r#"{"4":{"class_type":"CheckpointLoaderSimple","inputs":{"ckpt_name":"#)),
@@ -166,6 +168,7 @@ pub(crate) static LACKING: Endpoint = Endpoint {
     }]),
     classes: Static(&[Static("ExampleNode"), Static("SaveImage")]),
     nodes: Static(&[]),
+    rules: Static(&[]),
     template: Template { pieces: Static(SCALING) },
     openapi: Static("{}"),
     new_request: |_| Box::new(Resize::default()),

@@ -27,6 +27,8 @@ pub(super) struct Candidate {
     /// A name that follows from the meaning.
     pub(super) suggested: Option<String>,
     pub(super) required: bool,
+    /// What the author says about whether callers must give it.
+    pub(super) insisted: Option<bool>,
     pub(super) default: Option<Value>,
     pub(super) min: Option<Number>,
     pub(super) max: Option<Number>,

@@ -20,7 +20,7 @@ mod range;
 mod title;
 pub(super) mod unwrap;
 
-pub(super) use title::plain as plain_title;
+pub(super) use title::{plain as plain_title, switches};
 
 /// Applies every declaration. What contradicts itself or cannot be read is among the diagnostics.
 pub(super) fn mark(context: &Context<'_>, candidates: &mut [Candidate], diagnostics: &mut Vec<Diagnostic>) {

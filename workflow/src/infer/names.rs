@@ -275,6 +275,9 @@ fn param(group: Group, name: String, diagnostics: &mut Vec<Diagnostic>) -> Optio
         bindings,
         signal: first.signal,
         name,
+        derived: None,
+        settled: first.settled || first.declared.is_some(),
+        insisted: first.insisted,
     })
 }
 

@@ -60,6 +60,7 @@ pub(super) fn candidate(context: &Context<'_>, node: &Node, input: &str, value: 
         description: None,
         suggested: None,
         required: false,
+        insisted: None,
         default: Some(value.clone()),
         min: None,
         max: None,

@@ -213,6 +213,7 @@ impl LockedParam {
 
     fn shares_input(&self, other: &Self) -> bool {
         let place = |one: &LockedInput| (one.node.id.clone(), one.input.clone());
-        self.bindings.iter().any(|one| other.bindings.iter().any(|two| place(one) == place(two)))
+        self.derived == other.derived
+            && self.bindings.iter().any(|one| other.bindings.iter().any(|two| place(one) == place(two)))
     }
 }

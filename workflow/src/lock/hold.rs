@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{AMBIGUOUS, Change, DRIFT, Lock, LockedParam, rematch, tier_name};
 use crate::{
     diagnostic::Diagnostic,
-    endpoint::{Binding, Endpoint, Output, Param, ParamType, Tier},
+    endpoint::{Binding, Derived, Endpoint, Output, Param, ParamType, Tier},
     graph::Graph,
     sidecar::Sidecar,
 };
@@ -33,9 +33,11 @@ impl Held {
             }
         };
         for param in &mut present.params {
+            let is_switch = param.derived.as_deref() == Some(Derived::Switch.as_str());
             param.bindings.retain_mut(|binding| {
                 let Some(now) = nodes.now(&binding.node.id) else { return false };
-                let still = graph.node(now).is_some_and(|node| node.literal(&binding.input).is_some());
+                let still =
+                    is_switch || graph.node(now).is_some_and(|node| node.literal(&binding.input).is_some());
                 note(&binding.node.class, &binding.node.id, now);
                 now.clone_into(&mut binding.node.id);
                 still
@@ -56,7 +58,7 @@ impl Held {
 
     /// Where the entries of the sidecar file lead, remembered from when the lock was written.
     pub(crate) fn keys(&self) -> BTreeMap<&str, (&str, &str)> {
-        let keys = self.present.params.iter().filter_map(|param| {
+        let keys = self.of_nodes().filter_map(|param| {
             let binding = param.bindings.first()?;
             Some((param.key.as_deref()?, (binding.node.id.as_str(), binding.input.as_str())))
         });
@@ -84,7 +86,7 @@ impl Held {
             key.as_ref().is_some_and(|key| !sidecar.is_some_and(|sidecar| sidecar.params.contains_key(key)))
         };
         let mut held: Vec<Param> = Vec::new();
-        for locked in self.present.params.iter().filter(|locked| !locked.bindings.is_empty()) {
+        for locked in self.of_nodes().filter(|locked| !locked.bindings.is_empty()) {
             let Some(mut param) = take(params, locked) else { continue };
             if !forgotten(&locked.key) {
                 keep(&mut param, locked, graph);
@@ -127,8 +129,46 @@ impl Held {
 
     /// Whether a parameter was locked.
     pub(crate) fn knows(&self, binding: &Binding) -> bool {
+        self.of(binding).is_some()
+    }
+
+    /// Fields that nodes have.
+    fn of_nodes(&self) -> impl Iterator<Item = &LockedParam> {
+        self.present.params.iter().filter(|locked| locked.derived.is_none())
+    }
+
+    /// The nodes of a switch, where the sidecar file still lists those it listed when the lock was written.
+    pub(crate) fn switched(&self, name: &str, listed: &[String]) -> Option<Vec<String>> {
+        let key = switch_key(listed);
+        let locked = self.present.params.iter().find(|locked| {
+            locked.name == name && locked.derived.as_deref() == Some(Derived::Switch.as_str())
+        })?;
+        (locked.key.as_ref() == Some(&key))
+            .then(|| locked.bindings.iter().map(|binding| binding.node.id.clone()).collect())
+    }
+
+    /// Whether callers had to give what this input is set to.
+    pub(crate) fn requires(&self, binding: &Binding) -> bool {
+        self.of(binding).is_some_and(|locked| locked.required)
+    }
+
+    /// Whether callers could set this input, and as part of the request itself.
+    pub(crate) fn is_primary(&self, binding: &Binding) -> bool {
+        self.of(binding).is_some_and(|locked| locked.tier == tier_name(Tier::Primary))
+    }
+
+    /// Whether a field that no node has was offered.
+    pub(crate) fn offers(&self, derived: Derived, name: &str) -> bool {
+        let is = |locked: &LockedParam| {
+            locked.derived.as_deref() == Some(derived.as_str())
+                && (derived != Derived::Switch || locked.name == name)
+        };
+        self.present.params.iter().any(is)
+    }
+
+    fn of(&self, binding: &Binding) -> Option<&LockedParam> {
         let is = |one: &super::LockedInput| one.node.id == binding.node && one.input == binding.input;
-        self.present.params.iter().any(|param| param.bindings.iter().any(is))
+        self.of_nodes().find(|param| param.bindings.iter().any(is))
     }
 
     /// What callers would notice.
@@ -146,6 +186,11 @@ impl Held {
         };
         endpoint.changes.iter().map(told).collect()
     }
+}
+
+/// How a lock remembers the nodes that a sidecar file lists.
+pub(super) fn switch_key(listed: &[String]) -> String {
+    listed.join(",")
 }
 
 /// A name in the sidecar file tells which of several nodes a locked name means: former and present id.

@@ -3,6 +3,7 @@
 use super::{
     declarations,
     document::id_text,
+    groups::{self, Group},
     resolve::{Place, Whole},
 };
 use crate::{
@@ -21,6 +22,8 @@ pub struct UiFacts {
     pub models: Vec<ModelFact>,
     /// Which node packs the nodes came from.
     pub packs: Vec<PackFact>,
+    /// Boxes around nodes.
+    pub groups: Vec<Group>,
 }
 
 /// An input that the author offers to others.
@@ -73,7 +76,11 @@ pub struct PackFact {
 
 /// All facts of a file.
 pub(super) fn collect(value: &Value, whole: &Whole<'_>, graph: &Object) -> UiFacts {
-    let mut facts = UiFacts { declarations: declarations::find(value, whole, graph), ..UiFacts::default() };
+    let mut facts = UiFacts {
+        declarations: declarations::find(value, whole, graph),
+        groups: groups::find(value, graph),
+        ..UiFacts::default()
+    };
     let linear = value.get("extra").and_then(|extra| extra.get("linearData"));
     let outputs =
         linear.and_then(|linear| linear.get("outputs")).and_then(Value::as_array).unwrap_or_default();

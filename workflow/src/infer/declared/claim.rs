@@ -125,6 +125,7 @@ impl Claim {
         }
         let required = self.required.unwrap_or(candidate.ty.is_media());
         candidate.required = required || candidate.default.is_none();
+        candidate.insisted = self.required;
         if candidate.required {
             candidate.default = None;
         }

@@ -45,6 +45,7 @@ fn claim(candidate: &mut Candidate, found: Placeholder, node: &Node, diagnostics
     }
     candidate.default = found.default.as_deref().and_then(|text| typed(candidate.ty, text));
     candidate.required = candidate.default.is_none() && candidate.ty != ParamType::Seed;
+    candidate.insisted = candidate.required.then_some(true);
     candidate.role = if candidate.ty == ParamType::Seed { Some("seed") } else { candidate.role };
     candidate.put(Tier::Primary, "a placeholder in the workflow");
 }

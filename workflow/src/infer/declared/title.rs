@@ -27,6 +27,14 @@ pub(super) fn declare(board: &mut Board<'_, '_>, node: &Node) -> bool {
     false
 }
 
+/// The switches that a node is part of, and whether they are on by themselves.
+pub(in crate::infer) fn switches(node: &Node) -> Vec<(&str, bool)> {
+    let words = own::read(node.title.as_deref().unwrap_or_default());
+    words
+        .filter_map(|word| if let own::Word::Switch(name, on) = word { Some((name, on)) } else { None })
+        .collect()
+}
+
 /// What is left of a title without tags, which is what names may be taken from.
 pub(in crate::infer) fn plain(title: &str) -> Option<&str> {
     let title = viewcomfy::label(title).unwrap_or(title).trim();

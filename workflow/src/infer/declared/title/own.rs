@@ -1,4 +1,5 @@
-//! comfyport's own tag: `@name`, `@name=input`, `@name(4..50)`, `@name(a|b)`, `@name!`, `@-`, `@-input`.
+//! comfyport's own tag: `@name`, `@name=input`, `@name(4..50)`, `@name(a|b)`, `@name!`, `@-`, `@-input`,
+//! `@?switch`.
 
 use super::{no_such_input, words};
 use crate::{
@@ -13,8 +14,8 @@ use crate::{
 };
 
 const SIGNAL: &str = "a tag in the node's title";
-const GRAMMAR: &str =
-    "a tag is `@name`, then, as needed, `=input`, `(least..most)` or `(one|other)`, and `!` for required";
+const GRAMMAR: &str = "a tag is `@name`, then, as needed, `=input`, `(least..most)` or `(one|other)`, and `!` for required; \
+                       `@?name` is a switch";
 
 /// One tag as written.
 #[derive(Debug, PartialEq)]
@@ -32,6 +33,8 @@ pub(in crate::infer::declared) enum Word<'t> {
     Tag(Tag<'t>),
     /// All values of the node, or one.
     Hide(Option<&'t str>),
+    /// The node is part of what this switch takes out; whether it is on by itself.
+    Switch(&'t str, bool),
     Malformed(&'t str),
 }
 
@@ -48,6 +51,10 @@ fn parse(word: &str) -> Option<Word<'_>> {
     let body = word.strip_prefix('@')?;
     if let Some(input) = body.strip_prefix('-') {
         return Some(Word::Hide(Some(input).filter(|input| !input.is_empty())));
+    }
+    if let Some(switch) = body.strip_prefix('?') {
+        let (name, on) = switch.strip_suffix("=off").map_or((switch, true), |name| (name, false));
+        return Some(if is_name(name) { Word::Switch(name, on) } else { Word::Malformed(word) });
     }
     let first = body.chars().next()?;
     if !first.is_alphabetic() {
@@ -79,7 +86,7 @@ pub(super) fn declare(board: &mut Board<'_, '_>, node: &Node, title: &str) -> bo
             Word::Tag(tag) if result && tag.input.is_none() => {}
             Word::Tag(tag) => value(board, node, tag),
             Word::Hide(Some(input)) => hide(board, node, input),
-            Word::Hide(None) => {}
+            Word::Hide(None) | Word::Switch(..) => {}
         }
     }
     if words.contains(&Word::Hide(None)) {
@@ -211,6 +218,7 @@ mod tests {
             .map(|word| match word {
                 Word::Tag(tag) => format!("{} {:?} {:?} {:?}", tag.name, tag.input, tag.inside, tag.required),
                 Word::Hide(input) => format!("hide {input:?}"),
+                Word::Switch(name, on) => format!("switch {name} {on}"),
                 Word::Malformed(word) => format!("malformed {word}"),
             })
             .collect()
@@ -225,6 +233,10 @@ mod tests {
         assert_eq!(
             shape("@mood(soft light|hard light) x"),
             [r#"mood None Some("soft light|hard light") None"#]
+        );
+        assert_eq!(
+            shape("@?upscale @?grain=off @?"),
+            ["switch upscale true", "switch grain false", "malformed @?"]
         );
         assert_eq!(shape("@- @-cfg"), ["hide None", r#"hide Some("cfg")"#]);
         assert_eq!(shape("@Steps @a(4 @a=!"), ["malformed @Steps", "malformed @a(4 @a=!"]);
