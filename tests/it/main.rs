@@ -4,7 +4,10 @@
 
 mod bundled;
 mod command_line;
+#[path = "../support/containers.rs"]
+mod containers;
 mod hostile;
 mod listener;
 mod process;
 mod requests;
+mod saved_files;
