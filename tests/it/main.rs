@@ -8,6 +8,7 @@ mod command_line;
 mod containers;
 mod hostile;
 mod listener;
+mod openapi;
 mod process;
 mod requests;
 mod saved_files;

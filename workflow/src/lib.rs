@@ -21,6 +21,7 @@ mod diagnostic;
 pub mod doc;
 mod embedded;
 mod endpoint;
+mod enum_names;
 mod fingerprint;
 pub mod graph;
 mod infer;
@@ -42,6 +43,7 @@ pub use embedded::{LARGEST_FILE, WORKFLOW_ENDINGS};
 pub use endpoint::{
     Binding, Endpoint, ModelRef, NodePack, Output, OutputKind, Param, ParamType, Stage, Tier,
 };
+pub use enum_names::enum_names;
 pub use infer::{Options, infer};
 pub use lock::{Accepted, Change, ChangeKind, Lock, accept};
 pub use report::render as report;
