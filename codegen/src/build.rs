@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use comfyport_workflow::{Catalog, Diagnostic, Severity, WORKFLOW_ENDINGS};
+use comfyport_workflow::{Catalog, Diagnostic, LARGEST_FILE, Severity, WORKFLOW_ENDINGS};
 
 use crate::{Generated, Template, generate};
 
@@ -69,7 +69,7 @@ fn run(folder: &Path, out: &Path) -> Result<(), String> {
     let (workflows, twins) = workflows(&files);
     for (route, name) in workflows {
         let Some(path) = files.get(name) else { continue };
-        let bytes = fs::read(path).map_err(|error| named(path, error))?;
+        let bytes = read(path).map_err(|error| named(path, error))?;
         let beside = |ending: &str| {
             let path = files.get(&format!("{route}.{ending}"));
             path.map(|path| fs::read_to_string(path).map_err(|error| named(path, error))).transpose()
@@ -97,6 +97,17 @@ fn run(folder: &Path, out: &Path) -> Result<(), String> {
             Err(format!("\n{text}{errors} {noun} in {}", folder.display()))
         }
     }
+}
+
+/// What a workflow file holds. Its length is asked first: it may be a film of hours.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    if fs::metadata(path)?.len() > LARGEST_FILE {
+        let most = LARGEST_FILE >> 20;
+        let message =
+            format!("files of more than {most} MiB are not read; export the workflow from ComfyUI instead");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    fs::read(path)
 }
 
 /// The file of each route, and what is wrong where two files would have the same one.

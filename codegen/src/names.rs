@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use comfyport_workflow::{
-    Endpoint, NEVER_RAW, ParamType, Tier,
+    Endpoint, NEVER_RAW, ParamType, Tier, enum_names,
     json::Value,
     route::{self, camel},
 };
@@ -67,23 +67,10 @@ pub(crate) fn type_name(text: &str) -> String {
     if TAKEN_TYPES.contains(&name.as_str()) { format!("{name}Option") } else { name }
 }
 
-/// Variants for options: `dpmpp_2m` is `Dpmpp2m`; what has no letters of its own is numbered.
+/// Variants for options: `dpmpp_2m` is `Dpmpp2m`. They are what generated clients call them, too.
 pub(crate) fn variants(options: &[String]) -> Vec<Ident> {
-    let mut taken = BTreeSet::new();
-    let name = |option: &String| {
-        // `+` and `-` alone would leave the same name behind.
-        let spelled = option.replace('+', " plus ").replace('%', " percent ").replace('&', " and ");
-        let base = if spelled.is_ascii() { camel(&spelled) } else { "Unnamed".to_owned() };
-        let base = if base == "Self" { "SelfOption".to_owned() } else { base };
-        let mut name = base.clone();
-        let mut number = 2;
-        while !taken.insert(name.clone()) {
-            name = format!("{base}{number}");
-            number += 1;
-        }
-        Ident::new(&name, Span::call_site())
-    };
-    options.iter().map(name).collect()
+    let names = enum_names(options.iter().map(String::as_str));
+    names.iter().map(|name| Ident::new(name, Span::call_site())).collect()
 }
 
 /// The module path of an endpoint.
@@ -186,8 +173,5 @@ mod tests {
         assert_eq!(module("Options"), "options_");
         assert_eq!(camel("sampler_name"), "SamplerName");
         assert_eq!(type_name("image"), "ImageOption");
-        let options = ["a-b", "a_b", "提", "+", "self", "2x"].map(str::to_owned);
-        let variants: Vec<String> = variants(&options).iter().map(ToString::to_string).collect();
-        assert_eq!(variants, ["AB", "AB2", "Unnamed", "Plus", "SelfOption", "W2x"]);
     }
 }

@@ -2,13 +2,14 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
+#[path = "support/cargo.rs"]
+mod cargo;
 mod support;
 
 use std::{
     collections::BTreeSet,
     env, fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use comfyport_codegen::{Generated, Template, generate};
@@ -176,16 +177,8 @@ fn texts_of_a_workflow_never_become_code() {
     assert!(emitted >= 75, "only {emitted} of 150 gave code");
 }
 
-/// `cargo check` of the `generated` crate, whose root denies warnings, over a folder of workflows.
 fn check(folder: &Path) {
-    let output = Command::new(env!("CARGO"))
-        .args(["check", "--quiet", "--offline", "--package", "comfyport-generated", "--target-dir"])
-        // What is built already is used again; cargo lets go of its lock before it runs tests.
-        .arg(Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target folder"))
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
-        .env("COMFYPORT_WORKFLOWS", folder)
-        .output()
-        .expect("cargo");
+    let output = cargo::check(folder);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 

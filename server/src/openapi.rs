@@ -1,10 +1,11 @@
 //! One OpenAPI document of the fixed routes and every endpoint's part.
 
-use std::sync::OnceLock;
+use std::{collections::BTreeSet, sync::OnceLock};
 
 use bytes::Bytes;
 use comfyport_endpoint::{Endpoint, Held};
-use serde_json::{Map, Value};
+use comfyport_workflow::openapi::ROOT_TAG;
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 /// The fixed routes and the schemas that endpoints share.
@@ -53,7 +54,31 @@ pub fn merge<'e>(endpoints: impl IntoIterator<Item = &'e Endpoint>) -> Value {
         extend(&mut document["paths"], part["paths"].take());
         extend(&mut document["components"]["schemas"], part["components"]["schemas"].take());
     }
+    let tags = folder_tags(&document);
+    if let Some(known) = document["tags"].as_array_mut() {
+        known.extend(tags);
+    }
     document
+}
+
+/// Tags of operations that the fixed part does not describe: one for each folder of workflows, in order.
+fn folder_tags(document: &Value) -> Vec<Value> {
+    let known: BTreeSet<&str> =
+        document["tags"].as_array().into_iter().flatten().filter_map(|tag| tag["name"].as_str()).collect();
+    let operations = document["paths"].as_object().into_iter().flat_map(|paths| paths.values());
+    let used: BTreeSet<&str> = operations
+        .flat_map(|path| path.as_object().into_iter().flat_map(|methods| methods.values()))
+        .flat_map(|operation| operation["tags"].as_array().into_iter().flatten())
+        .filter_map(Value::as_str)
+        .collect();
+    let described = |tag: &&str| {
+        let description = match *tag {
+            ROOT_TAG => "Workflows that are in no folder.".to_owned(),
+            folder => format!("Workflows in `{folder}/`."),
+        };
+        json!({"name": tag, "description": description})
+    };
+    used.difference(&known).map(described).collect()
 }
 
 fn extend(target: &mut Value, part: Value) {
@@ -75,7 +100,9 @@ mod tests {
     fn the_fixed_part_is_a_document() {
         let document = merge([]);
         assert_eq!(document["openapi"], "3.1.0");
-        for schema in ["Problem", "RunOptions", "Artifact", "MediaValue", "Timing"] {
+        for schema in
+            ["Problem", "RunOptions", "Artifact", "MediaValue", "Timing", "WorkflowDescription", "Verdict"]
+        {
             assert!(document["components"]["schemas"][schema].is_object(), "{schema}");
         }
     }

@@ -4,7 +4,11 @@
 
 mod bundled;
 mod command_line;
+#[path = "../support/containers.rs"]
+mod containers;
 mod hostile;
 mod listener;
+mod openapi;
 mod process;
 mod requests;
+mod saved_files;

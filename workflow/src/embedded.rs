@@ -29,6 +29,9 @@ use texts::Texts;
 /// It is only for finding files: what one holds shows in its first bytes.
 pub const WORKFLOW_ENDINGS: &[&str] = &["json", "png", "webp", "flac", "mp4", "glb"];
 
+/// Files of more bytes than this are not read: a workflow in so long a film is better exported.
+pub const LARGEST_FILE: u64 = 512 << 20;
+
 /// One kind of file that may hold a workflow.
 struct Kind {
     name: &'static str,

@@ -22,6 +22,7 @@ mod diagnostic;
 pub mod doc;
 mod embedded;
 mod endpoint;
+mod enum_names;
 mod fingerprint;
 pub mod graph;
 mod infer;
@@ -40,10 +41,11 @@ pub mod ui;
 
 pub use catalog::Catalog;
 pub use diagnostic::{Diagnostic, Severity, is_disruptive, printable};
-pub use embedded::WORKFLOW_ENDINGS;
+pub use embedded::{LARGEST_FILE, WORKFLOW_ENDINGS};
 pub use endpoint::{
     Binding, Derived, Endpoint, ModelRef, NodePack, Output, OutputKind, Param, ParamType, Stage, Tier,
 };
+pub use enum_names::enum_names;
 pub use infer::{Options, infer};
 pub use lock::{Accepted, Change, ChangeKind, Lock, accept};
 pub use report::render as report;

@@ -1,6 +1,7 @@
 //! The part of the OpenAPI document that one endpoint contributes: a view of it, as the report is.
 //!
-//! Schemas that all endpoints share (`Problem`, `RunOptions`, `Artifact`, `MediaValue`, `Timing`) are the server's.
+//! Schemas that all endpoints share (`Problem`, `RunOptions`, `Artifact`, `MediaValue`, `Timing`, `WorkflowDescription`,
+//! `Verdict`) are the server's.
 
 use std::collections::BTreeSet;
 
@@ -9,9 +10,15 @@ use serde_json::{Map, Value, json};
 use crate::{
     diagnostic::printable,
     endpoint::{Endpoint, OutputKind, Param, ParamType, Tier},
-    json::Number,
+    enum_names::enum_names,
+    json::{self, Number},
     route,
 };
+
+mod example;
+
+/// The tag of workflows that are in no folder; all others are tagged with theirs.
+pub const ROOT_TAG: &str = "workflows";
 
 /// The operation ids of one document.
 #[derive(Debug, Clone, Default)]
@@ -47,7 +54,7 @@ pub fn fragment(endpoint: &Endpoint, id: &str) -> String {
         format!("{name}Form"): request(endpoint, true),
         format!("{name}Response"): response(endpoint),
     });
-    let tag = endpoint.path.rsplit_once('/').map_or("workflows", |(folder, _)| folder);
+    let tag = endpoint.path.rsplit_once('/').map_or(ROOT_TAG, |(folder, _)| folder);
     let described = endpoint.description.clone().unwrap_or_else(|| endpoint.title.clone());
     let paths = json!({
         route.clone(): {
@@ -62,12 +69,14 @@ pub fn fragment(endpoint: &Endpoint, id: &str) -> String {
             "get": {
                 "operationId": format!("describe_{id}"),
                 "summary": format!("Describe: {}", endpoint.title),
+                "description": "What it takes and yields, what it needs, and whether each engine has that.",
                 "tags": [tag],
                 "responses": {
                     "200": {
                         "description": "What it takes and yields, and whether the engine can run it.",
-                        "content": {"application/json": {"schema": {"type": "object"}}},
+                        "content": content("#/components/schemas/WorkflowDescription"),
                     },
+                    "403": problem(FORBIDDEN),
                     "default": problem("Anything that went wrong."),
                 },
             },
@@ -82,8 +91,9 @@ pub fn fragment(endpoint: &Endpoint, id: &str) -> String {
                 "responses": {
                     "200": {
                         "description": "The request is in order; `ready` says whether the engine could run it.",
-                        "content": {"application/json": {"schema": {"type": "object"}}},
+                        "content": content("#/components/schemas/Verdict"),
                     },
+                    "403": problem(FORBIDDEN),
                     "422": problem("The request is not in order; every fault is listed."),
                     "default": problem("Anything else that went wrong."),
                 },
@@ -96,50 +106,31 @@ pub fn fragment(endpoint: &Endpoint, id: &str) -> String {
     text
 }
 
+const FORBIDDEN: &str = "The `Host` or `Origin` of the request is not one that this server answers to.";
+
+fn content(schema: &str) -> Value {
+    json!({"application/json": {"schema": {"$ref": schema}}})
+}
+
 fn body(endpoint: &Endpoint, name: &str) -> Value {
     let required = endpoint.params.iter().any(|param| param.required && is_public(param));
-    let schema = |form: &str| json!({"$ref": format!("#/components/schemas/{name}{form}")});
-    json!({
-        "required": required,
-        "content": {
-            "application/json": {"schema": schema("Request"), "example": example(endpoint)},
-            "multipart/form-data": {"schema": schema("Form")},
-        },
-    })
+    let schema = |form: &str| json!({"schema": {"$ref": format!("#/components/schemas/{name}{form}")}});
+    let mut json = schema("Request");
+    if let Some(examples) = example::of(endpoint) {
+        json["examples"] = examples;
+    }
+    let mut form = schema("Form");
+    let files = endpoint.tier(Tier::Primary).filter(|param| param.ty.is_media());
+    let encoding: Map<String, Value> =
+        files.map(|param| (param.name.clone(), json!({"contentType": media_type(param.ty)}))).collect();
+    if !encoding.is_empty() {
+        form["encoding"] = json!(encoding);
+    }
+    json!({"required": required, "content": {"application/json": json, "multipart/form-data": form}})
 }
 
 fn is_public(param: &Param) -> bool {
     matches!(param.tier, Tier::Primary | Tier::Advanced)
-}
-
-/// A request with what is required and nothing else.
-fn example(endpoint: &Endpoint) -> Value {
-    let mut example = Map::new();
-    for param in endpoint.tier(Tier::Primary).filter(|param| param.required) {
-        let value = match param.ty {
-            ParamType::String => json!(sample_text(param)),
-            ParamType::Integer | ParamType::Number => {
-                json!(param.min.as_ref().map_or(1.0, |min| min.as_f64().max(1.0)))
-            }
-            ParamType::Boolean => json!(true),
-            ParamType::Enum => param.options.first().map_or(Value::Null, |option| json!(option)),
-            ParamType::Seed => json!(1),
-            // The smallest picture there is: one grey pixel.
-            _ => json!(
-                "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
-            ),
-        };
-        example.insert(param.name.clone(), value);
-    }
-    Value::Object(example)
-}
-
-fn sample_text(param: &Param) -> &'static str {
-    match param.role.as_deref() {
-        Some("tags") => "lo-fi, piano, calm",
-        Some("lyrics") => "[verse]\nRain on the window",
-        _ => "a lighthouse at dusk",
-    }
 }
 
 fn request(endpoint: &Endpoint, form: bool) -> Value {
@@ -188,7 +179,7 @@ fn schema(param: &Param, form: bool) -> Value {
             schema
         }
         ParamType::String => json!({"type": "string", "maxLength": 100_000}),
-        ParamType::Enum => json!({"enum": param.options}),
+        ParamType::Enum => closed(&param.options),
         ParamType::Boolean => json!({"type": "boolean"}),
         ParamType::Integer => ranged("integer", param),
         ParamType::Number => ranged("number", param),
@@ -196,8 +187,16 @@ fn schema(param: &Param, form: bool) -> Value {
             let max = param.max.as_ref().and_then(Number::as_u64).unwrap_or(u64::MAX);
             json!({"type": "integer", "minimum": 0, "maximum": max})
         }
-        media if form => json!({"type": "string", "format": "binary", "contentMediaType": media_type(media)}),
-        _ => json!({"$ref": "#/components/schemas/MediaValue"}),
+        media => {
+            let mut schema = if form {
+                json!({"type": "string", "format": "binary"})
+            } else {
+                json!({"$ref": "#/components/schemas/MediaValue"})
+            };
+            schema["contentMediaType"] = json!(media_type(media));
+            schema["x-media-kind"] = json!(media.as_str());
+            schema
+        }
     };
     let description = describe(param);
     if !description.is_empty() {
@@ -207,6 +206,23 @@ fn schema(param: &Param, form: bool) -> Value {
         schema["default"] = json!(default);
     }
     schema
+}
+
+/// A choice. Some nodes list an option twice, which a schema may not.
+fn closed(options: &[json::Value]) -> Value {
+    let mut distinct: Vec<&json::Value> = Vec::new();
+    for option in options {
+        if !distinct.contains(&option) {
+            distinct.push(option);
+        }
+    }
+    let texts: Option<Vec<&str>> = distinct.iter().map(|option| option.as_str()).collect();
+    match texts {
+        Some(texts) => {
+            json!({"type": "string", "enum": texts, "x-enum-varnames": enum_names(texts.iter().copied())})
+        }
+        None => json!({"enum": distinct}),
+    }
 }
 
 fn describe(param: &Param) -> String {
@@ -254,7 +270,7 @@ fn response(endpoint: &Endpoint) -> Value {
             let items = if output.kind == OutputKind::Text {
                 json!({})
             } else {
-                json!({"$ref": "#/components/schemas/Artifact"})
+                json!({"$ref": "#/components/schemas/Artifact", "x-media-kind": output.kind.as_str()})
             };
             let doc = format!("{}, node {}", printable(&output.class_type), output.node);
             (output.name.clone(), json!({"type": "array", "items": items, "description": doc}))
@@ -299,6 +315,8 @@ fn responses(endpoint: &Endpoint, name: &str) -> Value {
     json!({
         "200": {"description": "The run succeeded.", "content": content},
         "400": problem("The request cannot be read."),
+        "403": problem(FORBIDDEN),
+        "406": problem("The workflow has no output of the type asked for."),
         "413": problem("The request is too large."),
         "415": problem("A file is of a kind that is not supported."),
         "422": problem("The request is not in order; every fault is listed."),

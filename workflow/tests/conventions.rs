@@ -456,3 +456,18 @@ mod hostile {
         drop(titled(&long, &long));
     }
 }
+
+#[test]
+fn bypassed_nodes_in_a_row_are_gone_past() {
+    let node = |class: &str, title: &str, from: &str| serde_json::json!({"class_type": class, "_meta": {"title": title}, "inputs": {"image": [from, 0]}});
+    let graph = serde_json::json!({
+        "1": {"class_type": "EmptyImage", "inputs": {"width": 8, "height": 8, "batch_size": 1, "color": 0}},
+        "2": node("ImageInvert", "a !bypass", "1"),
+        "3": node("NobodyKnows", "!bypass b", "2"),
+        "4": {"class_type": "SaveImage", "inputs": {"images": ["3", 0], "filename_prefix": "a"}},
+        "5": {"class_type": "PreviewAny", "inputs": {"source": ["3", 0]}}
+    });
+    let endpoint = of(graph.to_string().as_bytes());
+    assert_eq!(endpoint.graph.node("4").unwrap().link("images").unwrap().node, "1");
+    assert_eq!(codes(&endpoint), ["bypass"], "nothing of `3` is called like `source`");
+}

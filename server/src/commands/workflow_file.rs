@@ -1,8 +1,12 @@
 //! A workflow file with what lies beside it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
 
-use comfyport_workflow::{Catalog, Diagnostic, Lock, Options, Sidecar};
+use comfyport_workflow::{Catalog, Diagnostic, LARGEST_FILE, Lock, Options, Sidecar};
 
 use crate::say;
 
@@ -55,8 +59,23 @@ impl WorkflowFile {
     }
 }
 
+/// What a file holds, which may also be a pipe that does not end.
 fn read(file: &Path) -> Result<Vec<u8>, String> {
-    std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))
+    let named = |error| format!("{}: {error}", file.display());
+    let open = File::open(file).map_err(named)?;
+    let too_large = || {
+        format!(
+            "{}: files of more than {} MiB are not read; export the workflow from ComfyUI instead: Workflow → Export (API)",
+            file.display(),
+            LARGEST_FILE >> 20
+        )
+    };
+    if open.metadata().map_err(named)?.len() > LARGEST_FILE {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::new();
+    let read = open.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(named)?;
+    if read as u64 > LARGEST_FILE { Err(too_large()) } else { Ok(bytes) }
 }
 
 /// The text of a file of the same name with another ending, if there is one.

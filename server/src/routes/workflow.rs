@@ -11,7 +11,7 @@ use axum::{
 };
 use comfyport_endpoint::{Endpoint, Fault, FaultKind, Faults, Held, List, Text};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
 use super::{check, origin::Origin, workflows::OutputInfo};
@@ -272,12 +272,15 @@ fn inline(schema: &Value, document: &Value, depth: usize) -> Value {
     match schema {
         Value::Object(members) => {
             let target = members.get("$ref").and_then(Value::as_str).and_then(|path| path.strip_prefix('#'));
-            if let Some(found) = target.and_then(|path| document.pointer(path)).filter(|_| depth < DEEPEST) {
-                return inline(found, document, depth + 1);
+            let found = target.and_then(|path| document.pointer(path)).filter(|_| depth < DEEPEST);
+            let mut whole = Map::new();
+            if let Some(Value::Object(found)) = found.map(|found| inline(found, document, depth + 1)) {
+                whole = found;
             }
-            Value::Object(
-                members.iter().map(|(name, one)| (name.clone(), inline(one, document, depth))).collect(),
-            )
+            // What stands beside a reference says more than what it refers to.
+            let beside = members.iter().filter(|(name, _)| found.is_none() || *name != "$ref");
+            whole.extend(beside.map(|(name, one)| (name.clone(), inline(one, document, depth))));
+            Value::Object(whole)
         }
         Value::Array(items) => Value::Array(items.iter().map(|one| inline(one, document, depth)).collect()),
         other => other.clone(),

@@ -46,12 +46,14 @@ fn described(frame: &[u8], texts: &mut Texts) -> Option<()> {
     match encoding {
         0 | 3 => {
             let (key, text) = split_at_byte(rest, 0)?;
-            texts.add(key, utf8(text));
+            texts.add_with(key, || Some(utf8(text)));
         }
         1 | 2 => {
             let end = rest.chunks_exact(2).position(|pair| pair == [0, 0])? * 2;
             let (key, text) = (rest.get(..end)?, rest.get(end + 2..)?);
-            texts.add(&utf16(key, false), utf16(text, false));
+            // Keys are short: one of a megabyte is none of ours.
+            let key = utf16(key.get(..64).unwrap_or(key), false);
+            texts.add_with(&key, || Some(utf16(text, false)));
         }
         _ => {}
     }

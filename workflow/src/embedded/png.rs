@@ -25,7 +25,7 @@ pub(super) fn read(bytes: &[u8], texts: &mut Texts) -> Option<()> {
         match kind {
             b"tEXt" | b"comf" => {
                 if let Some((key, text)) = split_at_byte(content, 0) {
-                    texts.add(key, utf8(text));
+                    texts.add_with(key, || Some(utf8(text)));
                 }
             }
             b"zTXt" => {
@@ -42,9 +42,7 @@ pub(super) fn read(bytes: &[u8], texts: &mut Texts) -> Option<()> {
 
 fn compressed(content: &[u8], texts: &mut Texts) -> Option<()> {
     let (key, rest) = split_at_byte(content, 0)?;
-    if is_wanted(key) {
-        texts.add(key, utf8(&inflate(rest.strip_prefix(&[0])?)?));
-    }
+    texts.add_with(key, || Some(utf8(&inflate(rest.strip_prefix(&[0])?)?)));
     Some(())
 }
 
@@ -55,14 +53,10 @@ fn international(content: &[u8], texts: &mut Texts) -> Option<()> {
     let (_translated, text) = split_at_byte(rest, 0)?;
     match flags {
         [0, _] => texts.add(key, text),
-        [1, 0] if is_wanted(key) => texts.add(key, inflate(text)?),
+        [1, 0] => texts.add_with(key, || inflate(text)),
         _ => {}
     }
     Some(())
-}
-
-fn is_wanted(key: &[u8]) -> bool {
-    key.eq_ignore_ascii_case(b"prompt") || key.eq_ignore_ascii_case(b"workflow")
 }
 
 fn inflate(packed: &[u8]) -> Option<Vec<u8>> {

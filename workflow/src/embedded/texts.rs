@@ -1,8 +1,10 @@
 //! The texts of a file that may be a workflow.
 
-/// Under the names that ComfyUI gives them. The first of each name counts.
+/// Under the names that ComfyUI gives them. The first of each name that could be a workflow counts.
 #[derive(Debug, Default)]
 pub(super) struct Texts {
+    /// How many were looked at.
+    tries: usize,
     prompt: Option<Vec<u8>>,
     workflow: Option<Vec<u8>>,
     /// Some nodes write both into one comment.
@@ -10,16 +12,27 @@ pub(super) struct Texts {
 }
 
 impl Texts {
+    /// More than any file has. Texts may share their bytes, or unfold from few: each one that is looked at costs time.
+    const MOST_TRIES: usize = 16;
+
     /// Keeps a text if its key is one of those.
     pub(super) fn add(&mut self, key: &[u8], text: impl Into<Vec<u8>>) {
+        self.add_with(key, || Some(text.into()));
+    }
+
+    /// The same for a text that has to be decoded, which is done only if it is wanted.
+    pub(super) fn add_with(&mut self, key: &[u8], text: impl FnOnce() -> Option<Vec<u8>>) {
         let place = match key.to_ascii_lowercase().as_slice() {
             b"prompt" => &mut self.prompt,
             b"workflow" => &mut self.workflow,
             b"comment" | b"\xa9cmt" => &mut self.comment,
             _ => return,
         };
-        if place.is_none() {
-            let text: Vec<u8> = text.into();
+        if place.is_some() || self.tries == Self::MOST_TRIES {
+            return;
+        }
+        self.tries += 1;
+        if let Some(text) = text() {
             let end = text.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
             let trimmed = text[..end].trim_ascii();
             // A comment may be anything; a workflow is an object.
@@ -29,24 +42,14 @@ impl Texts {
 
     /// `key:text` in one, as pictures have it in their EXIF data.
     pub(super) fn add_joined(&mut self, joined: &[u8]) {
-        // Tags may share their bytes: only those that are wanted are looked at as a whole.
         let head = &joined[..joined.len().min(16)];
         if let Some((key, _)) = super::bytes::split_at_byte(head, b':') {
-            self.add(key, Latin(&joined[key.len() + 1..]));
+            self.add_with(key, || Some(utf8(&joined[key.len() + 1..])));
         }
     }
 
     pub(super) fn in_order(&self) -> impl Iterator<Item = &[u8]> {
         [&self.prompt, &self.comment, &self.workflow].into_iter().flatten().map(Vec::as_slice)
-    }
-}
-
-/// A text that is made UTF-8 only if it is kept.
-struct Latin<'a>(&'a [u8]);
-
-impl From<Latin<'_>> for Vec<u8> {
-    fn from(text: Latin<'_>) -> Self {
-        utf8(text.0)
     }
 }
 

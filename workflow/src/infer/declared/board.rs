@@ -40,11 +40,13 @@ impl<'b, 'a> Board<'b, 'a> {
 
     /// The inputs of a node that callers could be offered, in the order of the file.
     pub(super) fn offered(&mut self, node: &Node) -> Vec<String> {
+        // More than any node has, and few enough to look at each for each.
+        const MOST: usize = 256;
         let context = self.context;
         let open = |candidate: &&mut Candidate| {
             candidate.tier != Tier::Hidden && tiers::hidden(context, node, candidate).is_none()
         };
-        self.of(node).iter_mut().filter(open).map(|candidate| candidate.input.clone()).collect()
+        self.of(node).iter_mut().filter(open).map(|candidate| candidate.input.clone()).take(MOST).collect()
     }
 
     /// The one value that a tag without an input means: a file, else the input that says most, else the first.

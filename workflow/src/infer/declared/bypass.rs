@@ -1,6 +1,8 @@
 //! `!bypass` in a title: the node is for the editor only, and runs go past it.
 
-use super::title::connect;
+use indexmap::IndexMap;
+
+use super::title::{connect, head};
 use crate::{
     catalog::Catalog,
     diagnostic::{Diagnostic, printable},
@@ -13,31 +15,39 @@ pub(in crate::infer) fn apply(
     catalog: &Catalog,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Graph {
-    let marked = |node: &&Node| node.title.as_deref().is_some_and(connect::bypasses);
-    let bypassed: Vec<NodeId> = graph.nodes.values().filter(marked).map(|node| node.id.clone()).collect();
-    for id in bypassed {
-        let Some(node) = graph.nodes.shift_remove(&id) else { continue };
-        for consumer in graph.nodes.values_mut() {
-            reconnect(consumer, &node, catalog, diagnostics);
-        }
+    let marked = |node: &Node| node.title.as_deref().is_some_and(|title| connect::bypasses(head(title)));
+    if !graph.nodes.values().any(marked) {
+        return graph;
+    }
+    let (bypassed, kept): (IndexMap<NodeId, Node>, IndexMap<NodeId, Node>) =
+        graph.nodes.into_iter().partition(|(_, node)| marked(node));
+    graph.nodes = kept;
+    for consumer in graph.nodes.values_mut() {
+        reconnect(consumer, &bypassed, catalog, diagnostics);
     }
     graph
 }
 
-fn reconnect(consumer: &mut Node, node: &Node, catalog: &Catalog, diagnostics: &mut Vec<Diagnostic>) {
-    let taken = |input: &Input| matches!(input, Input::Link(link) if link.node == node.id);
-    let inputs: Vec<String> =
-        consumer.inputs.iter().filter(|(_, input)| taken(input)).map(|(name, _)| name.clone()).collect();
-    for input in inputs {
-        let Some(slot) = consumer.link(&input).map(|link| link.slot) else { continue };
-        if let Some(source) = source(node, slot, &input, catalog) {
+fn reconnect(
+    consumer: &mut Node,
+    bypassed: &IndexMap<NodeId, Node>,
+    catalog: &Catalog,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    let affected: Vec<(String, Link)> = consumer
+        .links()
+        .filter(|(_, link)| bypassed.contains_key(&link.node))
+        .map(|(input, link)| (input.to_owned(), link.clone()))
+        .collect();
+    for (input, link) in affected {
+        if let Some(source) = past(&link, &input, bypassed, catalog) {
             consumer.inputs.insert(input, Input::Link(source));
             continue;
         }
         consumer.inputs.shift_remove(&input);
         let message = format!(
             "nothing takes the place of node {}, which `!bypass` leaves out: `{}` is not connected any more",
-            printable(&node.id),
+            printable(&link.node),
             printable(&input)
         );
         diagnostics.push(
@@ -47,6 +57,18 @@ fn reconnect(consumer: &mut Node, node: &Node, catalog: &Catalog, diagnostics: &
                 .help("remove `!bypass` from the title, or give the node an input of the same type"),
         );
     }
+}
+
+/// What stands before the bypassed nodes that a link leads to.
+fn past(link: &Link, input: &str, bypassed: &IndexMap<NodeId, Node>, catalog: &Catalog) -> Option<Link> {
+    // More in a row than anybody marks.
+    const FARTHEST: usize = 100;
+    let mut link = link.clone();
+    for _ in 0..FARTHEST {
+        let Some(node) = bypassed.get(&link.node) else { return Some(link) };
+        link = source(node, link.slot, input, catalog)?;
+    }
+    None
 }
 
 /// By type where the class is known, else by the name of the input, singular or plural.

@@ -1,11 +1,11 @@
 //! What authors call results.
 
-use super::title::{braces, connect, mcww, own};
+use super::title::{braces, connect, head, mcww, own};
 use crate::{graph::Node, infer::names::slug, json::Value, sidecar::is_name};
 
 /// The name that the author gave to what an output node yields.
 pub(in crate::infer) fn name(node: &Node) -> Option<String> {
-    let title = node.title.as_deref().unwrap_or_default().trim();
+    let title = head(node.title.as_deref().unwrap_or_default()).trim();
     let tagged = own::read(title).find_map(|word| match word {
         own::Word::Tag(tag) if tag.input.is_none() => Some(tag.name.to_owned()),
         _ => None,
@@ -20,7 +20,7 @@ pub(in crate::infer) fn name(node: &Node) -> Option<String> {
 
 /// Whether the author takes the result away from callers.
 pub(in crate::infer) fn is_hidden(node: &Node) -> bool {
-    let title = node.title.as_deref().unwrap_or_default();
+    let title = head(node.title.as_deref().unwrap_or_default());
     own::read(title).any(|word| word == own::Word::Hide(None))
 }
 

@@ -16,7 +16,8 @@ const CONVENTIONS: &[fn(&mut Board<'_, '_>, &Node, &str) -> bool] =
 
 /// Declares what a title says. True where the convention is that unmarked nodes are not offered at all.
 pub(super) fn declare(board: &mut Board<'_, '_>, node: &Node) -> bool {
-    let Some(title) = node.title.as_deref().map(str::trim).filter(|title| !title.is_empty()) else {
+    let Some(title) = node.title.as_deref().map(|title| head(title).trim()).filter(|title| !title.is_empty())
+    else {
         return false;
     };
     if viewcomfy::declare(board, node, title) {
@@ -29,14 +30,21 @@ pub(super) fn declare(board: &mut Board<'_, '_>, node: &Node) -> bool {
 
 /// The switches that a node is part of, and whether they are on by themselves.
 pub(in crate::infer) fn switches(node: &Node) -> Vec<(&str, bool)> {
-    let words = own::read(node.title.as_deref().unwrap_or_default());
+    let words = own::read(head(node.title.as_deref().unwrap_or_default()));
     words
         .filter_map(|word| if let own::Word::Switch(name, on) = word { Some((name, on)) } else { None })
         .collect()
 }
 
+/// As much of a title as anybody reads: tags further on would cost time for every value of the node.
+pub(super) fn head(title: &str) -> &str {
+    const LONGEST: usize = 1000;
+    &title[..title.floor_char_boundary(LONGEST)]
+}
+
 /// What is left of a title without tags, which is what names may be taken from.
 pub(in crate::infer) fn plain(title: &str) -> Option<&str> {
+    let title = head(title);
     let title = viewcomfy::label(title).unwrap_or(title).trim();
     if mcww::parse(title).is_some() || visionatrix::parse(title).is_some() || braces::parse(title).is_some() {
         return None;
