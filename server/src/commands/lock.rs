@@ -7,7 +7,7 @@ use std::{
     process::ExitCode,
 };
 
-use comfyport_workflow::{Accepted, Diagnostic, WORKFLOW_ENDINGS};
+use comfyport_workflow::{Accepted, Diagnostic, route};
 
 use super::workflow_file::WorkflowFile;
 use crate::{cli::LockFiles, say};
@@ -122,16 +122,11 @@ fn below(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
         }
         if path.is_dir() {
             below(&path, files)?;
-        } else if is_workflow(&name) {
+        } else if route::of_file(&name).is_some() {
             files.push(path);
         }
     }
     Ok(())
-}
-
-fn is_workflow(name: &str) -> bool {
-    let ending = name.rsplit_once('.').map(|(_, ending)| ending);
-    name != "object_info.json" && ending.is_some_and(|ending| WORKFLOW_ENDINGS.contains(&ending))
 }
 
 fn replace(path: &Path, text: &str) -> io::Result<()> {
