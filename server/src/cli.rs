@@ -18,7 +18,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve the workflows that were compiled in
+    /// Serve the workflows that were compiled in, and those of a folder
     Serve(Serve),
     /// Say what comfyport makes of exported workflows, and what is wrong with them
     Check(Check),
@@ -48,6 +48,9 @@ pub(crate) struct Serve {
     /// Run on the embedded simulator instead: results are made up
     #[arg(long, conflicts_with = "comfyui_url")]
     pub(crate) simulate: bool,
+    /// A folder of further workflows, served without a rebuild and read again when they change
+    #[arg(long, env = "COMFYPORT_WORKFLOWS_DIR", value_name = "DIR")]
+    pub(crate) workflows_dir: Option<PathBuf>,
     /// Where output files are kept
     #[arg(long, env = "COMFYPORT_DATA_DIR", value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,

@@ -4,7 +4,9 @@
 
 mod bundled;
 mod command_line;
+mod dynamic;
 mod hostile;
 mod listener;
 mod process;
 mod requests;
+mod twins;
