@@ -5,7 +5,7 @@ use std::{fs, path::Path, time::Duration};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::process::{Comfyport, repository, run};
+use crate::process::{Comfyport, picture_of, repository, run};
 
 /// A picture as small as they come.
 const PIXEL: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==";
@@ -42,28 +42,6 @@ fn sized(name_of_width: &str) -> String {
 async fn listed(server: &Comfyport, path: &str) -> Vec<Value> {
     let list = server.read("/workflows", 200).await.json();
     list["workflows"].as_array().unwrap().iter().filter(|entry| entry["path"] == path).cloned().collect()
-}
-
-/// A picture that an engine made by a workflow of ours, with the workflow in it.
-async fn picture_of(workflow: &str) -> Vec<u8> {
-    let engine = Comfyport::simulator();
-    let text = fs::read_to_string(repository(&format!("workflow_templates/{workflow}.json"))).unwrap();
-    let prompt = json!({"prompt": serde_json::from_str::<Value>(&text).unwrap()});
-    let queued = engine.post("/prompt").body(prompt.to_string()).send().await.unwrap();
-    let id = queued.json::<Value>().await.unwrap()["prompt_id"].as_str().unwrap().to_owned();
-    for _ in 0..500 {
-        let history = engine.get(&format!("/history/{id}")).send().await.unwrap();
-        let history: Value = history.json().await.unwrap();
-        let outputs = history[&id]["outputs"].as_object();
-        let saved = outputs.and_then(|outputs| outputs.values().find_map(|node| node["images"].get(0)));
-        if let Some(image) = saved {
-            let at = |key: &str| format!("{key}={}", image[key].as_str().unwrap());
-            let view = format!("/view?{}&{}&{}", at("filename"), at("subfolder"), at("type"));
-            return engine.get(&view).send().await.unwrap().bytes().await.unwrap().to_vec();
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("{}", engine.log());
 }
 
 /// Waits until the only entry of a path is as wanted.

@@ -8,5 +8,6 @@ mod dynamic;
 mod hostile;
 mod listener;
 mod process;
+mod project;
 mod requests;
 mod twins;

@@ -38,7 +38,7 @@ pub mod ui;
 
 pub use catalog::Catalog;
 pub use diagnostic::{Diagnostic, Severity, is_disruptive, printable};
-pub use embedded::WORKFLOW_ENDINGS;
+pub use embedded::{WORKFLOW_ENDINGS, open};
 pub use endpoint::{
     Binding, Endpoint, ModelRef, NodePack, Output, OutputKind, Param, ParamType, Stage, Tier,
 };
