@@ -12,12 +12,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use comfyport_workflow::{Catalog, Diagnostic, LARGEST_FILE, Severity, WORKFLOW_ENDINGS};
+use comfyport_workflow::{
+    Catalog, LARGEST_FILE, Severity,
+    route::{self, OBJECT_INFO},
+};
 
 use crate::{Generated, Template, generate};
-
-/// The file in the workflows folder that extends the catalog.
-const OBJECT_INFO: &str = "object_info.json";
 
 /// Generates code for every workflow below a folder into `OUT_DIR`, and tells cargo what to watch.
 ///
@@ -66,7 +66,7 @@ fn run(folder: &Path, out: &Path) -> Result<(), String> {
         catalog.extend(own);
     }
     let mut templates = Vec::new();
-    let (workflows, twins) = workflows(&files);
+    let (workflows, twins) = route::of_files(files.keys().map(String::as_str));
     for (route, name) in workflows {
         let Some(path) = files.get(name) else { continue };
         let bytes = read(path).map_err(|error| named(path, error))?;
@@ -110,32 +110,9 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     fs::read(path)
 }
 
-/// The file of each route, and what is wrong where two files would have the same one.
-fn workflows(files: &BTreeMap<String, PathBuf>) -> (BTreeMap<&str, &str>, Vec<(String, Diagnostic)>) {
-    let mut workflows: BTreeMap<&str, &str> = BTreeMap::new();
-    let mut twins = Vec::new();
-    for name in files.keys() {
-        let Some(route) = route(name) else { continue };
-        let Some(other) = workflows.get(route) else {
-            workflows.insert(route, name);
-            continue;
-        };
-        let message = format!("`{other}` and `{name}` are both the workflow `{route}`");
-        let help = format!("keep one of them in this folder, or rename one, such as `{route}_b`");
-        twins.push((name.clone(), Diagnostic::error("two-files", message).help(help)));
-    }
-    (workflows, twins)
-}
-
-/// A file's path without its ending, if files of that ending may hold a workflow.
-fn route(name: &str) -> Option<&str> {
-    let (route, ending) = name.rsplit_once('.')?;
-    WORKFLOW_ENDINGS.contains(&ending).then_some(route)
-}
-
 /// A sidecar or a lock without its workflow is probably misspelt.
 fn lonely(files: &BTreeMap<String, PathBuf>) {
-    let (workflows, _) = workflows(files);
+    let (workflows, _) = route::of_files(files.keys().map(String::as_str));
     for name in files.keys() {
         let stem = name.strip_suffix(".toml").or_else(|| name.strip_suffix(".lock"));
         if let Some(stem) = stem.filter(|stem| !workflows.contains_key(stem)) {
@@ -189,7 +166,11 @@ fn walk(
             if !path.is_symlink() {
                 walk(root, &path, files)?;
             }
-        } else if route(&name).is_some() || name.ends_with(".toml") || name.ends_with(".lock") {
+        } else if name == OBJECT_INFO
+            || route::of_file(&name).is_some()
+            || name.ends_with(".toml")
+            || name.ends_with(".lock")
+        {
             files.insert(name, path);
         }
     }
@@ -228,20 +209,4 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
 
 fn one_line(text: &str) -> String {
     comfyport_workflow::printable(text).replace('\n', " ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_route_is_in_one_file() {
-        let names = ["a/b.json", "a/b.png", "a/c.glb", "a/c.toml", "d.webp", "e.txt", "f"];
-        let files = names.map(|name| (name.to_owned(), PathBuf::from(name))).into();
-        let (workflows, twins) = workflows(&files);
-        assert_eq!(workflows, [("a/b", "a/b.json"), ("a/c", "a/c.glb"), ("d", "d.webp")].into());
-        let [(file, found)] = twins.as_slice() else { panic!("{twins:?}") };
-        assert_eq!(file, "a/b.png");
-        assert_eq!(found.message, "`a/b.json` and `a/b.png` are both the workflow `a/b`");
-    }
 }

@@ -18,10 +18,14 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve the workflows that were compiled in
+    /// Serve the workflows that were compiled in, and those of a folder
     Serve(Serve),
     /// Say what comfyport makes of exported workflows, and what is wrong with them
     Check(Check),
+    /// Make a project of your own, with a folder for workflows that are compiled in
+    New(New),
+    /// Copy a workflow into the project around the current directory, and say what is made of it
+    Add(Add),
     /// Keep the public API of workflows as it is
     #[command(subcommand)]
     Lock(Lock),
@@ -48,6 +52,9 @@ pub(crate) struct Serve {
     /// Run on the embedded simulator instead: results are made up
     #[arg(long, conflicts_with = "comfyui_url")]
     pub(crate) simulate: bool,
+    /// A folder of further workflows, served without a rebuild and read again when they change
+    #[arg(long, env = "COMFYPORT_WORKFLOWS_DIR", value_name = "DIR")]
+    pub(crate) workflows_dir: Option<PathBuf>,
     /// Where output files are kept
     #[arg(long, env = "COMFYPORT_DATA_DIR", value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
@@ -67,6 +74,29 @@ pub(crate) struct Check {
     /// Node definitions beside the core ones: a saved `GET /object_info` or a pulled catalog
     #[arg(long, value_name = "FILE")]
     pub(crate) object_info: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct New {
+    /// The folder to make; its last part names the project and its binary
+    #[arg(value_name = "NAME")]
+    pub(crate) folder: PathBuf,
+    /// Comfyport's sources to build against, instead of the published release
+    #[arg(long, value_name = "DIR")]
+    pub(crate) path: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Add {
+    /// An exported workflow, or a picture, film, sound or mesh that ComfyUI saved
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The route to give it, such as `flux/portrait` [default: the name of the file]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Replace the workflow of that route
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -147,6 +177,8 @@ pub(crate) fn run(endpoints: &'static [&'static Endpoint]) -> ExitCode {
     match Cli::parse().command {
         Command::Serve(arguments) => commands::serve::run(&arguments, endpoints),
         Command::Check(arguments) => commands::check::run(&arguments),
+        Command::New(arguments) => commands::new::run(&arguments),
+        Command::Add(arguments) => commands::add::run(&arguments),
         Command::Lock(Lock::Check(arguments)) => commands::lock::check(&arguments),
         Command::Lock(Lock::Accept(arguments)) => commands::lock::accept(&arguments),
         Command::Openapi => commands::openapi::run(endpoints),

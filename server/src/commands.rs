@@ -1,9 +1,12 @@
 //! One file for each command.
 
+pub(crate) mod add;
 pub(crate) mod catalog;
 pub(crate) mod check;
 pub(crate) mod config;
+mod files;
 pub(crate) mod lock;
+pub(crate) mod new;
 pub(crate) mod openapi;
 pub(crate) mod serve;
 pub(crate) mod simulate;

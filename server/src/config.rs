@@ -23,6 +23,7 @@ pub const DEFAULT: &str = include_str!("config.default.toml");
 #[expect(missing_docs, reason = "the default file documents every key")]
 pub struct Config {
     pub server: Server,
+    pub workflows: Workflows,
     pub comfyui: ComfyUi,
     pub runs: Runs,
     pub media: Media,
@@ -55,6 +56,7 @@ sections! {
         shutdown_timeout_s: u64,
         allowed_hosts: Vec<String>,
     }
+    Workflows { dir: PathBuf, poll_ms: u64, max_files: usize, max_file_bytes: u64, max_diagnostics: usize }
     ComfyUi { url: Url, headers: BTreeMap<String, Secret>, connect_timeout_s: u64, request_timeout_s: u64, stall_timeout_s: u64 }
     Runs { concurrent: usize, waiting: usize, timeout_s: u64 }
     Media { max_pixels: u64, max_side: u32 }
@@ -130,6 +132,8 @@ pub struct Overrides {
     pub comfyui_url: Option<Url>,
     /// `artifacts.data_dir`
     pub data_dir: Option<PathBuf>,
+    /// `workflows.dir`
+    pub workflows_dir: Option<PathBuf>,
 }
 
 impl Config {
@@ -156,6 +160,9 @@ impl Config {
         if let Some(folder) = &overrides.data_dir {
             config.artifacts.data_dir.clone_from(folder);
         }
+        if let Some(folder) = &overrides.workflows_dir {
+            config.workflows.dir.clone_from(folder);
+        }
         config.check()?;
         Ok(config)
     }
@@ -169,6 +176,9 @@ impl Config {
             ("server.write_timeout_s", self.server.write_timeout_s),
             ("server.max_body_bytes", self.server.max_body_bytes as u64),
             ("server.max_form_parts", self.server.max_form_parts as u64),
+            ("workflows.max_files", self.workflows.max_files as u64),
+            ("workflows.max_file_bytes", self.workflows.max_file_bytes),
+            ("workflows.max_diagnostics", self.workflows.max_diagnostics as u64),
             ("comfyui.connect_timeout_s", self.comfyui.connect_timeout_s),
             ("comfyui.request_timeout_s", self.comfyui.request_timeout_s),
             ("runs.concurrent", self.runs.concurrent as u64),

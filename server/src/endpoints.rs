@@ -40,6 +40,8 @@ pub struct Entry {
 /// The state of a workflow's file.
 #[derive(Debug, Clone)]
 pub struct File {
+    /// Its path below the folder, with `/` between folders.
+    pub name: String,
     /// Whether it makes an endpoint as it is now. If not, what is served was made from an earlier state of it.
     pub usable: bool,
     /// What is wrong or odd with it.

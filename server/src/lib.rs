@@ -7,6 +7,7 @@ pub mod artifacts;
 mod cli;
 mod commands;
 pub mod config;
+pub mod dynamic;
 pub mod endpoints;
 pub mod engine;
 pub mod form;

@@ -27,4 +27,4 @@ mod worker;
 pub use faults::{Fault, Faults};
 pub use ledger::{Entry, Ledger, LedgerEvent};
 pub use options::{ModelFiles, Models, Options, open_class};
-pub use simulator::Simulator;
+pub use simulator::{Installer, Simulator};

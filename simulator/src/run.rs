@@ -15,7 +15,7 @@ use crate::{
     order::{Order, inputs, link},
     python,
     queue::Item,
-    shared::Engine,
+    shared::{Engine, Installed},
     worker::{Cache, Made},
 };
 
@@ -39,6 +39,7 @@ enum Stop {
 /// One prompt at work.
 pub(crate) struct Run<'a> {
     engine: &'a Engine,
+    installed: &'a Installed,
     item: &'a Item,
     events: Events<'a>,
     fault: Option<Fault>,
@@ -53,13 +54,14 @@ pub(crate) struct Run<'a> {
 impl<'a> Run<'a> {
     pub(crate) fn new(
         engine: &'a Engine,
+        installed: &'a Installed,
         item: &'a Item,
         events: Events<'a>,
         (fault, cleared): (Option<Fault>, u64),
         signatures: &'a BTreeMap<String, u64>,
         cache: &'a mut Cache,
     ) -> Self {
-        Self { engine, item, events, fault, cleared, signatures, cache, executed: Vec::new() }
+        Self { engine, installed, item, events, fault, cleared, signatures, cache, executed: Vec::new() }
     }
 
     pub(crate) fn execute(&mut self) -> Ending {
@@ -71,10 +73,10 @@ impl<'a> Run<'a> {
         let listed = prompt.keys().filter(|id| cached.contains(*id)).map(String::as_str);
         self.events.cached(python::texts(listed));
         let mut order = Order::new(prompt, &self.item.outputs, &cached);
-        let engine = self.engine;
+        let installed = self.installed;
         let is_output = |id: &str| {
             let class = class_of(prompt, id);
-            engine.catalog.get(class).is_some_and(|definition| definition.output_node)
+            installed.catalog.get(class).is_some_and(|definition| definition.output_node)
         };
         while let Some(id) = order.next(is_output) {
             if self.is_over() {
@@ -204,7 +206,7 @@ impl<'a> Run<'a> {
             extra_data: &self.item.extra_data,
             id: id.to_owned(),
             class,
-            definition: self.engine.catalog.get(class),
+            definition: self.installed.catalog.get(class),
             inputs,
             signature,
         }

@@ -1,7 +1,7 @@
 //! What the routes and the worker share.
 
 use std::sync::{
-    Condvar, Mutex, MutexGuard, PoisonError,
+    Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock,
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
@@ -14,17 +14,24 @@ use crate::{
     faults::Faults,
     hub::{Hub, To},
     ledger::Ledger,
-    options::Options,
+    options::{ModelFiles, Models, Options},
     python,
     queue::Queue,
     store::{Folder, Store},
 };
 
+/// What prompts can be made of.
+#[derive(Debug, Clone)]
+pub(crate) struct Installed {
+    pub catalog: Catalog,
+    pub models: Models,
+}
+
 /// One simulated ComfyUI.
 #[derive(Debug)]
 pub(crate) struct Engine {
     pub options: Options,
-    pub catalog: Catalog,
+    installed: RwLock<Arc<Installed>>,
     pub hub: Hub,
     pub store: Store,
     pub faults: Faults,
@@ -54,9 +61,10 @@ impl Engine {
         websocket.outputs.clear();
         let bundled = catalog.get("SaveImageWebsocket").is_none().then_some(&websocket);
         catalog.extend(catalog_of(options.extra_classes.iter().chain(bundled)));
+        let installed = Installed { catalog, models: options.models.clone() };
         Self {
             options,
-            catalog,
+            installed: RwLock::new(Arc::new(installed)),
             hub: Hub::default(),
             store: Store::default(),
             faults: Faults::default(),
@@ -68,6 +76,27 @@ impl Engine {
             stopping: AtomicBool::new(false),
             generation: AtomicU64::new(0),
             at_work: Mutex::default(),
+        }
+    }
+
+    /// What there is at this moment.
+    pub(crate) fn installed(&self) -> Arc<Installed> {
+        Arc::clone(&self.installed.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Adds classes that are not there yet, and model files.
+    pub(crate) fn install(&self, classes: &[NodeDef], files: ModelFiles) {
+        let mut guard = self.installed.write().unwrap_or_else(PoisonError::into_inner);
+        let installed = Arc::make_mut(&mut guard);
+        let new: Vec<&NodeDef> =
+            classes.iter().filter(|class| installed.catalog.get(&class.class_type).is_none()).collect();
+        installed.catalog.extend(catalog_of(new.into_iter()));
+        let (Models::Any(present) | Models::Exact(present)) = &mut installed.models;
+        for (folder, files) in files {
+            let present = present.entry(folder).or_default();
+            present.extend(files);
+            present.sort_unstable();
+            present.dedup();
         }
     }
 
@@ -150,7 +179,7 @@ impl Engine {
         if let (InputKind::Combo, Some(folder)) = (&input.kind, &input.listing) {
             let files = match folder.as_str() {
                 "input" => self.inputs_of(input.upload),
-                folder => self.options.models.list(folder),
+                folder => self.installed().models.list(folder),
             };
             if let Some(first) = parts.first_mut() {
                 *first = Value::Array(files.into_iter().map(Value::from).collect());

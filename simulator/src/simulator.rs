@@ -3,13 +3,14 @@
 use std::{io, net::SocketAddr, sync::Arc};
 
 use axum::serve::Listener;
+use comfyport_workflow::catalog::NodeDef;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::oneshot,
     task::JoinHandle,
 };
 
-use crate::{Faults, Ledger, Options, routes, shared::Engine, worker};
+use crate::{Faults, Ledger, ModelFiles, Options, routes, shared::Engine, worker};
 
 /// A running simulator. Dropping it stops it.
 #[derive(Debug)]
@@ -66,6 +67,11 @@ impl Simulator {
         self.engine.ledger.clone()
     }
 
+    /// The handle to add what it lacks.
+    pub fn installer(&self) -> Installer {
+        Installer(Arc::clone(&self.engine))
+    }
+
     /// Does what killing and restarting the process would: sockets close, queue and history are empty.
     pub fn restart(&self) {
         self.engine.restart();
@@ -92,6 +98,17 @@ impl Simulator {
 impl Drop for Simulator {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+/// Adds to a simulator what an operator would install.
+#[derive(Debug, Clone)]
+pub struct Installer(Arc<Engine>);
+
+impl Installer {
+    /// Adds classes that it does not have yet, and model files.
+    pub fn install(&self, classes: &[NodeDef], files: ModelFiles) {
+        self.0.install(classes, files);
     }
 }
 

@@ -69,7 +69,7 @@ pub(crate) fn prompt(engine: &Engine, prompt: &mut Value, targets: Option<&Value
         Value::Array(items) if items.is_empty() => return no_outputs(),
         _ => return Verdict::Crash,
     };
-    let mut outputs = Vec::new();
+    let (installed, mut outputs) = (engine.installed(), Vec::new());
     for (id, node) in &*nodes {
         let Value::Object(node) = node else { return Verdict::Crash };
         let Some(class) = node.get("class_type") else {
@@ -77,7 +77,7 @@ pub(crate) fn prompt(engine: &Engine, prompt: &mut Value, targets: Option<&Value
             return refusal("invalid_prompt", message.to_owned(), format!("Node ID '#{id}'"));
         };
         let class = python::str(class);
-        let Some(definition) = engine.catalog.get(&class) else {
+        let Some(definition) = installed.catalog.get(&class) else {
             let message = format!("Cannot execute because node {class} does not exist.");
             return refusal("invalid_prompt", message, format!("Node ID '#{id}'"));
         };
@@ -106,8 +106,9 @@ fn verdict(engine: &Engine, nodes: &mut Object, outputs: &[String]) -> Verdict {
     let mut good = Vec::new();
     let mut details = Vec::new();
     let mut node_errors: IndexMap<String, (Vec<Value>, Vec<String>)> = IndexMap::new();
+    let installed = engine.installed();
     for output in outputs {
-        let Some(order) = order(&engine.catalog, nodes, output) else { continue };
+        let Some(order) = order(&installed.catalog, nodes, output) else { continue };
         for id in order {
             if !checked.contains_key(&id) {
                 let result = inputs::check(engine, nodes, &id, &mut checked);

@@ -65,7 +65,8 @@ fn run(engine: &Engine, item: &Item, fault: (Option<Fault>, u64), cache: &mut Ca
     let events = Events::new(engine, &item.prompt_id, client, fault.0.clone());
     let signatures = signatures(engine, &item.prompt);
     cache.retain(|signature, _| signatures.values().any(|other| other == signature));
-    let mut run = Run::new(engine, item, events, fault, &signatures, cache);
+    let installed = engine.installed();
+    let mut run = Run::new(engine, &installed, item, events, fault, &signatures, cache);
     let ending = run.execute();
     let (entry, events) = run.into_entry(&ending);
     let event = match ending {

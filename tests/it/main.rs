@@ -6,9 +6,12 @@ mod bundled;
 mod command_line;
 #[path = "../support/containers.rs"]
 mod containers;
+mod dynamic;
 mod hostile;
 mod listener;
 mod openapi;
 mod process;
+mod project;
 mod requests;
 mod saved_files;
+mod twins;

@@ -10,7 +10,9 @@ use std::{
 };
 
 use reqwest::{RequestBuilder, StatusCode, header::HeaderMap};
-use serde_json::Value;
+use serde_json::{Value, json};
+
+const SIMULATED: [&str; 4] = ["serve", "--simulate", "--listen", "127.0.0.1:0"];
 
 /// A running `comfyport`, killed when dropped.
 pub(crate) struct Comfyport {
@@ -36,23 +38,27 @@ impl Comfyport {
 
     /// The same, with settings: `("COMFYPORT_SERVER_HEADER_TIMEOUT_S", "1")`.
     pub(crate) fn simulated_with(settings: &[(&str, &str)]) -> Self {
-        Self::start(&["serve", "--simulate", "--listen", "127.0.0.1:0"], true, settings)
+        Self::start(command(&SIMULATED), true, settings)
+    }
+
+    /// The server of another project with its embedded simulator.
+    pub(crate) fn simulated_of(binary: &Path) -> Self {
+        Self::start(command_of(binary, &SIMULATED), true, &[])
     }
 
     /// The server in front of a ComfyUI at `url`.
     pub(crate) fn in_front_of(url: &str) -> Self {
-        Self::start(&["serve", "--listen", "127.0.0.1:0", "--comfyui-url", url], true, &[])
+        Self::start(command(&["serve", "--listen", "127.0.0.1:0", "--comfyui-url", url]), true, &[])
     }
 
     /// A simulator alone.
     pub(crate) fn simulator() -> Self {
-        Self::start(&["simulate", "--listen", "127.0.0.1:0"], false, &[])
+        Self::start(command(&["simulate", "--listen", "127.0.0.1:0"]), false, &[])
     }
 
-    fn start(arguments: &[&str], with_data: bool, settings: &[(&str, &str)]) -> Self {
+    fn start(mut command: Command, with_data: bool, settings: &[(&str, &str)]) -> Self {
         rustls::crypto::ring::default_provider().install_default().ok();
         let data = tempfile::tempdir().unwrap();
-        let mut command = command(arguments);
         command.envs(settings.iter().copied());
         if with_data {
             command.arg("--data-dir").arg(data.path());
@@ -64,7 +70,7 @@ impl Comfyport {
             log.lock().unwrap().push_str(&format!("{line}\n"));
             Some(line.split_once("listening on ")?.1.trim().to_owned())
         });
-        let Some(url) = url else { panic!("{arguments:?} did not start:\n{}", log.lock().unwrap()) };
+        let Some(url) = url else { panic!("{command:?} did not start:\n{}", log.lock().unwrap()) };
         let sink = Arc::clone(&log);
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
@@ -154,7 +160,11 @@ impl Answer {
 
 /// The binary with arguments, in an environment without settings of the person who runs the tests.
 pub(crate) fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_comfyport"));
+    command_of(Path::new(env!("CARGO_BIN_EXE_comfyport")), arguments)
+}
+
+fn command_of(binary: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(binary);
     command.args(arguments).stdin(Stdio::null());
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("COMFYPORT_"))
     {
@@ -171,4 +181,26 @@ pub(crate) fn run(arguments: &[&str]) -> Output {
 /// A path in the repository.
 pub(crate) fn repository(path: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path).to_str().unwrap().to_owned()
+}
+
+/// A picture that an engine made by a workflow of ours, with the workflow in it.
+pub(crate) async fn picture_of(workflow: &str) -> Vec<u8> {
+    let engine = Comfyport::simulator();
+    let text = std::fs::read_to_string(repository(&format!("workflow_templates/{workflow}.json"))).unwrap();
+    let prompt = json!({"prompt": serde_json::from_str::<Value>(&text).unwrap()});
+    let queued = engine.post("/prompt").body(prompt.to_string()).send().await.unwrap();
+    let id = queued.json::<Value>().await.unwrap()["prompt_id"].as_str().unwrap().to_owned();
+    for _ in 0..500 {
+        let history = engine.get(&format!("/history/{id}")).send().await.unwrap();
+        let history: Value = history.json().await.unwrap();
+        let outputs = history[&id]["outputs"].as_object();
+        let saved = outputs.and_then(|outputs| outputs.values().find_map(|node| node["images"].get(0)));
+        if let Some(image) = saved {
+            let at = |key: &str| format!("{key}={}", image[key].as_str().unwrap());
+            let view = format!("/view?{}&{}&{}", at("filename"), at("subfolder"), at("type"));
+            return engine.get(&view).send().await.unwrap().bytes().await.unwrap().to_vec();
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{}", engine.log());
 }

@@ -56,7 +56,7 @@ const KINDS: &[Kind] = &[
 /// The JSON to read: what the file holds, or the file itself where it is no file of these.
 ///
 /// The prompt, which is what ComfyUI ran, comes before the editor's form of the same workflow.
-pub(crate) fn open(bytes: &[u8]) -> Result<Cow<'_, [u8]>, Diagnostic> {
+pub fn open(bytes: &[u8]) -> Result<Cow<'_, [u8]>, Diagnostic> {
     let Some(kind) = KINDS.iter().find(|kind| (kind.is)(bytes)) else { return Ok(Cow::Borrowed(bytes)) };
     let mut texts = Texts::default();
     let whole = (kind.read)(bytes, &mut texts).is_some();

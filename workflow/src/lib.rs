@@ -41,7 +41,7 @@ pub mod ui;
 
 pub use catalog::Catalog;
 pub use diagnostic::{Diagnostic, Severity, is_disruptive, printable};
-pub use embedded::{LARGEST_FILE, WORKFLOW_ENDINGS};
+pub use embedded::{LARGEST_FILE, WORKFLOW_ENDINGS, open};
 pub use endpoint::{
     Binding, Derived, Endpoint, ModelRef, NodePack, Output, OutputKind, Param, ParamType, Stage, Tier,
 };

@@ -1,8 +1,10 @@
 //! Which routes a workflow may have, and names made from them.
 
 mod check;
+mod files;
 
 pub use check::check;
+pub use files::{OBJECT_INFO, of_file, of_files};
 
 /// A name in snake case for one segment of a route, without a meaning in any language.
 pub fn name(segment: &str) -> String {

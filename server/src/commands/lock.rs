@@ -1,15 +1,10 @@
 //! `comfyport lock`
 
-use std::{
-    fmt::Write as _,
-    fs, io,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{fmt::Write as _, path::PathBuf, process::ExitCode};
 
-use comfyport_workflow::{Accepted, Diagnostic, WORKFLOW_ENDINGS};
+use comfyport_workflow::{Accepted, Diagnostic};
 
-use super::workflow_file::WorkflowFile;
+use super::{files, workflow_file::WorkflowFile};
 use crate::{cli::LockFiles, say};
 
 /// Exits 0 if every workflow has a lock that it keeps, 1 if not, 2 if a file cannot be read.
@@ -57,7 +52,7 @@ pub(crate) fn accept(arguments: &LockFiles) -> ExitCode {
             let _ = writeln!(text, "  {change}");
         }
         let path = file.file.with_extension("lock");
-        replace(&path, &lock).map_err(|error| format!("{}: {error}", path.display()))?;
+        files::replace(&path, lock.as_bytes()).map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(true)
     };
     each(arguments, take)
@@ -100,42 +95,14 @@ fn each(
 
 /// The files that were named, and every workflow below the folders that were named, in order.
 fn workflows(named: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
-    let mut files = Vec::new();
+    let mut all = Vec::new();
     for path in named {
         if path.is_dir() {
-            below(path, &mut files).map_err(|error| format!("{}: {error}", path.display()))?;
+            let found = files::workflows_below(path);
+            all.extend(found.map_err(|error| format!("{}: {error}", path.display()))?);
         } else {
-            files.push(path.clone());
+            all.push(path.clone());
         }
     }
-    Ok(files)
-}
-
-fn below(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
-    let mut entries: Vec<PathBuf> =
-        fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>()?;
-    entries.sort();
-    for path in entries {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if name.starts_with('.') || path.is_symlink() {
-            continue;
-        }
-        if path.is_dir() {
-            below(&path, files)?;
-        } else if is_workflow(&name) {
-            files.push(path);
-        }
-    }
-    Ok(())
-}
-
-fn is_workflow(name: &str) -> bool {
-    let ending = name.rsplit_once('.').map(|(_, ending)| ending);
-    name != "object_info.json" && ending.is_some_and(|ending| WORKFLOW_ENDINGS.contains(&ending))
-}
-
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let partial = path.with_extension("lock.partial");
-    fs::write(&partial, text)?;
-    fs::rename(&partial, path)
+    Ok(all)
 }

@@ -4,7 +4,7 @@ use std::{io, process::ExitCode, sync::Arc, time::Duration};
 
 use comfyport_comfyui::{Client, ClientConfig};
 use comfyport_endpoint::{DecodeLimits, Endpoint, Held, Kind};
-use comfyport_simulator::Simulator;
+use comfyport_simulator::{Installer, Simulator};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -13,7 +13,8 @@ use crate::{
     artifacts::{Artifacts, Retention},
     cli::Serve,
     config::{Config, Overrides, seconds},
-    endpoints::Snapshot,
+    dynamic::{self, Folder},
+    endpoints::{Entry, Snapshot},
     engine::{Engine, comfyui::ComfyUi},
     listener,
     media::PictureLimits,
@@ -27,6 +28,7 @@ pub(crate) fn run(arguments: &Serve, endpoints: &'static [&'static Endpoint]) ->
         listen: arguments.listen,
         comfyui_url: arguments.comfyui_url.clone(),
         data_dir: arguments.data_dir.clone(),
+        workflows_dir: arguments.workflows_dir.clone(),
     };
     // The flags have read their own variables already.
     let config = match Config::load(arguments.config.as_deref(), super::environment(), &overrides) {
@@ -49,8 +51,17 @@ async fn serve(
 ) -> Result<(), String> {
     let listener =
         TcpListener::bind(config.server.listen).await.map_err(|error| cannot_listen(&config, &error))?;
-    let simulator = if simulate { Some(start_simulator(&mut config, endpoints).await?) } else { None };
+    let mut folder = open_folder(&config, endpoints)?;
+    let found = folder.as_mut().and_then(Folder::look).unwrap_or_default();
+    let simulator = if simulate {
+        let dynamic = found.iter().filter_map(|entry| entry.endpoint.as_deref());
+        let all: Vec<&Endpoint> = endpoints.iter().copied().chain(dynamic).collect();
+        Some(start_simulator(&mut config, &all).await?)
+    } else {
+        None
+    };
     let app = build(config, endpoints, simulator.is_some())?;
+    app.endpoints.replace(&found);
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     greet(&app, address);
 
@@ -66,6 +77,9 @@ async fn serve(
     let sweeper =
         tokio::spawn(Artifacts::keep_sweeping(Arc::downgrade(app.runs.artifacts()), Duration::from_mins(1)));
     let stop = app.stopping.clone();
+    if let Some(folder) = folder {
+        keep_looking(folder, &app, simulator.as_ref().map(Simulator::installer));
+    }
     let server = tokio::spawn(listener::serve(listener, app::router(app.clone()), limits, stop.clone()));
     until_told().await;
     say::line(format_args!(
@@ -99,6 +113,41 @@ async fn wind_down(app: &AppState, mut server: tokio::task::JoinHandle<()>, pati
         tracing::warn!("the engine did not confirm that runs were cancelled");
     }
     server.abort();
+}
+
+/// The folder of further workflows, if there is to be one.
+fn open_folder(config: &Config, endpoints: &[&Endpoint]) -> Result<Option<Folder>, String> {
+    let settings = &config.workflows;
+    if settings.dir.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let limits = dynamic::Limits {
+        files: settings.max_files,
+        file_bytes: settings.max_file_bytes,
+        diagnostics: settings.max_diagnostics,
+    };
+    let folder = Folder::open(settings.dir.clone(), limits, endpoints);
+    folder.map(Some).map_err(|error| format!("the workflows folder {}: {error}", settings.dir.display()))
+}
+
+/// Looks for changes of the folder from now on. A simulator is given what new workflows need.
+fn keep_looking(folder: Folder, app: &AppState, installer: Option<Installer>) {
+    let every = Duration::from_millis(app.config.workflows.poll_ms);
+    if every.is_zero() {
+        return;
+    }
+    let (stop, app) = (app.stopping.clone(), app.clone());
+    let serve = move |found: &[Entry]| {
+        if let Some(installer) = &installer {
+            let endpoints: Vec<&Endpoint> =
+                found.iter().filter_map(|entry| entry.endpoint.as_deref()).collect();
+            let (classes, files) = super::simulate::needs(&endpoints);
+            installer.install(&classes, files);
+            app.runs.places().iter().for_each(|place| place.readiness.forget());
+        }
+        app.endpoints.replace(found);
+    };
+    tokio::spawn(dynamic::keep_looking(folder, every, stop, serve));
 }
 
 fn cannot_listen(config: &Config, error: &io::Error) -> String {
@@ -168,8 +217,18 @@ fn engine(config: &Config, simulated: bool) -> Result<Arc<dyn Engine>, String> {
 /// What a person who just started it wants to know.
 fn greet(app: &AppState, address: std::net::SocketAddr) {
     let base = format!("http://{address}");
-    let workflows = app.endpoints.now().served().count();
+    let now = app.endpoints.now();
+    let workflows = now.served().count();
     say::line(format_args!("comfyport {}: {workflows} workflows", env!("CARGO_PKG_VERSION")));
+    let folder = &app.config.workflows.dir;
+    if !folder.as_os_str().is_empty() {
+        let files = || now.entries().iter().filter_map(|entry| entry.file.as_ref());
+        let faulty = files().filter(|file| !file.usable).count();
+        let (all, shown) = (files().count(), folder.display());
+        say::line(format_args!(
+            "folder: {all} files in {shown}, {faulty} with faults; GET /workflows shows them"
+        ));
+    }
     if app.simulated {
         say::line("engine: SIMULATION, results are made up; --comfyui-url names a real ComfyUI");
     } else {
@@ -181,7 +240,7 @@ fn greet(app: &AppState, address: std::net::SocketAddr) {
         );
     }
     say::line(format_args!("docs:   {base}/docs/"));
-    if let Some(line) = example(&app.endpoints.now(), &base) {
+    if let Some(line) = example(&now, &base) {
         say::line(format_args!("try:    {line}"));
     }
     say::line(format_args!("listening on {base}"));

@@ -4,7 +4,7 @@ use std::{path::Path, process::ExitCode, time::Duration};
 
 use comfyport_endpoint::Endpoint;
 use comfyport_simulator::{ModelFiles, Models, Options, Simulator};
-use comfyport_workflow::Catalog;
+use comfyport_workflow::{Catalog, catalog::NodeDef};
 
 use crate::{cli::Simulate, say};
 
@@ -42,6 +42,12 @@ fn catalog(path: &Path) -> Result<Catalog, String> {
 
 /// A simulator that has whatever the workflows need, custom nodes included.
 pub(crate) fn options(endpoints: &[&Endpoint]) -> Options {
+    let (extra_classes, files) = needs(endpoints);
+    Options { models: Models::Any(files), extra_classes, ..Options::default() }
+}
+
+/// Classes and model files that no simulator has by itself.
+pub(crate) fn needs(endpoints: &[&Endpoint]) -> (Vec<NodeDef>, ModelFiles) {
     let mut files = ModelFiles::new();
     for model in endpoints.iter().flat_map(|endpoint| &endpoint.models) {
         files.entry(model.folder.to_string()).or_default().push(model.file.to_string());
@@ -57,7 +63,6 @@ pub(crate) fn options(endpoints: &[&Endpoint]) -> Options {
         .collect();
     foreign.sort_unstable();
     foreign.dedup();
-    let extra_classes =
-        foreign.into_iter().map(|(class, output)| comfyport_simulator::open_class(class, output)).collect();
-    Options { models: Models::Any(files), extra_classes, ..Options::default() }
+    let classes = foreign.into_iter().map(|(class, output)| comfyport_simulator::open_class(class, output));
+    (classes.collect(), files)
 }

@@ -97,7 +97,7 @@ fn route(file: &Path) -> String {
 }
 
 /// The core catalog, extended by a file that was named, else by `object_info.json` in the folder of workflows.
-fn catalog(file: &Path, object_info: Option<&Path>) -> Result<Catalog, String> {
+pub(super) fn catalog(file: &Path, object_info: Option<&Path>) -> Result<Catalog, String> {
     let mut catalog = Catalog::core().clone();
     let beside = || -> Option<PathBuf> {
         let folders = file.ancestors().skip(1).take(4);

@@ -2,7 +2,10 @@
 
 use std::{
     future::Future,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -22,6 +25,8 @@ pub struct Ages {
 pub(super) struct Cached<T> {
     value: RwLock<Option<Known<T>>>,
     fetching: tokio::sync::Mutex<()>,
+    /// How often everything was forgotten.
+    forgotten: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -32,7 +37,11 @@ struct Known<T> {
 
 impl<T> Default for Cached<T> {
     fn default() -> Self {
-        Self { value: RwLock::default(), fetching: tokio::sync::Mutex::default() }
+        Self {
+            value: RwLock::default(),
+            fetching: tokio::sync::Mutex::default(),
+            forgotten: AtomicU64::default(),
+        }
     }
 }
 
@@ -55,10 +64,14 @@ impl<T> Cached<T> {
         if let Some(answer) = self.known(ages, since) {
             return answer;
         }
-        let at = Instant::now();
+        let (at, forgotten) = (Instant::now(), self.forgotten.load(Ordering::SeqCst));
         let answer = fetch().await.map(Arc::new);
         let known = Known { at, answer: answer.clone() };
-        *self.value.write().unwrap_or_else(PoisonError::into_inner) = Some(known);
+        let mut value = self.value.write().unwrap_or_else(PoisonError::into_inner);
+        // An answer to what was asked before everything was forgotten is not worth keeping.
+        if self.forgotten.load(Ordering::SeqCst) == forgotten {
+            *value = Some(known);
+        }
         answer
     }
 
@@ -72,7 +85,9 @@ impl<T> Cached<T> {
 
     /// Forgets what is known: something happened that it did not foretell.
     pub(super) fn forget(&self) {
-        *self.value.write().unwrap_or_else(PoisonError::into_inner) = None;
+        let mut value = self.value.write().unwrap_or_else(PoisonError::into_inner);
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
+        *value = None;
     }
 }
 
@@ -96,6 +111,18 @@ mod tests {
         assert_eq!(*cached.get(&ages, Some(since), fetch).await.unwrap(), 1);
         cached.forget();
         assert_eq!(*cached.get(&ages, None, fetch).await.unwrap(), 2);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_was_forgotten_on_its_way_is_not_kept() {
+        let ages = Ages { fresh: Duration::from_mins(1), error: Duration::from_mins(1) };
+        let cached = Cached::<u32>::default();
+        let late = cached.get(&ages, None, async || {
+            cached.forget();
+            Ok(1)
+        });
+        assert_eq!(*late.await.unwrap(), 1);
+        assert_eq!(*cached.get(&ages, None, async || Ok(2)).await.unwrap(), 2);
     }
 
     #[tokio::test]

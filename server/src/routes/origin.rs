@@ -10,6 +10,9 @@ use crate::endpoints::Entry;
 pub(super) struct Origin {
     /// Whether it was read from a file while the server ran.
     dynamic: bool,
+    /// The file, by its path below the folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
     /// Whether the file makes an endpoint as it is now.
     usable: bool,
     serving: Serving,
@@ -37,7 +40,14 @@ impl Origin {
             (Some(_), true) => Serving::Current,
             (Some(_), false) => Serving::LastGood,
         };
-        let diagnostics = entry.file.as_ref().map(|file| file.diagnostics.clone()).unwrap_or_default();
-        Self { dynamic: entry.file.is_some(), usable, serving, diagnostics }
+        let (file, diagnostics) =
+            entry.file.as_ref().map(|file| (file.name.clone(), file.diagnostics.clone())).unzip();
+        Self {
+            dynamic: entry.file.is_some(),
+            file,
+            usable,
+            serving,
+            diagnostics: diagnostics.unwrap_or_default(),
+        }
     }
 }

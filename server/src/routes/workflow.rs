@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use super::{check, origin::Origin, workflows::OutputInfo};
 use crate::{
     app::AppState,
+    endpoints::Snapshot,
     form,
     problem::Problem,
     readiness::Report,
@@ -94,11 +95,17 @@ fn not_acceptable(wanted: &[Wanted], workflow: &str) -> Problem {
 
 #[expect(clippy::result_large_err, reason = "once a request, on its way out")]
 fn find(app: &AppState, path: &str) -> Result<Held<Endpoint>, Problem> {
-    app.endpoints.now().find(path).and_then(|entry| entry.endpoint.clone()).ok_or_else(|| unknown(path))
+    let now = app.endpoints.now();
+    now.find(path).and_then(|entry| entry.endpoint.clone()).ok_or_else(|| unknown(&now, path))
 }
 
-fn unknown(path: &str) -> Problem {
-    Problem::not_found(format!("there is no workflow `{path}`; GET /workflows lists them"))
+fn unknown(now: &Snapshot, path: &str) -> Problem {
+    let is_faulty = now.entries().iter().any(|entry| *entry.path == *path);
+    Problem::not_found(if is_faulty {
+        format!("the file of `{path}` has faults and was never in order; GET /workflows shows them")
+    } else {
+        format!("there is no workflow `{path}`; GET /workflows lists them")
+    })
 }
 
 /// Reads, decodes and checks a request. All its faults come back together.
@@ -234,8 +241,8 @@ pub async fn describe(
     Path(path): Path<String>,
 ) -> Result<Json<Description>, Problem> {
     let now = app.endpoints.now();
-    let entry = now.find(&path).ok_or_else(|| unknown(&path))?;
-    let endpoint = entry.endpoint.as_ref().ok_or_else(|| unknown(&path))?;
+    let entry = now.find(&path).ok_or_else(|| unknown(&now, &path))?;
+    let endpoint = entry.endpoint.as_ref().ok_or_else(|| unknown(&now, &path))?;
     let engines = app.runs.report(endpoint).await;
     let document: Value = serde_json::from_str(&endpoint.openapi).unwrap_or_default();
     let operation = &document["paths"][format!("/{}", endpoint.path)]["post"];

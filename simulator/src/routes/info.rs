@@ -14,13 +14,14 @@ use super::{App, MAX_BODY, json, written};
 use crate::{options::FOLDERS, python, shared::Engine};
 
 pub(super) async fn object_info(State(engine): App) -> Response {
-    let nodes =
-        engine.catalog.iter().map(|node| (node.class_type.clone(), described(&engine, node))).collect();
-    json(&Value::Object(nodes))
+    let installed = engine.installed();
+    let nodes = installed.catalog.iter().map(|node| (node.class_type.clone(), described(&engine, node)));
+    json(&Value::Object(nodes.collect()))
 }
 
 pub(super) async fn object_info_of(State(engine): App, Path(class): Path<String>) -> Response {
-    let node = engine.catalog.get(&class).map(|node| (class.clone(), described(&engine, node)));
+    let installed = engine.installed();
+    let node = installed.catalog.get(&class).map(|node| (class.clone(), described(&engine, node)));
     json(&Value::Object(node.into_iter().collect()))
 }
 
@@ -81,7 +82,7 @@ pub(super) async fn folders() -> Response {
 }
 
 pub(super) async fn models(State(engine): App, Path(folder): Path<String>) -> Response {
-    let listed = engine.options.models.list(&folder);
+    let listed = engine.installed().models.list(&folder);
     if listed.is_empty() && !FOLDERS.contains(&folder.as_str()) {
         return StatusCode::NOT_FOUND.into_response();
     }
@@ -89,7 +90,7 @@ pub(super) async fn models(State(engine): App, Path(folder): Path<String>) -> Re
 }
 
 pub(super) async fn embeddings(State(engine): App) -> Response {
-    let files = engine.options.models.list("embeddings");
+    let files = engine.installed().models.list("embeddings");
     json(&python::texts(
         files.iter().map(|file| file.rsplit_once('.').map_or(file.as_str(), |(name, _)| name)),
     ))

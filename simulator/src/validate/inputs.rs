@@ -16,7 +16,8 @@ pub(super) fn check(
     id: &str,
     checked: &mut IndexMap<String, Checked>,
 ) -> Checked {
-    let Some(definition) = super::definition(&engine.catalog, nodes, id) else { return Checked::Good };
+    let installed = engine.installed();
+    let Some(definition) = super::definition(&installed.catalog, nodes, id) else { return Checked::Good };
     let given = match nodes[id].get("inputs") {
         Some(Value::Object(given)) => given.clone(),
         Some(_) => return raised("AttributeError", "inputs are not an object", 730),
@@ -92,7 +93,7 @@ fn check_link(
     if !nodes.contains_key(node) {
         return Err(key_error());
     }
-    let received = received(&engine.catalog, nodes, node, slot)?;
+    let received = received(&engine.installed().catalog, nodes, node, slot)?;
     if !fits(&received, input) {
         let details =
             format!("{}, received_type({received}) mismatch input_type({})", input.name, type_of(input));
@@ -248,10 +249,11 @@ fn check_option(engine: &Engine, definition: &NodeDef, input: &InputDef, value: 
     let text = python::str(value);
     let options: Vec<Value> = match &input.listing {
         Some(folder) if crate::options::FOLDERS.contains(&folder.as_str()) => {
-            if engine.options.models.accepts(folder, &text) {
+            let models = &engine.installed().models;
+            if models.accepts(folder, &text) {
                 return Ok(());
             }
-            engine.options.models.list(folder).into_iter().map(Value::from).collect()
+            models.list(folder).into_iter().map(Value::from).collect()
         }
         Some(_) => return Ok(()),
         None => input.options.clone(),
