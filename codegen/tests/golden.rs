@@ -91,7 +91,8 @@ struct Seen {
 
 impl Seen {
     fn from_param(param: &comfyport_workflow::Param) -> Self {
-        let at = param.sets().iter().map(|binding| format!("{}.{}", binding.node, binding.input)).collect();
+        let at =
+            param.answers_for().iter().map(|binding| format!("{}.{}", binding.node, binding.input)).collect();
         Self { name: param.name.clone(), required: param.required, at }
     }
 }

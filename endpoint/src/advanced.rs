@@ -40,6 +40,7 @@ impl Advanced {
                 value.accept(field, raw, limits)?;
                 value.write(&mut json);
             }
+            Kind::Loras { .. } => return Err(ValueFault::new("LoRAs are given at the top of the request")),
             Kind::Media { .. } => return Err(ValueFault::new("files are given at the top of the request")),
         }
         self.put(index, json);

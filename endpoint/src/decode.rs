@@ -118,7 +118,9 @@ impl Decoded {
     pub fn media_mut(&mut self) -> Vec<(&Field, &mut Media)> {
         let fields = &self.endpoint.fields;
         let files = self.request.all_media_mut();
-        files.into_iter().map(|(index, media)| (&fields[index], media)).collect()
+        // A required file that is missing is a fault already.
+        let given = files.into_iter().filter(|(_, media)| !media.is_empty());
+        given.map(|(index, media)| (&fields[index], media)).collect()
     }
 
     /// The model files that the caller chose.
@@ -132,7 +134,24 @@ impl Decoded {
             let text = serde_json::from_slice(json).ok()?;
             matches!(field.kind, Kind::Model { .. }).then_some((field, text))
         });
-        fields.chain(advanced).collect()
+        let loras = self.endpoint.fields.iter().enumerate().flat_map(|(index, field)| {
+            let loras = self.request.slot(index).loras().unwrap_or_default();
+            loras.iter().map(move |lora| (field, lora.name.clone()))
+        });
+        fields.chain(advanced).chain(loras).collect()
+    }
+
+    /// The inputs whose model the caller decided about, as `"node.input"`.
+    pub fn decided_models(&self) -> Vec<&str> {
+        let fields = self.endpoint.fields.iter().enumerate().filter(|(index, field)| {
+            matches!(field.kind, Kind::Model { .. } | Kind::Loras { .. })
+                && self.request.slot(*index).is_set()
+        });
+        let advanced = self.endpoint.advanced.iter().enumerate().filter(|(index, field)| {
+            let given = self.request.advanced().is_some_and(|advanced| advanced.json(*index).is_some());
+            matches!(field.kind, Kind::Model { .. }) && given
+        });
+        fields.chain(advanced).flat_map(|(_, field)| field.at.iter().map(|at| &**at)).collect()
     }
 
     /// Draws every seed that was left out.

@@ -89,6 +89,19 @@ pub enum Kind {
         /// The folder below ComfyUI's `models`.
         folder: Text,
     },
+    /// LoRA files that are applied one after the other.
+    Loras {
+        /// The folder below ComfyUI's `models`.
+        folder: Text,
+        /// How many there may be.
+        most: usize,
+        /// Whether each has a strength of its own for the text encoder.
+        clip: bool,
+        /// The least strength.
+        min: f64,
+        /// The greatest strength.
+        max: f64,
+    },
     /// A file.
     Media {
         /// What it holds.

@@ -41,6 +41,13 @@ pub enum Rule {
         /// What it sets.
         input: Place,
     },
+    /// Of a field and an input only one may be given.
+    Either {
+        /// The position of the field.
+        field: u16,
+        /// What it takes the place of.
+        input: Place,
+    },
     /// A seed that is another one's where it is left out.
     SharedSeed {
         /// The seed that is followed.
@@ -108,6 +115,7 @@ pub(crate) fn apply(endpoint: &Endpoint, request: &mut dyn Request, limits: &Dec
                 values.size((aspect_ratio, megapixels), (width, widths), (height, heights))
             }
             Rule::Same { field, input } => values.same(field, input),
+            Rule::Either { field, input } => values.either(field, input),
             Rule::SharedSeed { .. } => Ok(()),
         }
         .err()
@@ -241,6 +249,11 @@ impl Values<'_> {
             let _ = self.set(field, &json);
         }
         Ok(())
+    }
+
+    fn either(&self, field: u16, input: Place) -> Result<(), Fault> {
+        let field = Place::Field(field);
+        if self.is_given(field) { self.not_both(field, &[input]) } else { Ok(()) }
     }
 
     fn not_both(&self, field: Place, others: &[Place]) -> Result<(), Fault> {

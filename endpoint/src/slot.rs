@@ -71,6 +71,11 @@ pub trait Slot: fmt::Debug {
         None
     }
 
+    /// The LoRAs, if this is the place of some.
+    fn loras(&self) -> Option<&[crate::Lora]> {
+        None
+    }
+
     /// Sets a seed.
     fn set_seed(&mut self, _seed: u64) {}
 }
@@ -134,6 +139,10 @@ impl<T: Slot + Default> Slot for Option<T> {
 
     fn text(&self) -> Option<&str> {
         self.as_ref()?.text()
+    }
+
+    fn loras(&self) -> Option<&[crate::Lora]> {
+        self.as_ref()?.loras()
     }
 
     fn set_seed(&mut self, seed: u64) {
@@ -246,4 +255,4 @@ impl Slot for Media {
 }
 
 pub(crate) use numbers::{integer, number, seed};
-pub(crate) use text::plain;
+pub(crate) use text::{model_name, plain};

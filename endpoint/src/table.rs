@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::{
-    Advanced, DecodeLimits, Endpoint, Field, Kind, Media, Raw, Request, Seed, Slot,
+    Advanced, DecodeLimits, Endpoint, Field, Kind, Loras, Media, Raw, Request, Seed, Slot,
     fault::ValueFault,
     slot::{choice, not_an_option, write_text},
 };
@@ -62,6 +62,7 @@ fn of_kind(field: &Field) -> Box<dyn Place> {
         Kind::Float { .. } => place::<f64>(field),
         Kind::Boolean => place::<bool>(field),
         Kind::Seed { .. } => place::<Seed>(field),
+        Kind::Loras { .. } => place::<Loras>(field),
         Kind::Media { .. } => place::<Media>(field),
     }
 }

@@ -1,6 +1,6 @@
 //! The prompt, cut beforehand into constant text and holes.
 
-use crate::{Endpoint, Kind, List, Request, Text, slot::write_text};
+use crate::{Endpoint, Kind, List, Lora, Request, Text, slot::write_text};
 
 /// A prompt in API format with holes for values.
 #[derive(Debug, Clone)]
@@ -22,12 +22,35 @@ pub enum Piece {
     Prefix(Text),
     /// What is there only in one state of a switch.
     When {
-        /// The position of a field: a file is on where it is given, anything else where it is true.
+        /// The position of a field: a file is on where it is given, LoRAs where there are some, a truth value where it
+        /// is true.
         switch: u16,
         /// Where it is on.
         on: List<Piece>,
         /// Where it is off.
         off: List<Piece>,
+    },
+    /// What is there only where a field is given, or only where it is left out.
+    Given {
+        /// The position of the field.
+        field: u16,
+        /// Where it is given.
+        yes: List<Piece>,
+        /// Where it is left out.
+        no: List<Piece>,
+    },
+    /// A loader for each of the LoRAs that were given, one after the other, each after a comma.
+    Loras {
+        /// The position of the field.
+        field: u16,
+        /// The id of the last loader, which is what the rest of the graph takes its model from.
+        last: Text,
+        /// The class of the loaders.
+        class_type: Text,
+        /// What the first one takes its model from, as JSON.
+        model: Text,
+        /// What the first one takes its text encoder from, as JSON, if the class has one.
+        clip: Option<Text>,
     },
 }
 
@@ -68,11 +91,53 @@ fn write_pieces(
             Piece::Prefix(node) => {
                 write_text(&format!("{prefix}/{}", node.replace([':', '/', '\\', '.'], "-")), out);
             }
+            Piece::Given { field, yes, no } => {
+                let chosen = if request.slot(usize::from(*field)).is_set() { yes } else { no };
+                write_pieces(chosen, endpoint, request, prefix, out);
+            }
+            Piece::Loras { field, last, class_type, model, clip } => {
+                if let Some(loras) = request.slot(usize::from(*field)).loras() {
+                    write_loras(loras, last, class_type, (model, clip.as_deref()), out);
+                }
+            }
             Piece::When { switch, on, off } => {
                 let chosen = if is_on(endpoint, request, usize::from(*switch)) { on } else { off };
                 write_pieces(chosen, endpoint, request, prefix, out);
             }
         }
+    }
+}
+
+fn write_loras(
+    loras: &[Lora],
+    last: &str,
+    class_type: &str,
+    (model, clip): (&str, Option<&str>),
+    out: &mut Vec<u8>,
+) {
+    let text = |text: &str| {
+        let mut json = Vec::new();
+        write_text(text, &mut json);
+        String::from_utf8(json).unwrap_or_default()
+    };
+    let class = text(class_type);
+    let (mut model, mut clip) = (model.to_owned(), clip.map(str::to_owned));
+    for (index, lora) in loras.iter().enumerate() {
+        // The graph goes on from the last one, under its own id.
+        let is_last = index + 1 == loras.len();
+        let id = text(&if is_last { last.to_owned() } else { format!("{last}.lora{index}") });
+        let (name, strength) = (text(&lora.name), lora.strength);
+        let node = format!(
+            ",{id}:{{\"inputs\":{{\"lora_name\":{name},\"strength_model\":{strength:?},\"model\":{model}"
+        );
+        out.extend_from_slice(node.as_bytes());
+        if let Some(clip) = &mut clip {
+            let strength = lora.strength_clip.unwrap_or(strength);
+            out.extend_from_slice(format!(",\"strength_clip\":{strength:?},\"clip\":{clip}").as_bytes());
+            *clip = format!("[{id},1]");
+        }
+        out.extend_from_slice(format!("}},\"class_type\":{class}}}").as_bytes());
+        model = format!("[{id},0]");
     }
 }
 
@@ -87,7 +152,10 @@ fn is_on(endpoint: &Endpoint, request: &dyn Request, index: usize) -> bool {
     } else {
         write_default(field.default.as_deref(), &mut json);
     }
-    json == b"true"
+    match field.kind {
+        Kind::Loras { .. } => json != b"[]",
+        _ => json == b"true",
+    }
 }
 
 fn write_default(default: Option<&str>, out: &mut Vec<u8>) {

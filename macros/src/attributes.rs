@@ -18,6 +18,7 @@ pub(crate) struct Attributes {
     pub(crate) folder: Option<LitStr>,
     pub(crate) encoding: Option<LitStr>,
     pub(crate) table: Option<Path>,
+    pub(crate) clip: bool,
 }
 
 impl Attributes {
@@ -30,6 +31,10 @@ impl Attributes {
                     read.table = Some(meta.value()?.parse()?);
                     return Ok(());
                 }
+                if key == "clip" {
+                    read.clip = true;
+                    return Ok(());
+                }
                 let value = || meta.value().and_then(Expr::parse);
                 match key.as_str() {
                     "at" => read.at = texts(value()?)?,
@@ -38,6 +43,7 @@ impl Attributes {
                     "min" => read.min = Some(value()?),
                     "max" => read.max = Some(value()?),
                     "default" => read.default = Some(json(&value()?)?),
+                    "default_json" => read.default = Some(text(&value()?)?.value()),
                     "max_length" => read.max_length = Some(value()?),
                     "options" => read.options = items(value()?)?,
                     "folder" => read.folder = Some(text(&value()?)?),

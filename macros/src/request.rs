@@ -181,6 +181,19 @@ fn kind(ty: &Type, attributes: &Attributes) -> syn::Result<TokenStream> {
             let (min, max) = (bound(min, quote!(0)), bound(max, quote!(u64::MAX)));
             quote!(Seed { min: #min, max: #max })
         }
+        "Loras" => {
+            let folder = attributes.folder.as_ref().map_or_else(|| "loras".to_owned(), syn::LitStr::value);
+            let most = attributes.max_length.as_ref().map_or_else(|| quote!(16), |most| quote!(#most));
+            let (min, max) = (bound(min, quote!(-100.0)), bound(max, quote!(100.0)));
+            let clip = attributes.clip;
+            quote!(Loras {
+                folder: ::comfyport_endpoint::Held::Static(#folder),
+                most: #most,
+                clip: #clip,
+                min: #min as f64,
+                max: #max as f64
+            })
+        }
         "Image" | "Mask" | "Video" | "Audio" | "Model3d" | "FileInput" => {
             let kind = syn::Ident::new(if name == "FileInput" { "File" } else { &name }, Span::call_site());
             let encoding = encoding(attributes)?;

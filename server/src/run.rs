@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use comfyport_endpoint::{Endpoint, Fault, FaultKind, Faults};
+use comfyport_endpoint::{Endpoint, Fault, FaultKind, Faults, Kind};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
@@ -282,7 +282,7 @@ fn no_engine() -> RunError {
 async fn check_models(place: &Place, prepared: &Prepared) -> Result<(), RunError> {
     let mut faults = Vec::new();
     for (field, value) in prepared.decoded.models() {
-        let comfyport_endpoint::Kind::Model { folder } = &field.kind else { continue };
+        let (Kind::Model { folder } | Kind::Loras { folder, .. }) = &field.kind else { continue };
         let has = |files: &Option<BTreeSet<String>>| {
             files.as_ref().is_none_or(|files| files.contains(&plain(&value)))
         };

@@ -6,6 +6,7 @@ mod bundled;
 mod command_line;
 #[path = "../support/containers.rs"]
 mod containers;
+mod derived;
 mod dynamic;
 mod hostile;
 mod listener;

@@ -48,7 +48,12 @@ impl Comfyport {
 
     /// The server in front of a ComfyUI at `url`.
     pub(crate) fn in_front_of(url: &str) -> Self {
-        Self::start(command(&["serve", "--listen", "127.0.0.1:0", "--comfyui-url", url]), true, &[])
+        Self::in_front_of_with(url, &[])
+    }
+
+    /// The same, with settings.
+    pub(crate) fn in_front_of_with(url: &str, settings: &[(&str, &str)]) -> Self {
+        Self::start(command(&["serve", "--listen", "127.0.0.1:0", "--comfyui-url", url]), true, settings)
     }
 
     /// A simulator alone.

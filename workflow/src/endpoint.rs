@@ -7,7 +7,7 @@ use crate::{
     graph::{Graph, NodeId},
     json::{Number, Value},
     lock::Change,
-    rules::Rule,
+    rules::{Chain, Rule},
 };
 
 /// One workflow as an API. Serialises to the shape that `comfyport check --format json` prints.
@@ -51,6 +51,9 @@ pub struct Endpoint {
     /// Empty where there are no switches.
     #[serde(skip)]
     pub variants: Vec<Graph>,
+    /// The loaders that a list of LoRAs takes the place of.
+    #[serde(skip)]
+    pub chain: Option<Chain>,
     /// How its API differs from the locked one.
     #[serde(skip)]
     pub changes: Vec<Change>,
@@ -91,6 +94,9 @@ pub enum Tier {
     Hidden,
 }
 
+/// How many LoRAs a request may list.
+pub const MOST_LORAS: usize = 16;
+
 /// What values a parameter takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -119,6 +125,8 @@ pub enum ParamType {
     Model3d,
     /// Some other file.
     File,
+    /// A list of LoRAs, each with a strength.
+    Loras,
 }
 
 impl ParamType {
@@ -142,6 +150,7 @@ impl ParamType {
             Self::Audio => "audio",
             Self::Model3d => "model3d",
             Self::File => "file",
+            Self::Loras => "loras",
         }
     }
 }
@@ -209,6 +218,11 @@ impl Param {
     pub fn sets(&self) -> &[Binding] {
         if self.derived.is_some() { &[] } else { &self.bindings }
     }
+
+    /// The node inputs whose faults are faults of this field.
+    pub fn answers_for(&self) -> &[Binding] {
+        if self.derived == Some(Derived::Loras) { &self.bindings } else { self.sets() }
+    }
 }
 
 /// What a field that no node has is turned into.
@@ -225,6 +239,8 @@ pub enum Derived {
     Count,
     /// Whether nodes take part.
     Switch,
+    /// A list into a chain of loaders.
+    Loras,
 }
 
 impl Derived {
@@ -236,6 +252,7 @@ impl Derived {
             Self::Megapixels => "megapixels",
             Self::Count => "count",
             Self::Switch => "switch",
+            Self::Loras => "loras",
         }
     }
 }

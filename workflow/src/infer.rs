@@ -111,6 +111,7 @@ pub fn infer(source: Source, options: &Options<'_>) -> Endpoint {
         rules: Vec::new(),
         switches: Vec::new(),
         variants: Vec::new(),
+        chain: None,
     };
     let held = options.lock.map(|lock| Held::new(lock, &graph, options.sidecar));
     if let Some(held) = &held {

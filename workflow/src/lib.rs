@@ -43,13 +43,14 @@ pub use catalog::Catalog;
 pub use diagnostic::{Diagnostic, Severity, is_disruptive, printable};
 pub use embedded::{LARGEST_FILE, WORKFLOW_ENDINGS, open};
 pub use endpoint::{
-    Binding, Derived, Endpoint, ModelRef, NodePack, Output, OutputKind, Param, ParamType, Stage, Tier,
+    Binding, Derived, Endpoint, MOST_LORAS, ModelRef, NodePack, Output, OutputKind, Param, ParamType, Stage,
+    Tier,
 };
 pub use enum_names::enum_names;
 pub use infer::{Options, infer};
 pub use lock::{Accepted, Change, ChangeKind, Lock, accept};
 pub use report::render as report;
-pub use rules::{Place, PlacedRate, PlacedRule, Rate, Rule, Steps};
+pub use rules::{Chain, Place, PlacedRate, PlacedRule, Rate, Rule, Steps};
 pub use settle::{NEVER_RAW, settle};
 pub use sidecar::{Expose, ExposeTier, ModelRule, OutputRule, PackRule, ParamRule, Sidecar, SwitchRule};
 pub use source::{Source, read, read_with};

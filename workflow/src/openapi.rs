@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     diagnostic::printable,
-    endpoint::{Endpoint, OutputKind, Param, ParamType, Tier},
+    endpoint::{Endpoint, MOST_LORAS, OutputKind, Param, ParamType, Tier},
     enum_names::enum_names,
     json::{self, Number},
     route,
@@ -183,6 +183,7 @@ fn schema(param: &Param, form: bool) -> Value {
         ParamType::Boolean => json!({"type": "boolean"}),
         ParamType::Integer => ranged("integer", param),
         ParamType::Number => ranged("number", param),
+        ParamType::Loras => loras(param),
         ParamType::Seed => {
             let max = param.max.as_ref().and_then(Number::as_u64).unwrap_or(u64::MAX);
             json!({"type": "integer", "minimum": 0, "maximum": max})
@@ -206,6 +207,33 @@ fn schema(param: &Param, form: bool) -> Value {
         schema["default"] = json!(default);
     }
     schema
+}
+
+fn loras(param: &Param) -> Value {
+    let strength = |doc: &str| {
+        let mut schema = ranged("number", param);
+        schema["description"] = json!(doc);
+        schema
+    };
+    let mut properties = json!({
+        "name": {"type": "string", "maxLength": 1000, "description": "The file, with `/` between folders."},
+        "strength": strength("How strongly it changes the diffusion model."),
+    });
+    properties["strength"]["default"] = json!(1);
+    if param.bindings.iter().any(|binding| binding.class_type == "LoraLoader") {
+        properties["strength_clip"] =
+            strength("How strongly it changes the text encoder; as `strength` where left out.");
+    }
+    json!({
+        "type": "array",
+        "maxItems": MOST_LORAS,
+        "items": {
+            "type": "object",
+            "required": ["name"],
+            "additionalProperties": false,
+            "properties": properties,
+        },
+    })
 }
 
 /// A choice. Some nodes list an option twice, which a schema may not.

@@ -41,6 +41,13 @@ pub enum Rule {
         /// The input it sets.
         input: Binding,
     },
+    /// Of a field and an input only one may be given.
+    Either {
+        /// The field.
+        field: String,
+        /// What it takes the place of.
+        input: Binding,
+    },
     /// A seed that is another one's where it is left out.
     SharedSeed {
         /// The seed that is followed.
@@ -68,6 +75,17 @@ pub struct Steps {
     pub step: i64,
     /// No number is greater.
     pub last: i64,
+}
+
+/// Loaders of LoRAs, one after the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chain {
+    /// The field that takes their place.
+    pub field: String,
+    /// Their ids, in order.
+    pub nodes: Vec<String>,
+    /// Whether they change the text encoder too.
+    pub clip: bool,
 }
 
 /// Where a value stands in a request.
@@ -115,6 +133,13 @@ pub enum PlacedRule {
         /// What it sets.
         input: Place,
     },
+    /// See [`Rule::Either`].
+    Either {
+        /// A field of the request.
+        field: u16,
+        /// What it takes the place of.
+        input: Place,
+    },
     /// See [`Rule::SharedSeed`].
     SharedSeed {
         /// The seed that is followed.
@@ -160,6 +185,9 @@ impl Endpoint {
             },
             Rule::Same { field, input } => {
                 PlacedRule::Same { field: self.field(field)?, input: self.place(input)? }
+            }
+            Rule::Either { field, input } => {
+                PlacedRule::Either { field: self.field(field)?, input: self.place(input)? }
             }
             Rule::SharedSeed { seed, follower } => {
                 PlacedRule::SharedSeed { seed: self.place(seed)?, follower: self.place(follower)? }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::{
     endpoint::{Endpoint, Tier},
-    graph::{Graph, Input, Node, NodeId, compare_ids},
+    graph::{Graph, Input, Link, Node, NodeId, compare_ids},
     json::write_text,
+    rules::Chain,
 };
 
 /// A part of a prompt.
@@ -28,6 +29,28 @@ pub enum Piece {
         /// Where it is off.
         off: Vec<Piece>,
     },
+    /// What is there only where a primary parameter is given, or only where it is left out.
+    Given {
+        /// Its position.
+        field: u16,
+        /// Where it is given.
+        yes: Vec<Piece>,
+        /// Where it is left out.
+        no: Vec<Piece>,
+    },
+    /// A loader for each of the LoRAs that were given, one after the other, each after a comma.
+    Loras {
+        /// The position of the primary parameter.
+        field: u16,
+        /// The id of the last loader, which is what the rest of the graph takes its model from.
+        last: NodeId,
+        /// The class of the loaders.
+        class_type: String,
+        /// What the first one takes its model from, as JSON.
+        model: String,
+        /// What the first one takes its text encoder from, as JSON, if the class has one.
+        clip: Option<String>,
+    },
 }
 
 /// The pieces of the prompt, in order.
@@ -40,7 +63,9 @@ pub fn pieces(endpoint: &Endpoint) -> Vec<Piece> {
     // What is always there comes first: the comma belongs to what follows.
     ids.sort_by_key(|id| graphs.iter().any(|graph| !graph.nodes.contains_key(*id)));
 
-    let mut writer = Writer { holes: holes(endpoint), switches, pieces: Vec::new(), text: String::from("{") };
+    let chain = endpoint.chain.as_ref().and_then(|chain| Some((endpoint.field(&chain.field)?, chain)));
+    let mut writer =
+        Writer { holes: holes(endpoint), switches, chain, pieces: Vec::new(), text: String::from("{") };
     for (index, id) in ids.into_iter().enumerate() {
         let states: Vec<Option<&Node>> = graphs.iter().map(|graph| graph.node(id)).collect();
         writer.states(&states, index > 0);
@@ -52,6 +77,7 @@ pub fn pieces(endpoint: &Endpoint) -> Vec<Piece> {
 struct Writer<'e> {
     holes: BTreeMap<(&'e str, &'e str), Piece>,
     switches: Vec<u16>,
+    chain: Option<(u16, &'e Chain)>,
     pieces: Vec<Piece>,
     text: String,
 }
@@ -61,10 +87,7 @@ impl Writer<'_> {
     fn states(&mut self, states: &[Option<&Node>], follows: bool) {
         if states.windows(2).all(|pair| pair[0] == pair[1]) {
             if let Some(Some(node)) = states.first() {
-                if follows {
-                    self.text.push(',');
-                }
-                self.node(node);
+                self.entry(node, follows);
             }
             return;
         }
@@ -86,6 +109,37 @@ impl Writer<'_> {
         self.pieces.push(Piece::When { switch, on, off });
     }
 
+    /// A node, or what takes its place where callers list LoRAs.
+    fn entry(&mut self, node: &Node, follows: bool) {
+        let chain = self.chain.filter(|(_, chain)| chain.nodes.contains(&node.id));
+        let (pieces, text) = if chain.is_some() {
+            (std::mem::take(&mut self.pieces), std::mem::take(&mut self.text))
+        } else {
+            (Vec::new(), String::new())
+        };
+        if follows {
+            self.text.push(',');
+        }
+        self.node(node);
+        let Some((field, chain)) = chain else { return };
+        self.flush();
+        self.text = text;
+        let no = std::mem::replace(&mut self.pieces, pieces);
+        self.flush();
+        let source = |input: &str| node.link(input).map(json);
+        let yes = match (chain.nodes.first(), chain.nodes.last(), source("model")) {
+            (Some(first), Some(last), Some(model)) if *first == node.id => vec![Piece::Loras {
+                field,
+                last: last.clone(),
+                class_type: node.class_type.clone(),
+                model,
+                clip: source("clip").filter(|_| chain.clip),
+            }],
+            _ => Vec::new(),
+        };
+        self.pieces.push(Piece::Given { field, yes, no });
+    }
+
     fn node(&mut self, node: &Node) {
         write_text(&node.id, &mut self.text);
         self.text.push_str(":{\"inputs\":{");
@@ -102,11 +156,7 @@ impl Writer<'_> {
                     self.pieces.push(hole);
                 }
                 (Input::Literal(value), None) => value.write(&mut self.text),
-                (Input::Link(link), None) => {
-                    self.text.push('[');
-                    write_text(&link.node, &mut self.text);
-                    self.text.push_str(&format!(",{}]", link.slot));
-                }
+                (Input::Link(link), None) => self.text.push_str(&json(link)),
             }
         }
         self.text.push_str("},\"class_type\":");
@@ -129,6 +179,13 @@ impl Writer<'_> {
         self.flush();
         self.pieces
     }
+}
+
+fn json(link: &Link) -> String {
+    let mut text = String::from("[");
+    write_text(&link.node, &mut text);
+    text.push_str(&format!(",{}]", link.slot));
+    text
 }
 
 /// What fills which input. A prefix of ours goes before a parameter.

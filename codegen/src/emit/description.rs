@@ -144,6 +144,10 @@ fn rule(rule: PlacedRule) -> TokenStream {
             let input = place(input);
             quote!(Rule::Same { field: #field, input: #input })
         }
+        PlacedRule::Either { field, input } => {
+            let input = place(input);
+            quote!(Rule::Either { field: #field, input: #input })
+        }
         PlacedRule::SharedSeed { seed, follower } => {
             let (seed, follower) = (place(seed), place(follower));
             quote!(Rule::SharedSeed { seed: #seed, follower: #follower })
@@ -186,6 +190,23 @@ fn piece(piece: Piece) -> TokenStream {
             quote!(Piece::Advanced(#index))
         }
         Piece::Prefix(node) => quote!(Piece::Prefix(Static(#node))),
+        Piece::Given { field, yes, no } => {
+            let (field, yes, no) = (Literal::u16_unsuffixed(field), pieces(yes), pieces(no));
+            quote!(Piece::Given { field: #field, yes: #yes, no: #no })
+        }
+        Piece::Loras { field, last, class_type, model, clip } => {
+            let field = Literal::u16_unsuffixed(field);
+            let clip = clip.map_or_else(|| quote!(None), |clip| quote!(Some(Static(#clip))));
+            quote! {
+                Piece::Loras {
+                    field: #field,
+                    last: Static(#last),
+                    class_type: Static(#class_type),
+                    model: Static(#model),
+                    clip: #clip,
+                }
+            }
+        }
         Piece::When { switch, on, off } => {
             let (switch, on, off) = (Literal::u16_unsuffixed(switch), pieces(on), pieces(off));
             quote!(Piece::When { switch: #switch, on: #on, off: #off })

@@ -75,8 +75,8 @@ pub(super) fn of(endpoint: &Endpoint, lists: &OptionLists, file: &str) -> TokenS
 /// A field of the request struct.
 fn field(param: &Param, lists: &OptionLists) -> TokenStream {
     let (name, doc) = (ident(&param.name), format!(" {}", doc::field(param)));
-    let at = param.sets().iter().map(at);
-    let at = if param.sets().len() == 1 { quote!(at = #(#at)*) } else { quote!(at = [#(#at),*]) };
+    let at = param.answers_for().iter().map(at);
+    let at = if param.answers_for().len() == 1 { quote!(at = #(#at)*) } else { quote!(at = [#(#at),*]) };
     let ty = ty(param, lists);
     let ty = if param.required { ty } else { quote!(Option<#ty>) };
     let mut keys = vec![at];
@@ -105,7 +105,15 @@ fn field(param: &Param, lists: &OptionLists) -> TokenStream {
     if let Some(encoding) = param.encoding.as_deref().filter(|encoding| *encoding != "upload_name") {
         keys.push(quote!(encoding = #encoding));
     }
-    if let Some(default) = param.default.as_ref().and_then(value).filter(|_| !param.required) {
+    if param.ty == ParamType::Loras {
+        let most = proc_macro2::Literal::usize_unsuffixed(comfyport_workflow::MOST_LORAS);
+        keys.push(quote!(max_length = #most));
+        if param.bindings.iter().any(|binding| binding.class_type == "LoraLoader") {
+            keys.push(quote!(clip));
+        }
+        let default = param.default.as_ref().map(Value::to_json);
+        keys.extend(default.map(|json| quote!(default_json = #json)));
+    } else if let Some(default) = param.default.as_ref().and_then(value).filter(|_| !param.required) {
         keys.push(quote!(default = #default));
     }
     quote! {
@@ -136,6 +144,7 @@ fn ty(param: &Param, lists: &OptionLists) -> TokenStream {
         ParamType::Audio => quote!(comfyport_endpoint::Audio),
         ParamType::Model3d => quote!(comfyport_endpoint::Model3d),
         ParamType::File => quote!(comfyport_endpoint::FileInput),
+        ParamType::Loras => quote!(comfyport_endpoint::Loras),
     }
 }
 
@@ -151,7 +160,7 @@ fn whole(param: &Param) -> TokenStream {
 fn row(param: &Param, lists: &OptionLists) -> TokenStream {
     let (name, doc) = (&param.name, doc::field(param));
     let kind = kind(param, lists);
-    let at = param.sets().iter().map(at);
+    let at = param.answers_for().iter().map(at);
     let role = optional(param.role.as_deref());
     let required = param.required;
     let default = optional(param.default.as_ref().map(Value::to_json).as_deref());

@@ -44,7 +44,7 @@ pub(crate) fn plain(field: &Field, raw: &Raw<'_>) -> Result<String, ValueFault> 
 }
 
 /// The name of a model is looked up below a folder: it must not lead out of it.
-fn model_name(text: &str) -> Result<(), ValueFault> {
+pub(crate) fn model_name(text: &str) -> Result<(), ValueFault> {
     let leads_out = text.starts_with(['/', '~'])
         || text.contains(['\\', ':'])
         || text.split('/').any(|part| part == ".." || part == "." || part.is_empty());

@@ -15,7 +15,9 @@ const LONGEST_TEXT: usize = 100_000;
 
 /// A field of the request itself.
 pub(super) fn primary(param: &Param) -> Field {
-    let default = param.default.as_ref().filter(|_| !param.required).and_then(literal);
+    let written =
+        |value| if param.ty == ParamType::Loras { Some(Value::to_json(value)) } else { literal(value) };
+    let default = param.default.as_ref().filter(|_| !param.required).and_then(written);
     let doc = doc::field(param).trim().to_owned();
     // Where there are options, a range adds nothing.
     let bounds = if param.options.is_empty() { bounds(param) } else { (None, None) };
@@ -54,7 +56,7 @@ pub(super) fn advanced(param: &Param) -> Field {
 }
 
 fn field(param: &Param, kind: Kind, default: Option<String>, doc: String) -> Field {
-    let at = param.sets().iter().map(|binding| format!("{}.{}", binding.node, binding.input).into());
+    let at = param.answers_for().iter().map(|binding| format!("{}.{}", binding.node, binding.input).into());
     Field {
         name: text(&param.name),
         doc: doc.into(),
@@ -71,6 +73,13 @@ fn common(param: &Param) -> Kind {
     let media = |kind| Kind::Media { kind, encoding: encoding(param) };
     match param.ty {
         ParamType::Boolean => Kind::Boolean,
+        ParamType::Loras => Kind::Loras {
+            folder: text(param.folder.as_deref().unwrap_or("loras")),
+            most: comfyport_workflow::MOST_LORAS,
+            clip: param.bindings.iter().any(|binding| binding.class_type == "LoraLoader"),
+            min: param.min.as_ref().map_or(-100.0, Number::as_f64),
+            max: param.max.as_ref().map_or(100.0, Number::as_f64),
+        },
         ParamType::Image => media(MediaKind::Image),
         ParamType::Mask => media(MediaKind::Mask),
         ParamType::Video => media(MediaKind::Video),

@@ -96,6 +96,7 @@ fn rule(rule: PlacedRule) -> Rule {
             heights: steps(heights),
         },
         PlacedRule::Same { field, input } => Rule::Same { field, input: place(input) },
+        PlacedRule::Either { field, input } => Rule::Either { field, input: place(input) },
         PlacedRule::SharedSeed { seed, follower } => {
             Rule::SharedSeed { seed: place(seed), follower: place(follower) }
         }
@@ -123,5 +124,16 @@ fn piece(one: template::Piece) -> Piece {
             let pieces = |pieces: Vec<template::Piece>| pieces.into_iter().map(piece).collect();
             Piece::When { switch, on: pieces(on), off: pieces(off) }
         }
+        template::Piece::Given { field, yes, no } => {
+            let pieces = |pieces: Vec<template::Piece>| pieces.into_iter().map(piece).collect();
+            Piece::Given { field, yes: pieces(yes), no: pieces(no) }
+        }
+        template::Piece::Loras { field, last, class_type, model, clip } => Piece::Loras {
+            field,
+            last: last.into(),
+            class_type: class_type.into(),
+            model: model.into(),
+            clip: clip.map(Text::from),
+        },
     }
 }

@@ -88,7 +88,7 @@ impl Prepared {
 
     /// The inputs whose model the caller picked, as `"node.input"`.
     pub fn chosen_models(&self) -> Vec<&str> {
-        self.decoded.models().into_iter().flat_map(|(field, _)| field.at.iter().map(|at| &**at)).collect()
+        self.decoded.decided_models()
     }
 }
 

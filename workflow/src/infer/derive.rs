@@ -15,6 +15,7 @@ use crate::{
 
 mod count;
 mod duration;
+mod loras;
 mod seeds;
 mod size;
 mod switches;

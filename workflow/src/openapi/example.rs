@@ -63,6 +63,7 @@ fn sample(param: &Param) -> Option<Value> {
         ParamType::Image | ParamType::Mask => json!(PICTURE),
         ParamType::Audio => json!(SOUND),
         ParamType::Model3d => json!(MESH),
+        ParamType::Loras => json!([]),
         ParamType::Video | ParamType::File => return None,
     })
 }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Deriving, field};
+use super::{Deriving, field, loras};
 use crate::{
     cut::Cut,
     diagnostic::{Diagnostic, printable},
@@ -66,6 +66,7 @@ pub(super) fn offer(endpoint: &mut Endpoint, with: &Deriving<'_>) {
     for part in asked(endpoint, with) {
         offer_part(endpoint, with, part, &mut found);
     }
+    loras(endpoint, with, &mut found);
     files(endpoint, with, &mut found);
     for part in guessed(endpoint, with) {
         offer_part(endpoint, with, part, &mut found);
@@ -110,6 +111,19 @@ impl Found {
         }
         Some(Self { accepted, variants })
     }
+}
+
+/// A list of LoRAs may be empty, which takes the loaders out.
+fn loras(endpoint: &mut Endpoint, with: &Deriving<'_>, found: &mut Found) -> Option<()> {
+    let mut chain = loras::chain(&endpoint.graph)?;
+    let switch = Switch { param: chain.field.clone(), nodes: chain.nodes.clone(), passes: true };
+    let mut more = found.with(&switch, endpoint, with)?;
+    chain.field = loras::offer(endpoint, with, &chain)?;
+    more.accepted.last_mut()?.param.clone_from(&chain.field);
+    *found = more;
+    loras::exclude_raw(endpoint, &chain);
+    endpoint.chain = Some(chain);
+    Some(())
 }
 
 /// Files that may be left out.
