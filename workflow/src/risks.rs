@@ -50,7 +50,7 @@ pub(crate) fn find(
                 finding.nodes.iter().any(|node| node.id == *name || node.class_type == *name)
             };
             if !of_risk().any(known) {
-                let classes: Vec<&str> = of_risk().map(|finding| finding.class()).collect();
+                let classes: Vec<&str> = of_risk().map(Finding::class).collect();
                 let help = if classes.is_empty() {
                     "no node does; remove it".to_owned()
                 } else {
@@ -148,10 +148,9 @@ fn risks<'n>(
         if matches!(rule.risk, Risk::Network | Risk::ReadsPath) && media.contains(node.id.as_str()) {
             continue;
         }
-        if seen.class(&node.class_type, index) || (rule.by_input && input.is_some()) {
-            if found.iter().all(|(risk, _)| *risk != rule.risk) {
-                found.push((rule.risk, input));
-            }
+        let is_new = found.iter().all(|(risk, _)| *risk != rule.risk);
+        if is_new && (seen.class(&node.class_type, index) || (rule.by_input && input.is_some())) {
+            found.push((rule.risk, input));
         }
     }
     // What writes by path has an input that looks like one to read from.
