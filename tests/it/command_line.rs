@@ -69,3 +69,38 @@ fn openapi_is_one_document_with_every_workflow() {
         assert!(document["paths"].get(path).is_some(), "no {path}");
     }
 }
+
+#[test]
+fn check_names_risks_and_licences() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("risky.json");
+    let graph = serde_json::json!({
+        "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "flux1-dev-fp8.safetensors"}},
+        "2": {"class_type": "PythonCodeExecutor", "inputs": {"code": "import os", "model": ["1", 0]}},
+        "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "a"}},
+    });
+    std::fs::write(&file, graph.to_string()).unwrap();
+    let check = |format: &str| run(&["check", "--format", format, file.to_str().unwrap()]);
+    let codes = || {
+        let report: Value = serde_json::from_slice(&check("json").stdout).unwrap();
+        let found = report["endpoints"][0]["diagnostics"].as_array().unwrap().clone();
+        let ours = found.into_iter().filter(|one| {
+            let code = one["code"].as_str().unwrap();
+            code.starts_with("risk-") || code.starts_with("licence-")
+        });
+        ours.map(|one| format!("{} {}", one["severity"].as_str().unwrap(), one["code"].as_str().unwrap()))
+            .collect::<Vec<_>>()
+    };
+    let text = check("text");
+    assert_eq!(text.status.code(), Some(0), "a warning is no fault");
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(
+        text.contains("warning[risk-runs-code]") && text.contains("warning[licence-non-commercial]"),
+        "{text}"
+    );
+    assert_eq!(codes(), ["warning risk-runs-code", "warning licence-non-commercial"]);
+    let accepted = "[risks]\nruns-code = [\"PythonCodeExecutor\"]\n\
+                    [models.\"flux1-dev-fp8.safetensors\"]\nlicence_accepted = true\n";
+    std::fs::write(file.with_extension("toml"), accepted).unwrap();
+    assert_eq!(codes(), ["note risk-runs-code", "note licence-non-commercial"]);
+}

@@ -12,6 +12,7 @@ use crate::{
     graph::{Consumer, Graph, Node, NodeId},
     lock::{Held, Lock},
     packs,
+    risks::{self, licences},
     sidecar::{Decisions, Sidecar},
     source::Source,
 };
@@ -121,6 +122,9 @@ pub fn infer(source: Source, options: &Options<'_>) -> Endpoint {
         let decisions = Decisions { params: &mut params, outputs: &mut outputs, held: held.as_ref() };
         sidecar.apply(&mut endpoint, decisions, &mut diagnostics);
     }
+    let accepted = options.sidecar.map(|sidecar| sidecar.risks.clone()).unwrap_or_default();
+    diagnostics.extend(risks::find(&graph, options.catalog, &params, &accepted));
+    diagnostics.extend(licences::find(&endpoint.models, &graph, options.sidecar));
     names::refuse_clashes(&params, &mut diagnostics);
     names::refuse_twins(&twins, &params, held.as_ref(), &mut diagnostics);
     endpoint.params = params;

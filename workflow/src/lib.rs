@@ -31,6 +31,7 @@ mod lock;
 pub mod openapi;
 mod packs;
 mod report;
+mod risks;
 pub mod route;
 mod rules;
 mod settle;
@@ -52,7 +53,9 @@ pub use lock::{Accepted, Change, ChangeKind, Lock, accept};
 pub use report::render as report;
 pub use rules::{Chain, Place, PlacedRate, PlacedRule, Rate, Rule, Steps};
 pub use settle::{NEVER_RAW, settle};
-pub use sidecar::{Expose, ExposeTier, ModelRule, OutputRule, PackRule, ParamRule, Sidecar, SwitchRule};
+pub use sidecar::{
+    AcceptedRisks, Expose, ExposeTier, ModelRule, OutputRule, PackRule, ParamRule, Sidecar, SwitchRule,
+};
 pub use source::{Source, read, read_with};
 
 /// Reads a workflow and infers its endpoint. An error is a file that holds no graph one could speak about; any other

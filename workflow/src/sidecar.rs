@@ -9,6 +9,7 @@ use crate::{
     endpoint::{Binding, Endpoint, NodePack, Output, Param, ParamType, Tier},
     json::{Number, Value},
     lock::Held,
+    risks::Risk,
 };
 
 /// `name.toml` beside `name.json`. Every key is optional; unknown keys are errors.
@@ -34,6 +35,9 @@ pub struct Sidecar {
     /// Where node packs come from, by id.
     #[serde(default)]
     pub node_packs: BTreeMap<String, PackRule>,
+    /// Which nodes are known to do more than compute.
+    #[serde(default)]
+    pub risks: AcceptedRisks,
 }
 
 /// What the author decides about one parameter.
@@ -116,6 +120,37 @@ pub struct ModelRule {
     pub sha256: Option<String>,
     /// The models folder it belongs in.
     pub folder: Option<String>,
+    /// Whether what it is used for is covered by its licence.
+    #[serde(default)]
+    pub licence_accepted: bool,
+}
+
+/// Nodes, by id or by class, of which the author knows what they do besides computing.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct AcceptedRisks {
+    /// They run code.
+    pub runs_code: Vec<String>,
+    /// They send what they are given to a service that may cost money.
+    pub paid_service: Vec<String>,
+    /// They reach the network.
+    pub network: Vec<String>,
+    /// They write or remove files by their path.
+    pub writes_path: Vec<String>,
+    /// They read files by their path.
+    pub reads_path: Vec<String>,
+}
+
+impl AcceptedRisks {
+    pub(crate) fn of(&self, risk: Risk) -> &[String] {
+        match risk {
+            Risk::RunsCode => &self.runs_code,
+            Risk::PaidService => &self.paid_service,
+            Risk::Network => &self.network,
+            Risk::WritesPath => &self.writes_path,
+            Risk::ReadsPath => &self.reads_path,
+        }
+    }
 }
 
 /// Where a node pack comes from.

@@ -5,6 +5,7 @@ use crate::{
     endpoint::{ParamType, Tier},
     graph::Node,
     json::Value,
+    risks,
 };
 
 /// Values that only the editor's own buttons use.
@@ -88,6 +89,9 @@ pub(super) fn hidden(context: &Context<'_>, node: &Node, candidate: &Candidate) 
         && candidate.ty == ParamType::String
     {
         return Some("a secret");
+    }
+    if let Some(signal) = risks::delicate(context.catalog, node, &candidate.input) {
+        return Some(signal);
     }
     let is_output = context.definition(node).map_or_else(
         || outputs::is_output(node, context) && context.fed_by(&node.id).is_empty(),

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    endpoint::{Endpoint, Param, ParamType, Tier},
+    endpoint::{Derived, Endpoint, Param, ParamType, Tier},
     json::Number,
 };
 
@@ -22,6 +22,8 @@ pub(super) fn of(endpoint: &Endpoint) -> Option<Value> {
         request(endpoint, |param| if param.required { sample(param).ok_or(()).map(Some) } else { Ok(None) })?;
     let complete = request(endpoint, |param| match &param.default {
         _ if param.required => sample(param).ok_or(()).map(Some),
+        // It is another way to say what a field says that is in the request already.
+        _ if param.derived.is_some_and(|derived| derived != Derived::Switch) => Ok(None),
         default => Ok(default.as_ref().map(|default| json!(default))),
     })?;
     let mut examples = Map::new();
