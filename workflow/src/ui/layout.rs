@@ -99,17 +99,23 @@ fn known(node: &Node, definition: &NodeDef) -> Layout {
     let unlinked = |name: &String| node.slots.iter().all(|slot| slot.name != *name || slot.link.is_none());
     let misfits: Vec<String> = assigned.misfits.into_iter().filter(unlinked).collect();
     let own = if foreign || !misfits.is_empty() { described::values(node) } else { None };
+    let own = own.filter(|own| !own.is_empty());
     let fault = (own.is_none() && !misfits.is_empty()).then_some(Fault::Misfits(misfits));
-    let mut outputs: Vec<String> = definition.outputs.iter().map(|output| output.ty.clone()).collect();
+    let mut outputs: Vec<String> = definition.outputs.iter().map(|output| any(&output.ty)).collect();
     outputs.extend(node.outputs.iter().skip(outputs.len()).cloned());
     Layout {
         kind: Kind::Real,
         slots: slots::merge(assigned.slots, &node.slots),
-        values: own.filter(|own| !own.is_empty()).unwrap_or(assigned.values),
+        values: own.unwrap_or(assigned.values),
         outputs,
         dynamic_prompts: assigned.dynamic_prompts,
         fault,
     }
+}
+
+/// An output whose type follows from the inputs fits everything.
+fn any(ty: &str) -> String {
+    if ty == "COMFY_MATCHTYPE_V3" { "*".to_owned() } else { ty.to_owned() }
 }
 
 /// A node that stands for a subgraph has the inputs of its definition, with the links that were saved for them.

@@ -103,16 +103,11 @@ fn slot(name: &str, input: &InputDef, widget: Option<String>) -> Slot {
 
 /// How many widgets for changing the value after each run follow it. A combo has one more, for filtering.
 pub(super) fn controls(input: &InputDef, name: &str) -> usize {
-    match input.kind {
-        InputKind::Int => usize::from(input.control_after_generate || matches!(name, "seed" | "noise_seed")),
-        InputKind::Combo => {
-            if input.control_after_generate {
-                2
-            } else {
-                0
-            }
-        }
-        _ => usize::from(input.control_after_generate),
+    let seed = input.kind == InputKind::Int && matches!(name, "seed" | "noise_seed");
+    match (input.control_after_generate.unwrap_or(seed), &input.kind) {
+        (false, _) => 0,
+        (true, InputKind::Combo) => 2,
+        (true, _) => 1,
     }
 }
 
@@ -227,15 +222,14 @@ fn without_sockets<'n>(definition: &NodeDef, items: &'n [Value]) -> Vec<&'n Valu
     let counted = definition.inputs.iter().filter(|input| has_widget(input) || input.force_input);
     let mut sockets: Vec<bool> = counted
         .flat_map(|input| {
-            let control = input.control_after_generate.then_some(false);
-            std::iter::once(input.force_input).chain(control)
+            let controls = if input.force_input { 0 } else { controls(input, &input.name) };
+            std::iter::once(input.force_input).chain(std::iter::repeat_n(false, controls))
         })
         .collect();
-    let required = definition.inputs.iter().filter(|input| input.required);
-    if required.clone().any(|input| input.upload.is_some()) {
+    let widgets = sockets.iter().filter(|socket| !**socket).count();
+    let uploads = definition.inputs.iter().any(|input| input.required && input.upload.is_some());
+    if items.len() > widgets && items.len() == sockets.len() + usize::from(uploads) {
         sockets.push(false);
-    }
-    if sockets.contains(&true) && sockets.len() == items.len() {
         return items.iter().zip(sockets).filter(|(_, socket)| !socket).map(|(value, _)| value).collect();
     }
     items.iter().collect()
