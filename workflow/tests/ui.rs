@@ -39,7 +39,7 @@ fn codes(text: &str) -> Vec<&'static str> {
 }
 
 fn inferred(text: &str) -> Result<Endpoint, Vec<Diagnostic>> {
-    let options = Options { file: "a.json", path: "a", catalog: Catalog::core(), sidecar: None };
+    let options = Options { file: "a.json", path: "a", catalog: Catalog::core(), sidecar: None, lock: None };
     endpoint(text.as_bytes(), &options)
 }
 
