@@ -21,6 +21,7 @@ mod groups;
 mod host;
 mod instances;
 mod layout;
+mod power_lora;
 mod primitive;
 mod renumber;
 mod resolve;

@@ -100,6 +100,27 @@ fn lone(node: &str) -> String {
 }
 
 #[test]
+fn the_saved_form_beside_the_submitted_one_adds_what_it_knows() {
+    let (saved, submitted) = (&folder("ui")["author"], &folder("ui/api")["author"]);
+    let both = inferred(&format!(r#"{{"prompt":{submitted},"workflow":{saved}}}"#)).unwrap();
+    let alone = inferred(submitted).unwrap();
+    let named = |endpoint: &Endpoint| endpoint.params.iter().any(|param| param.name == "quality");
+    assert!(named(&both) && !named(&alone));
+}
+
+#[test]
+fn values_that_belong_to_nothing_are_told() {
+    let node = r#"{"id":1,"type":"EmptyImage","widgets_values":[8,8,1,0,"more"]}"#;
+    assert_eq!(codes(&lone(node)), ["surplus-values"]);
+    let rows = r#"{"id":1,"type":"Power Lora Loader (rgthree)","widgets_values":[{},{"type":"Header"},
+        {"on":true,"lora":"a.safetensors","strength":1},{"on":false,"lora":"b.safetensors","strength":0.5},{},""]}"#;
+    let rows = converted(&lone(rows));
+    assert!(rows.diagnostics.is_empty(), "{:?}", rows.diagnostics);
+    let inputs = rows.graph["1"].get("inputs").unwrap().as_object().unwrap();
+    assert_eq!(inputs.keys().collect::<Vec<_>>(), ["lora_1", "lora_2"]);
+}
+
+#[test]
 fn faults_name_the_node_and_what_to_do() {
     let unknown = converted(&lone(r#"{"id":7,"type":"Mystery","title":"My node","widgets_values":[1,"a"]}"#));
     let found = &unknown.diagnostics[0];

@@ -170,6 +170,13 @@ impl Writer<'_> {
                 );
                 self.say(place, "unknown-node", found.help(EXPORT));
             }
+            Fault::Surplus(count) => {
+                let message = format!(
+                    "{count} saved values of `{class}` belong to none of its widgets and are left out"
+                );
+                let found = Diagnostic::warning("surplus-values", message);
+                self.say(place, "surplus-values", found.help(EXPORT));
+            }
             Fault::Misfits(names) => {
                 let message = format!(
                     "the saved values of `{class}` do not line up with its widgets: {}",

@@ -31,7 +31,11 @@ const WIDGET_TYPES: &[&str] = &[
     "AUDIO_RECORD",
     "LOAD_3D",
     "LOAD_3D_ANIMATION",
+    "COMFY_BRANCH_SELECTOR",
 ];
+
+/// Types that bring widgets along whose number only the editor knows.
+const OPAQUE_TYPES: &[&str] = &["COMFY_DYNAMICGROUP_V3", "COMFY_BRANCH_INPUT_NAMES"];
 
 /// What the definition makes of a node.
 #[derive(Debug, Default)]
@@ -44,6 +48,10 @@ pub(super) struct Assigned {
     pub(super) misfits: Vec<String>,
     /// Widgets whose text is settled before it is submitted.
     pub(super) dynamic_prompts: Vec<String>,
+    /// Whether the class has widgets that its definition does not tell.
+    pub(super) opaque: bool,
+    /// How many saved values are left over.
+    pub(super) surplus: usize,
 }
 
 /// Gives each widget of the class its saved value, or the editor's own where none was saved.
@@ -55,6 +63,7 @@ pub(super) fn assign(definition: &NodeDef, node: &Node) -> Assigned {
         definition.inputs.iter().map(|input| (input.name.clone(), input)).collect();
     while let Some((name, input)) = open.pop_front() {
         if !has_widget(input) {
+            assigned.opaque |= OPAQUE_TYPES.contains(&defined_ty(input).as_str());
             if !matches!(input.dynamic, Some(Dynamic::Autogrow(_))) {
                 assigned.slots.push(slot(&name, input, None));
             }
@@ -81,6 +90,7 @@ pub(super) fn assign(definition: &NodeDef, node: &Node) -> Assigned {
         widgets.push(slot(&name, input, Some(name.clone())));
     }
     assigned.slots.append(&mut widgets);
+    assigned.surplus = saved.left();
     assigned
 }
 
@@ -207,6 +217,18 @@ impl<'n> Saved<'n> {
     fn skip_while(&mut self, condition: impl Fn(&Value) -> bool) {
         if let Self::Listed { items, next } = self {
             *next += items.iter().skip(*next).take_while(|value| condition(value)).count();
+        }
+    }
+
+    /// Values that no widget took. Players and buttons at the end save something as well.
+    fn left(&self) -> usize {
+        let button = |value: &&&Value| {
+            matches!(value, Value::Null | Value::Bool(_))
+                || matches!(value.as_str(), Some("" | "image" | "refresh"))
+        };
+        match self {
+            Self::Listed { items, next } => items.iter().skip(*next).filter(|value| !button(value)).count(),
+            Self::Named(_) => 0,
         }
     }
 
