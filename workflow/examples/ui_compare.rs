@@ -34,7 +34,7 @@ fn main() {
         let errors: Vec<&Diagnostic> =
             converted.diagnostics.iter().filter(|found| found.is_error()).collect();
         let outcome = match (errors.is_empty(), differences.is_empty()) {
-            (true, true) if extra > 0 => "identical but for inputs that only the editor knows",
+            (true, true) if extra > 0 => "identical but for inputs that the class does not have",
             (true, true) if titles > 0 => "identical but for default titles",
             (true, true) => "identical",
             (false, true) => "identical, but an error was found",
@@ -57,7 +57,8 @@ fn main() {
 }
 
 /// What is not the same; how many titles are not, because where none was saved the editor shows one in its language;
-/// and how many values the editor submits for inputs that the class does not have, such as previews.
+/// and how many values are for inputs that the class does not have: previews, which only the editor submits, and what
+/// the file of another release names, which only we submit.
 fn differences(ours: &Object, theirs: &Object, catalog: &Catalog) -> (Vec<String>, usize, usize) {
     let (mut found, mut titles, mut extra) = (Vec::new(), 0, 0);
     for (id, node) in theirs {
@@ -78,9 +79,7 @@ fn differences(ours: &Object, theirs: &Object, catalog: &Catalog) -> (Vec<String
             |node: &Value| node.get("inputs").and_then(Value::as_object).cloned().unwrap_or_default();
         let (own, expected) = (inputs(own), inputs(node));
         for (name, value) in &expected {
-            let class = node.get("class_type").and_then(Value::as_str).and_then(|class| catalog.get(class));
-            let unknown = class.is_some_and(|class| class.input(name).is_none() && !name.contains('.'));
-            if unknown && !own.contains_key(name) && value.as_array().is_none() {
+            if is_unknown(catalog, node, name) && !own.contains_key(name) && value.as_array().is_none() {
                 extra += 1;
             } else if !own.get(name).is_some_and(|own| same(own, value)) {
                 let own = own.get(name).map_or_else(|| "nothing".to_owned(), Value::to_json);
@@ -88,12 +87,23 @@ fn differences(ours: &Object, theirs: &Object, catalog: &Catalog) -> (Vec<String
             }
         }
         for (name, value) in own.iter().filter(|(name, _)| !expected.contains_key(*name)) {
-            found.push(format!("{id} {name}: {:.60} is too much", value.to_json()));
+            if is_unknown(catalog, node, name) && value.as_array().is_none() {
+                extra += 1;
+            } else {
+                found.push(format!("{id} {name}: {:.60} is too much", value.to_json()));
+            }
         }
     }
     let surplus = ours.keys().filter(|id| !theirs.contains_key(*id));
     found.extend(surplus.map(|id| format!("{id} is too much ({:?})", ours[id].get("class_type"))));
     (found, titles, extra)
+}
+
+/// Whether the class of a node is known to have no such input.
+fn is_unknown(catalog: &Catalog, node: &Value, name: &str) -> bool {
+    let class = node.get("class_type").and_then(Value::as_str).and_then(|class| catalog.get(class));
+    let first = name.split('.').next().unwrap_or(name);
+    class.is_some_and(|class| class.input(first).is_none())
 }
 
 /// `8` and `8.0` are one number in a browser, which also rounds beyond 2^53.
