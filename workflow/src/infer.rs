@@ -107,6 +107,7 @@ pub fn infer(source: Source, options: &Options<'_>) -> Endpoint {
         diagnostics: Vec::new(),
         graph: Graph::default(),
         sidecar_keys: Vec::new(),
+        sidecar_outputs: Vec::new(),
         changes: Vec::new(),
         rules: Vec::new(),
         switches: Vec::new(),
