@@ -84,6 +84,43 @@ fn an_endpoint_offers_what_the_author_offers() {
 }
 
 #[test]
+fn what_nodes_say_of_their_pack_becomes_a_fact() {
+    let facts = converted(&folder("ui")["author"]).facts;
+    let blur = facts.packs.iter().find(|pack| pack.class_type == "Some Blur").unwrap();
+    assert_eq!(blur.registry_id.as_deref(), Some("some-blur"));
+    assert_eq!(blur.repository.as_deref(), Some("somebody/some-blur"));
+    assert_eq!(blur.version.as_deref(), Some("1.2.0"));
+}
+
+/// The bends of a line are for the eye: what a line joins stands in the link.
+#[test]
+fn bends_in_links_change_nothing() {
+    let files = folder("ui");
+    let plain = converted(&files["version_1"]).graph;
+    let bent = files["version_1"].replacen(
+        r#""target_slot": 0, "type": "IMAGE"}"#,
+        r#""target_slot": 0, "type": "IMAGE", "parentId": 2}"#,
+        2,
+    );
+    let bends = r#""reroutes": [{"id": 1, "pos": [1, 2], "linkIds": [1, 2]}, {"id": 2, "parentId": 1, "pos": [3, 4],
+        "linkIds": [1], "floating": {"slotType": "output"}}],
+        "floatingLinks": [{"id": 9, "origin_id": 1, "origin_slot": 0, "target_id": -1, "target_slot": -1,
+        "type": "IMAGE", "parentId": 2}], "groups": []"#;
+    let bent = bent.replacen(r#""groups": []"#, bends, 1);
+    assert!(bent.contains("parentId\": 2}") && bent.contains("floatingLinks"));
+    let bent = converted(&bent);
+    assert!(bent.diagnostics.is_empty(), "{:?}", bent.diagnostics);
+    assert_eq!(Value::Object(bent.graph), Value::Object(plain.clone()));
+
+    let older = saved(&files["reroutes"]).to_json();
+    let plain = converted(&older).graph;
+    let bends = r#""extra":{"reroutes":[{"id":1,"pos":[1,2],"linkIds":[1]}],"linkExtensions":[{"id":1,"parentId":1}]}"#;
+    assert!(older.contains(r#""extra":{}"#));
+    let bent = converted(&older.replacen(r#""extra":{}"#, bends, 1));
+    assert_eq!(Value::Object(bent.graph), Value::Object(plain));
+}
+
+#[test]
 fn wrapped_and_empty_files_are_read() {
     let text = &folder("ui")["version_1"];
     let string = serde_json::to_string(text).unwrap();
@@ -129,9 +166,14 @@ fn faults_name_the_node_and_what_to_do() {
         ("unknown-node", Some("7"), Some("My node"))
     );
     assert!(found.message.contains("Mystery"));
-    assert!(found.help.as_ref().unwrap().contains("Export (API)"));
-    let shifted = r#"{"id":1,"type":"EmptyLatentImage","widgets_values":["randomize",512,512]}"#;
-    assert_eq!(codes(&lone(shifted)), ["widgets-misaligned"]);
+    let shifted =
+        converted(&lone(r#"{"id":1,"type":"EmptyLatentImage","widgets_values":["randomize",512,512]}"#));
+    let shifted = &shifted.diagnostics[0];
+    assert_eq!((shifted.code, shifted.node.as_deref()), ("widgets-misaligned", Some("1")));
+    assert!(shifted.message.contains("EmptyLatentImage"));
+    for help in [&found.help, &shifted.help].map(|help| help.as_deref().unwrap()) {
+        assert!(help.contains("Export (API)") && help.contains("object_info.json"), "{help}");
+    }
     assert_eq!(codes(&lone(r#"{"id":1,"type":"Anything Everywhere","inputs":[]}"#)), ["invisible-links"]);
     assert_eq!(codes(&lone(r#"{"id":1,"type":"Note"},{"id":"1","type":"Note"}"#)), ["duplicate-node"]);
     assert_eq!(codes(&lone(r#"{"type":"Note"},5,null,{"id":[],"type":"Note"}"#)), ["odd-node"; 4]);
