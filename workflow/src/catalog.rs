@@ -75,8 +75,8 @@ pub struct InputDef {
     pub multiline: bool,
     /// Whether it is a socket in spite of its type.
     pub force_input: bool,
-    /// Whether the editor offers to change it after each run, as it does for seeds.
-    pub control_after_generate: bool,
+    /// Whether the editor offers to change it after each run, if the class says so.
+    pub control_after_generate: Option<bool>,
     /// Whether several options may be chosen.
     pub multiselect: bool,
     /// Whether the editor resolves `{red|green}` and comments in the text before it sends it.
@@ -237,7 +237,7 @@ mod tests {
         let sampler = Catalog::core().get("KSampler").unwrap();
         let seed = sampler.input("seed").unwrap();
         assert_eq!(seed.max.as_ref().unwrap().as_u64(), Some(u64::MAX));
-        assert!(seed.control_after_generate);
+        assert_eq!(seed.control_after_generate, Some(true));
         assert!(sampler.input("sampler_name").unwrap().options.len() > 30);
         assert!(!sampler.input("model").unwrap().is_widget());
         let loader = Catalog::core().get("CheckpointLoaderSimple").unwrap();

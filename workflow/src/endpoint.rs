@@ -60,6 +60,9 @@ pub struct Endpoint {
     /// Which value each `[params.…]` entry of the sidecar file decided about.
     #[serde(skip)]
     pub(crate) sidecar_keys: Vec<(String, Binding)>,
+    /// Which node's result each `[outputs.…]` entry of the sidecar file decided about.
+    #[serde(skip)]
+    pub(crate) sidecar_outputs: Vec<(String, NodeId)>,
 }
 
 impl Endpoint {

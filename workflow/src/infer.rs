@@ -34,6 +34,15 @@ mod types;
 mod values;
 mod wishes;
 
+/// A workflow with more nodes than this is refused. The largest real ones have two hundred.
+const MOST_NODES: usize = 10_000;
+
+/// A workflow with more values to set than this is refused. The largest real ones have four hundred.
+const MOST_VALUES: usize = 3_000;
+
+/// A workflow with more results than this is refused. The largest real ones have twenty.
+const MOST_OUTPUTS: usize = 300;
+
 /// What inference is told besides the graph.
 #[derive(Debug, Clone, Copy)]
 pub struct Options<'a> {
@@ -51,11 +60,16 @@ pub struct Options<'a> {
 
 /// Infers the endpoint of a graph. What stands in the way is among its diagnostics.
 pub fn infer(source: Source, options: &Options<'_>) -> Endpoint {
-    let Source { graph, facts, mut diagnostics } = source;
+    let Source { mut graph, facts, mut diagnostics } = source;
+    if graph.nodes.len() > MOST_NODES {
+        diagnostics.push(too_large("nodes", graph.nodes.len(), MOST_NODES));
+        graph.nodes.clear();
+    }
     let graph = declared::bypass::apply(declared::unwrap::apply(graph), options.catalog, &mut diagnostics);
     let mut results = outputs::find(&graph, options.catalog);
     wishes::choose_outputs(&facts, &mut results);
-    if results.is_empty() {
+    refuse_more_than(MOST_OUTPUTS, "results", &mut results, &mut diagnostics);
+    if results.is_empty() && !diagnostics.iter().any(Diagnostic::is_error) {
         diagnostics.push(
             Diagnostic::error("no-outputs", "no node of this workflow yields a result")
                 .help("add an output node such as Save Image; if one is there, give comfyport its definition in object_info.json"),
@@ -75,6 +89,7 @@ pub fn infer(source: Source, options: &Options<'_>) -> Endpoint {
     let context = Context::new(&graph, options.catalog);
 
     let mut candidates = values::collect(&context);
+    refuse_more_than(MOST_VALUES, "values to set", &mut candidates, &mut diagnostics);
     let mut models = models::find(&context, &mut candidates);
     wishes::source_models(&facts, &mut models);
     media::mark(&context, &mut candidates);
@@ -108,6 +123,7 @@ pub fn infer(source: Source, options: &Options<'_>) -> Endpoint {
         diagnostics: Vec::new(),
         graph: Graph::default(),
         sidecar_keys: Vec::new(),
+        sidecar_outputs: Vec::new(),
         changes: Vec::new(),
         rules: Vec::new(),
         switches: Vec::new(),
@@ -147,6 +163,19 @@ pub fn infer(source: Source, options: &Options<'_>) -> Endpoint {
         endpoint.diagnostics.extend(drift);
     }
     endpoint
+}
+
+fn too_large(what: &str, count: usize, most: usize) -> Diagnostic {
+    let message = format!("this workflow has {count} {what}; one endpoint may have {most}");
+    Diagnostic::error("too-large", message).help("make several workflows of it")
+}
+
+/// What is too much is told, and left out of a report that nobody could read.
+fn refuse_more_than<T>(most: usize, what: &str, all: &mut Vec<T>, diagnostics: &mut Vec<Diagnostic>) {
+    if all.len() > most {
+        diagnostics.push(too_large(what, all.len(), most));
+        all.truncate(most);
+    }
 }
 
 /// `qwen/qwen_img_edit` is "Qwen img edit" until somebody gives it a title.

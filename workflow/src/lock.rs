@@ -147,7 +147,13 @@ impl Lock {
             let key = key.map(|key| (*key).clone()).or_else(switch);
             (is_public(param) || key.is_some()).then(|| nodes.param(param, key))
         });
-        let outputs = endpoint.outputs.iter().map(|output| nodes.output(output, sidecar));
+        let output_keys = endpoint.sidecar_outputs.iter();
+        let output_keys: BTreeMap<&str, &String> =
+            output_keys.map(|(key, node)| (node.as_str(), key)).collect();
+        let outputs = endpoint
+            .outputs
+            .iter()
+            .map(|output| nodes.output(output, output_keys.get(output.node.as_str()).copied()));
         Self { version: VERSION, params: params.collect(), outputs: outputs.collect() }
     }
 
@@ -239,12 +245,11 @@ impl Nodes<'_> {
         }
     }
 
-    fn output(&self, output: &Output, sidecar: Option<&Sidecar>) -> LockedOutput {
-        let is_key = |key: &&String| **key == output.node || **key == output.name;
+    fn output(&self, output: &Output, key: Option<&String>) -> LockedOutput {
         LockedOutput {
             name: output.name.clone(),
             kind: output.kind.as_str().to_owned(),
-            key: sidecar.and_then(|sidecar| sidecar.outputs.keys().find(is_key).cloned()),
+            key: key.cloned(),
             node: self.node(&output.node),
         }
     }

@@ -53,8 +53,10 @@ pub(crate) fn find(
     let table = table();
     let certain: BTreeSet<usize> = foreign.iter().filter_map(|class| table.only_owner(class)).collect();
     let mut packs: BTreeMap<String, NodePack> = BTreeMap::new();
+    let own = facts.iter().rev().filter(|fact| !is_comfyui(fact));
+    let own: BTreeMap<&str, &PackFact> = own.map(|fact| (fact.class_type.as_str(), fact)).collect();
     for class in foreign {
-        if let Some(pack) = facts.iter().find(|fact| fact.class_type == class && !is_comfyui(fact)) {
+        if let Some(pack) = own.get(class) {
             let pack = named(pack, table);
             packs.entry(pack.id.clone()).or_insert(pack).classes.push(class.to_owned());
             continue;

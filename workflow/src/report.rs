@@ -145,8 +145,24 @@ fn table(out: &mut String, rows: impl Iterator<Item = Vec<String>>) {
     for row in rows {
         let mut line = String::from(" ");
         for (cell, width) in row.iter().zip(&widths).filter(|(_, width)| **width > 0) {
-            let _ = write!(line, " {cell:<width$} ");
+            // A width in a format has an upper bound; a cell with thousands of places has none.
+            let missing = " ".repeat(width - cell.chars().count());
+            let _ = write!(line, " {cell}{missing} ");
         }
         let _ = writeln!(out, "{}", line.trim_end());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_may_be_wider_than_any_screen() {
+        let mut out = String::new();
+        let rows = [["a".to_owned(), "b".repeat(70_000)], ["cc".to_owned(), String::new()]];
+        table(&mut out, rows.into_iter().map(Vec::from));
+        let lines: Vec<&str> = out.lines().collect();
+        assert_eq!((lines[0].len(), lines[1]), (70_000 + 6, "  cc"));
     }
 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use crate::{
     diagnostic::Diagnostic,
     endpoint::{Binding, Endpoint, NodePack, Output, Param, ParamType, Tier},
+    graph::NodeId,
     json::{Number, Value},
     lock::Held,
     risks::Risk,
@@ -199,7 +200,7 @@ impl Sidecar {
         }
         endpoint.description.clone_from(&self.description);
         endpoint.sidecar_keys = self.apply_params(params, held, diagnostics);
-        self.apply_outputs(outputs, held, diagnostics);
+        endpoint.sidecar_outputs = self.apply_outputs(outputs, held, diagnostics);
         self.apply_models(endpoint, diagnostics);
         self.apply_packs(endpoint);
     }
@@ -255,27 +256,35 @@ impl Sidecar {
         unmet.map(|(key, _)| unmatched_param(params, key)).collect()
     }
 
+    /// Which node's result each entry decided about.
     fn apply_outputs(
         &self,
         outputs: &mut Vec<Output>,
         held: Option<&Held>,
         diagnostics: &mut Vec<Diagnostic>,
-    ) {
+    ) -> Vec<(String, NodeId)> {
         let known = held.map(Held::output_keys).unwrap_or_default();
-        let mut hidden = Vec::new();
-        for (key, rule) in &self.outputs {
-            let is = |output: &Output| match known.get(key.as_str()) {
+        let find = |key: &str| {
+            let is = |output: &Output| match known.get(key) {
                 Some(node) => output.node == *node,
-                None => output.name == *key || output.node == *key,
+                None => output.name == key || output.node == key,
             };
-            let Some(output) = outputs.iter_mut().find(|output| is(output)) else {
-                let known: Vec<&str> = outputs.iter().map(|output| output.name.as_str()).collect();
+            outputs.iter().position(is)
+        };
+        // Found before anything is renamed, so that the order of entries does not matter.
+        let targets: Vec<(Option<usize>, &String, &OutputRule)> =
+            self.outputs.iter().map(|(key, rule)| (find(key), key, rule)).collect();
+        let names = outputs.iter().map(|output| output.name.as_str()).collect::<Vec<_>>().join(", ");
+        let (mut decided, mut hidden) = (Vec::new(), Vec::new());
+        for (target, key, rule) in targets {
+            let Some(output) = target.map(|index| &mut outputs[index]) else {
                 diagnostics.push(
                     Diagnostic::error("sidecar", format!("[outputs.\"{key}\"] matches no output"))
-                        .help(format!("the outputs are: {}", known.join(", "))),
+                        .help(format!("the outputs are: {names}")),
                 );
                 continue;
             };
+            decided.push((key.clone(), output.node.clone()));
             if let Some(name) = rule.name.as_deref() {
                 if is_name(name) {
                     name.clone_into(&mut output.name);
@@ -294,6 +303,7 @@ impl Sidecar {
         if let Some((name, _)) = twice {
             diagnostics.push(Diagnostic::error("sidecar", format!("two outputs are called `{name}`")));
         }
+        decided
     }
 
     fn apply_models(&self, endpoint: &mut Endpoint, diagnostics: &mut Vec<Diagnostic>) {

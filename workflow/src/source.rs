@@ -41,7 +41,11 @@ pub fn read_with(bytes: &[u8], catalog: &Catalog) -> Result<Source, Vec<Diagnost
         .map_err(|error| vec![Diagnostic::error("invalid-json", format!("the file is not JSON: {error}"))])?;
     let mut diagnostics: Vec<Diagnostic> = parsed.duplicate_keys.iter().map(|key| duplicate(key)).collect();
     let (members, facts) = match find(&parsed.value, &exported) {
-        Some(members) => (members, UiFacts::default()),
+        Some(members) => {
+            // Files that keep both forms side by side: the editor's says more about the same nodes.
+            let facts = saved(&parsed.value, catalog).map(|saved| saved.facts);
+            (members, facts.unwrap_or_default())
+        }
         None => converted(&parsed.value, catalog, &mut diagnostics)?,
     };
     let graph = graph(&members, &mut diagnostics);
@@ -60,9 +64,7 @@ fn converted(
     catalog: &Catalog,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<(Object, UiFacts), Vec<Diagnostic>> {
-    let Some(Converted { graph, facts, diagnostics: found }) =
-        find(value, &|value| ui::is_ui_format(value).then(|| ui::convert(value, catalog)))
-    else {
+    let Some(Converted { graph, facts, diagnostics: found }) = saved(value, catalog) else {
         return Err(vec![no_graph()]);
     };
     diagnostics.extend(found);
@@ -73,6 +75,10 @@ fn converted(
         return Err(std::mem::take(diagnostics));
     }
     Ok((graph, facts))
+}
+
+fn saved(value: &Value, catalog: &Catalog) -> Option<Converted> {
+    find(value, &|value| ui::is_ui_format(value).then(|| ui::convert(value, catalog)))
 }
 
 fn duplicate(key: &str) -> Diagnostic {

@@ -21,6 +21,8 @@ mod groups;
 mod host;
 mod instances;
 mod layout;
+mod power_lora;
+mod primitive;
 mod renumber;
 mod resolve;
 mod settle;
@@ -48,6 +50,8 @@ const MOST_NODES: usize = 200_000;
 const DEEPEST_SUBGRAPH: usize = 48;
 /// Ids longer than this are refused: every node of a subgraph repeats them.
 const LONGEST_ID: usize = 128;
+/// Nor are ids of nodes in subgraphs longer than this.
+const LONGEST_PATH: usize = 512;
 /// Nodes with more inputs than this are refused.
 const MOST_SLOTS: usize = 1_000;
 /// Findings beyond this many are counted instead of printed.

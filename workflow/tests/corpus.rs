@@ -1,5 +1,6 @@
 //! Real exported workflows. They carry other people's licences and are not part of this repository: the environment
-//! variable `WORKFLOW_CORPUS` names a folder with `api/` and `edge/`. Without it these tests say so and pass.
+//! variable `WORKFLOW_CORPUS` names a folder with `api/`, `edge/` and, if at hand, `ui/` with what the editor saves.
+//! Without it these tests say so and pass.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
 
@@ -14,8 +15,11 @@ fn corpus(folder: &str) -> Option<Vec<(String, Vec<u8>)>> {
         eprintln!("left out: WORKFLOW_CORPUS is not set");
         return None;
     };
-    let mut files: Vec<PathBuf> =
-        fs::read_dir(PathBuf::from(root).join(folder)).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let Ok(entries) = fs::read_dir(PathBuf::from(root).join(folder)) else {
+        eprintln!("left out: WORKFLOW_CORPUS has no {folder}/");
+        return None;
+    };
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     files.sort();
     let json = files.into_iter().filter(|path| path.extension().is_some_and(|ending| ending == "json"));
     Some(
@@ -151,6 +155,27 @@ fn odd_files_get_what_they_deserve() {
     let steps = usable("42");
     let steps = steps.params.iter().find(|param| param.name == "steps").unwrap();
     assert_eq!(steps.ty, ParamType::Integer);
+}
+
+#[test]
+fn saved_workflows_are_converted_or_refused_with_a_reason() {
+    let Some(files) = corpus("ui") else { return };
+    let (mut usable, mut refused) = (0, BTreeMap::new());
+    for (name, bytes) in &files {
+        match infer(name, bytes) {
+            Ok(endpoint) => usable += usize::from(endpoint.is_usable()),
+            Err(diagnostics) => {
+                let error = diagnostics.iter().find(|found| found.is_error());
+                *refused.entry(error.unwrap_or_else(|| panic!("{name}: no reason")).code).or_insert(0) += 1;
+            }
+        }
+        for cut in (0..bytes.len()).step_by(bytes.len() / 9 + 1) {
+            let mut flipped = bytes.clone();
+            flipped[cut] ^= 0x15;
+            drop(infer(name, &flipped));
+        }
+    }
+    eprintln!("{} saved workflows: {usable} usable; refused {refused:?}", files.len());
 }
 
 #[test]

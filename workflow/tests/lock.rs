@@ -298,3 +298,22 @@ fn a_locked_api_is_kept_or_its_loss_is_told() {
     assert!(silent.is_empty(), "{}", silent.join("\n"));
     assert!(lost.is_empty(), "{}", lost.join("\n"));
 }
+
+#[test]
+fn an_output_that_the_sidecar_renames_by_its_name_stays_what_it_is() {
+    let bytes =
+        br#"{"1":{"class_type":"EmptyImage","inputs":{"width":8,"height":8,"batch_size":1,"color":0}},
+        "2":{"class_type":"SaveImage","inputs":{"images":["1",0],"filename_prefix":"a"}},
+        "3":{"class_type":"SaveImage","inputs":{"images":["1",0],"filename_prefix":"b"}}}"#;
+    // The new name of one is the old name of the other: which is which must not depend on the order.
+    let sidecar =
+        Sidecar::parse("[outputs.image]\nname = \"image_2\"\n[outputs.image_2]\nname = \"picture\"").unwrap();
+    let options =
+        Options { file: "a.json", path: "a", catalog: Catalog::core(), sidecar: Some(&sidecar), lock: None };
+    let lock = accept(bytes, &options).unwrap().lock;
+    let locked = endpoint(bytes, &Options { lock: Some(&lock), ..options }).unwrap();
+    assert!(locked.is_usable(), "{:?}", locked.diagnostics);
+    let names: Vec<(&str, &str)> =
+        locked.outputs.iter().map(|output| (output.node.as_str(), output.name.as_str())).collect();
+    assert_eq!(names, [("2", "image_2"), ("3", "picture")]);
+}

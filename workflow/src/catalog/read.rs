@@ -146,7 +146,8 @@ fn input(class_type: &str, name: &str, required: bool, spec: &Value) -> Option<I
         force_input: flag("forceInput"),
         control_after_generate: settings
             .get("control_after_generate")
-            .is_some_and(|value| *value != Value::Bool(false)),
+            .filter(|value| !value.is_null())
+            .map(|value| *value != Value::Bool(false)),
         multiselect: flag("multiselect"),
         dynamic_prompts: flag("dynamicPrompts"),
         dynamic: dynamic(class_type, spec.first()?.as_str(), settings),

@@ -125,13 +125,16 @@ fn input(input: &InputDef) -> Value {
         (upload.unwrap_or_default(), upload.is_some()),
         ("multiline", input.multiline),
         ("forceInput", input.force_input),
-        ("control_after_generate", input.control_after_generate),
+        ("control_after_generate", input.control_after_generate == Some(true)),
         ("multiselect", input.multiselect),
         ("dynamicPrompts", input.dynamic_prompts),
     ] {
         if flag {
             settings.insert(key.to_owned(), Value::Bool(true));
         }
+    }
+    if input.control_after_generate == Some(false) {
+        settings.insert("control_after_generate".to_owned(), Value::Bool(false));
     }
     if let Some((key, value)) = input.dynamic.as_ref().map(dynamic) {
         settings.insert(key.to_owned(), value);

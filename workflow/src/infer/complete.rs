@@ -10,8 +10,12 @@ use crate::{
     json::Value,
 };
 
+/// Findings beyond this many are counted.
+const MOST_FINDINGS: usize = 200;
+
 /// Sets what is missing to what the editor would have set it to, and says so.
 pub(super) fn fill(graph: &mut Graph, catalog: &Catalog, diagnostics: &mut Vec<Diagnostic>) {
+    let mut count = 0;
     for node in graph.nodes.values_mut() {
         let Some(definition) = catalog.get(&node.class_type) else { continue };
         let missing = definition.inputs.iter().filter(|input| input.required);
@@ -29,8 +33,14 @@ pub(super) fn fill(graph: &mut Graph, catalog: &Catalog, diagnostics: &mut Vec<D
                 .help("ComfyUI will refuse the workflow: connect it in the editor and export again"),
                 None => continue,
             };
-            diagnostics.push(finding.at_node(&node.id, node.title.as_deref()).at_input(&input.name));
+            count += 1;
+            if count <= MOST_FINDINGS {
+                diagnostics.push(finding.at_node(&node.id, node.title.as_deref()).at_input(&input.name));
+            }
         }
+    }
+    if let Some(more @ 1..) = count.checked_sub(MOST_FINDINGS) {
+        diagnostics.push(Diagnostic::note("more", format!("and {more} more inputs that are not set")));
     }
 }
 

@@ -242,7 +242,7 @@ fn is_seed(candidate: &Candidate, definition: Option<&InputDef>) -> bool {
         || (definition.is_none() && candidate.value.as_str().is_some_and(|text| text.parse::<u64>().is_ok()));
     let name = candidate.input.to_lowercase();
     let named = name == "seed" || name == "noise_seed" || name.ends_with("_seed") || name == "rand_seed";
-    let controlled = definition.is_some_and(|definition| definition.control_after_generate)
+    let controlled = definition.is_some_and(|definition| definition.control_after_generate == Some(true))
         && candidate.max.as_ref().is_none_or(|max| max.as_f64() > 1e9);
     numeric && (named || controlled)
 }

@@ -82,18 +82,18 @@ impl<'l> Search<'l> {
     /// apart by title, by value, and by id at last.
     fn by_place(&mut self) {
         let whole = |search: &Self, node: &Node| search.shapes[node.id.as_str()].1.clone();
-        self.pass(|former| Some(former.node.whole.clone()), |search, node, _| Some(whole(search, node)));
+        self.pass(|former| Some(former.node.whole.clone()), |search, node| Some(whole(search, node)));
         self.pass(
             |former| Some((former.node.whole.clone(), former.node.title.clone()?)),
-            |search, node, _| Some((whole(search, node), node.title.clone()?)),
+            |search, node| Some((whole(search, node), node.title.clone()?)),
         );
-        self.pass(
-            |former| Some((former.node.whole.clone(), former.shown())),
-            |search, node, former| Some((whole(search, node), shown(node, former))),
+        self.pass_with_values(
+            |former| former.node.whole.clone(),
+            |search, node| search.shapes[node.id.as_str()].1.clone(),
         );
         self.pass(
             |former| Some((former.node.whole.clone(), former.node.id.clone())),
-            |search, node, _| Some((whole(search, node), node.id.clone())),
+            |search, node| Some((whole(search, node), node.id.clone())),
         );
     }
 
@@ -112,27 +112,23 @@ impl<'l> Search<'l> {
         for former in self.former.iter().filter(|former| !self.found.contains_key(&former.node.id)) {
             places.entry((&former.node.class, &former.node.whole)).or_default().push(former.node.id.clone());
         }
-        let present = |class: &str, whole: &str| -> Vec<&'l Node> {
-            let nodes = self.graph.nodes.values().filter(|node| node.class_type == class);
-            let free = nodes.filter(|node| !self.taken.contains(node.id.as_str()));
-            free.filter(|node| self.shapes[node.id.as_str()].1 == whole).collect()
-        };
-        let twins = places.into_iter().map(|((class, whole), formers)| (formers, present(class, whole)));
-        twins.filter(|(_, present)| !present.is_empty()).collect()
+        let mut present: BTreeMap<(&str, &str), Vec<&'l Node>> = BTreeMap::new();
+        for node in self.free().into_values().flatten() {
+            let place = (node.class_type.as_str(), self.shapes[node.id.as_str()].1.as_str());
+            present.entry(place).or_default().push(node);
+        }
+        places.into_iter().filter_map(|(place, formers)| Some((formers, present.remove(&place)?))).collect()
     }
 
     /// Nodes that take in the very same things yield the same: whichever is which.
     fn equal_results(&mut self) {
+        let sources: BTreeSet<&str> =
+            self.graph.nodes.values().flat_map(Node::links).map(|(_, link)| link.node.as_str()).collect();
         for (mut formers, mut present) in self.twins() {
             let links = |node: &Node| {
                 node.links().map(|(name, link)| (name.to_owned(), link.clone())).collect::<Vec<_>>()
             };
-            let feeds = self
-                .graph
-                .nodes
-                .values()
-                .flat_map(Node::links)
-                .any(|(_, link)| present.iter().any(|node| node.id == link.node));
+            let feeds = present.iter().any(|node| sources.contains(node.id.as_str()));
             let equal = present.windows(2).all(|pair| links(pair[0]) == links(pair[1]));
             if equal && !feeds && formers.len() == present.len() {
                 formers.sort_by(|a, b| compare_ids(a, b));
@@ -158,15 +154,12 @@ impl<'l> Search<'l> {
     /// The graph has changed elsewhere.
     fn by_neighbours(&mut self) {
         let near = |search: &Self, node: &Node| search.shapes[node.id.as_str()].0.clone();
-        self.pass(|former| Some(former.node.near.clone()), |search, node, _| Some(near(search, node)));
+        self.pass(|former| Some(former.node.near.clone()), |search, node| Some(near(search, node)));
         self.pass(
             |former| Some((former.node.near.clone(), former.node.title.clone()?)),
-            |search, node, _| Some((near(search, node), node.title.clone()?)),
+            |search, node| Some((near(search, node), node.title.clone()?)),
         );
-        self.pass(
-            |former| Some((former.node.near.clone(), former.shown())),
-            |search, node, former| Some((near(search, node), shown(node, former))),
-        );
+        self.pass_with_values(|former| former.node.near.clone(), near);
     }
 
     /// The node's surroundings have changed: its title finds it, or its id where ids have not been given anew.
@@ -175,12 +168,12 @@ impl<'l> Search<'l> {
         if !renumbered {
             self.pass(
                 |former| Some((former.node.id.clone(), former.node.title.clone())),
-                |_, node, _| Some((node.id.clone(), node.title.clone())),
+                |_, node| Some((node.id.clone(), node.title.clone())),
             );
         }
-        self.pass(|former| former.node.title.clone(), |_, node, _| node.title.clone());
+        self.pass(|former| former.node.title.clone(), |_, node| node.title.clone());
         if !renumbered {
-            self.pass(|former| Some(former.node.id.clone()), |_, node, _| Some(node.id.clone()));
+            self.pass(|former| Some(former.node.id.clone()), |_, node| Some(node.id.clone()));
         }
     }
 
@@ -188,23 +181,49 @@ impl<'l> Search<'l> {
     fn pass<K: Ord>(
         &mut self,
         former_key: impl Fn(&Former<'l>) -> Option<K>,
-        present_key: impl Fn(&Self, &Node, &Former<'l>) -> Option<K>,
+        present_key: impl Fn(&Self, &Node) -> Option<K>,
     ) {
-        let mut classes: BTreeMap<&str, Vec<&Former<'l>>> = BTreeMap::new();
-        for former in self.former.iter().filter(|former| !self.found.contains_key(&former.node.id)) {
-            classes.entry(&former.node.class).or_default().push(former);
-        }
+        self.match_unique(former_key, |_| Vec::new(), |search, node, _| present_key(search, node));
+    }
+
+    /// The same with a place and the values that are known of the former node.
+    fn pass_with_values(
+        &mut self,
+        former_place: impl Fn(&Former<'l>) -> String,
+        present_place: impl Fn(&Self, &Node) -> String,
+    ) {
+        self.match_unique(
+            |former| Some((former_place(former), former.shown())),
+            |former| former.values.keys().copied().collect(),
+            |search, node, inputs| Some((present_place(search, node), shown(node, inputs))),
+        );
+    }
+
+    /// Keys of present nodes are made once for each set of inputs that matter to former ones.
+    fn match_unique<K: Ord>(
+        &mut self,
+        former_key: impl Fn(&Former<'l>) -> Option<K>,
+        inputs: impl Fn(&Former<'l>) -> Vec<&'l str>,
+        present_key: impl Fn(&Self, &Node, &[&str]) -> Option<K>,
+    ) {
         let mut matches: Vec<(String, &'l str)> = Vec::new();
-        for (class, formers) in classes {
-            let free = self.graph.nodes.values().filter(|node| node.class_type == class);
-            let free: Vec<&'l Node> = free.filter(|node| !self.taken.contains(node.id.as_str())).collect();
-            for former in &formers {
+        let free = self.free();
+        for (class, formers) in self.missing() {
+            let mut tables: BTreeMap<Vec<&str>, BTreeMap<K, Only<&'l str>>> = BTreeMap::new();
+            let mut rivals: BTreeMap<K, Only<(&str, Vec<&str>)>> = BTreeMap::new();
+            for former in formers {
                 let Some(key) = former_key(former) else { continue };
-                let rivals = formers.iter().filter(|other| former_key(other).as_ref() == Some(&key)).count();
-                let mut fitting =
-                    free.iter().filter(|node| present_key(self, node, former).as_ref() == Some(&key));
-                if let (1, Some(only), None) = (rivals, fitting.next(), fitting.next()) {
-                    matches.push((former.node.id.clone(), only.id.as_str()));
+                let inputs = inputs(former);
+                tables.entry(inputs.clone()).or_insert_with_key(|inputs| {
+                    let nodes = free.get(class).into_iter().flatten();
+                    only(nodes.filter_map(|node| Some((present_key(self, node, inputs)?, node.id.as_str()))))
+                });
+                Only::add(&mut rivals, key, (former.node.id.as_str(), inputs));
+            }
+            for (key, rival) in rivals {
+                let Only::One((former, inputs)) = rival else { continue };
+                if let Some(Only::One(now)) = tables.get(&inputs).and_then(|table| table.get(&key)) {
+                    matches.push((former.to_owned(), now));
                 }
             }
         }
@@ -214,6 +233,43 @@ impl<'l> Search<'l> {
             }
         }
     }
+
+    /// Former nodes that are not found yet, by class.
+    fn missing(&self) -> BTreeMap<&'l str, Vec<&Former<'l>>> {
+        let mut classes: BTreeMap<&'l str, Vec<&Former<'l>>> = BTreeMap::new();
+        for former in self.former.iter().filter(|former| !self.found.contains_key(&former.node.id)) {
+            classes.entry(&former.node.class).or_default().push(former);
+        }
+        classes
+    }
+
+    /// Present nodes that are no former node's yet, by class.
+    fn free(&self) -> BTreeMap<&'l str, Vec<&'l Node>> {
+        let graph = self.graph;
+        let mut classes: BTreeMap<&'l str, Vec<&'l Node>> = BTreeMap::new();
+        for node in graph.nodes.values().filter(|node| !self.taken.contains(node.id.as_str())) {
+            classes.entry(&node.class_type).or_default().push(node);
+        }
+        classes
+    }
+}
+
+/// Whether a key has been seen once.
+enum Only<T> {
+    One(T),
+    Several,
+}
+
+impl<T> Only<T> {
+    fn add<K: Ord>(all: &mut BTreeMap<K, Self>, key: K, one: T) {
+        all.entry(key).and_modify(|seen| *seen = Self::Several).or_insert(Self::One(one));
+    }
+}
+
+fn only<K: Ord, T>(pairs: impl Iterator<Item = (K, T)>) -> BTreeMap<K, Only<T>> {
+    let mut all = BTreeMap::new();
+    pairs.for_each(|(key, one)| Only::add(&mut all, key, one));
+    all
 }
 
 impl Former<'_> {
@@ -225,7 +281,7 @@ impl Former<'_> {
 }
 
 /// A present node's values of the inputs that are known of a former one.
-fn shown(node: &Node, former: &Former<'_>) -> String {
-    let values = former.values.keys().filter_map(|input| Some((input, plain(node.literal(input)?)?)));
+fn shown(node: &Node, inputs: &[&str]) -> String {
+    let values = inputs.iter().filter_map(|input| Some((input, plain(node.literal(input)?)?)));
     values.map(|(input, value)| format!("{input}={value}")).collect::<Vec<_>>().join("\n")
 }

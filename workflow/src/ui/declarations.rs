@@ -1,6 +1,7 @@
 //! Inputs that the author offers to others: in the editor's form, or on the outside of a subgraph.
 
 use super::{
+    MOST_SLOTS,
     document::id_text,
     facts::{Declaration, Wish},
     layout::Kind,
@@ -43,7 +44,7 @@ impl Finder<'_> {
                 inputs: self.inputs(place, widget),
             })
         };
-        listed.iter().filter_map(entry).collect()
+        listed.iter().take(MOST_SLOTS).filter_map(entry).collect()
     }
 
     /// Widgets on the outside of the subgraphs of the outermost graph.

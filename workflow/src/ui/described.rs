@@ -28,12 +28,12 @@ pub(super) fn values(node: &Node) -> Option<Vec<(String, Value)>> {
     let mut values = match &node.values {
         Values::Named(members) => members
             .iter()
-            .filter(|(name, _)| !SHOWN_ONLY.contains(&name.as_str()))
+            .filter(|(name, _)| !is_shown_only(name))
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect(),
         Values::Listed(items) => {
             let listed = in_order(items, &widgets);
-            listed.filter(|values| agrees(values, node)).or_else(|| by_name(node, &widgets))?
+            listed.filter(|values| agrees(values, node)).or_else(|| by_name(node))?
         }
     };
     values.retain(|(name, _)| !widgets.iter().any(|slot| slot.name == *name && is_button(slot)));
@@ -51,8 +51,14 @@ fn agrees(values: &[(String, Value)], node: &Node) -> bool {
     values.iter().filter(named).count() * 2 >= values.len()
 }
 
-fn by_name(node: &Node, widgets: &[&Slot]) -> Option<Vec<(String, Value)>> {
-    widgets.iter().map(|slot| Some((slot.name.clone(), node.named.get(&slot.name)?.clone()))).collect()
+fn by_name(node: &Node) -> Option<Vec<(String, Value)>> {
+    let shown = node.named.iter().filter(|(name, _)| !is_shown_only(name));
+    (!node.named.is_empty()).then(|| shown.map(|(name, value)| (name.clone(), value.clone())).collect())
+}
+
+/// Newer editors put a name before those of the widgets that control another.
+fn is_shown_only(name: &str) -> bool {
+    SHOWN_ONLY.iter().any(|shown| name.ends_with(shown))
 }
 
 /// One value for each widget; more values than widgets are those that control them, or buttons at the end.

@@ -30,7 +30,8 @@ pub(super) struct Document {
 #[derive(Debug, Default)]
 pub(super) struct Graph {
     pub(super) nodes: IndexMap<String, Node>,
-    pub(super) links: BTreeMap<String, Link>,
+    /// Links by id, in the order of the file.
+    pub(super) links: IndexMap<String, Link>,
     pub(super) inputs: Vec<Port>,
     pub(super) outputs: Vec<Port>,
 }
@@ -128,16 +129,17 @@ fn definitions(value: &Value, document: &mut Document, diagnostics: &mut Vec<Dia
 
 fn graph(value: &Value, diagnostics: &mut Vec<Diagnostic>) -> Graph {
     let list = |key: &str| value.get(key).and_then(Value::as_array).unwrap_or_default();
-    let links: BTreeMap<String, Link> = list("links").iter().filter_map(link).collect();
-    let port = |(index, value): (usize, &Value), inside: &dyn Fn(&Link) -> Option<usize>| {
-        port(value, index, &links, inside)
-    };
-    let inputs = list("inputs").iter().take(MOST_SLOTS).enumerate();
-    let inputs =
-        inputs.map(|one| port(one, &|link| (link.origin == INPUTS).then_some(link.origin_slot))).collect();
-    let outputs = list("outputs").iter().take(MOST_SLOTS).enumerate();
-    let outputs =
-        outputs.map(|one| port(one, &|link| (link.target == OUTPUTS).then_some(link.target_slot))).collect();
+    let links: IndexMap<String, Link> = list("links").iter().filter_map(link).collect();
+    let inputs = list("inputs").iter().take(MOST_SLOTS).enumerate().map(|(index, value)| {
+        let inside = |link: &Link| link.origin == INPUTS && link.origin_slot == index;
+        Port { links: listed_links(value, &links, &inside), ..port(value) }
+    });
+    // Of several links to one output the first in the file counts, whatever the output itself lists.
+    let outputs = list("outputs").iter().take(MOST_SLOTS).enumerate().map(|(index, value)| {
+        let inside = |link: &Link| link.target == OUTPUTS && link.target_slot == index;
+        Port { links: own_links(&links, &inside), ..port(value) }
+    });
+    let (inputs, outputs) = (inputs.collect(), outputs.collect());
     let mut nodes = IndexMap::new();
     for value in list("nodes") {
         match node(value) {
@@ -167,29 +169,30 @@ fn link(value: &Value) -> Option<(String, Link)> {
     Some((id_text(part(0, "id")?)?, link))
 }
 
-fn port(
-    value: &Value,
-    index: usize,
-    links: &BTreeMap<String, Link>,
-    inside: &dyn Fn(&Link) -> Option<usize>,
-) -> Port {
+fn port(value: &Value) -> Port {
     let text = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
-    let listed = value.get("linkIds").and_then(Value::as_array).unwrap_or_default();
-    let mut own: Vec<String> = listed
-        .iter()
-        .filter_map(id_text)
-        .filter(|id| links.get(id).is_some_and(|link| inside(link) == Some(index)))
-        .collect();
-    if own.is_empty() {
-        own =
-            links.iter().filter(|(_, link)| inside(link) == Some(index)).map(|(id, _)| id.clone()).collect();
-    }
     Port {
         name: text("name").unwrap_or_default(),
         label: text("label"),
         ty: slots::ty(value.get("type")),
-        links: own,
+        links: Vec::new(),
     }
+}
+
+/// The links in the order in which an input of a subgraph lists them.
+fn listed_links(
+    value: &Value,
+    links: &IndexMap<String, Link>,
+    inside: &dyn Fn(&Link) -> bool,
+) -> Vec<String> {
+    let listed = value.get("linkIds").and_then(Value::as_array).unwrap_or_default();
+    let listed = listed.iter().filter_map(id_text);
+    let listed: Vec<String> = listed.filter(|id| links.get(id).is_some_and(inside)).collect();
+    if listed.is_empty() { own_links(links, inside) } else { listed }
+}
+
+fn own_links(links: &IndexMap<String, Link>, inside: &dyn Fn(&Link) -> bool) -> Vec<String> {
+    links.iter().filter(|(_, link)| inside(link)).map(|(id, _)| id.clone()).collect()
 }
 
 pub(super) fn node(value: &Value) -> Result<Node, Diagnostic> {

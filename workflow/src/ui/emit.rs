@@ -6,6 +6,7 @@ use super::{
     EXPORT, custom_combo,
     document::Mode,
     layout::{Fault, Kind},
+    primitive,
     resolve::{Origin, Place, Whole},
     settle::settle,
     virtual_nodes::Virtual,
@@ -17,18 +18,22 @@ use crate::{
 };
 
 /// Steps along links that are taken in all; a chain of helpers that everything hangs on could be walked for ever.
-const MOST_STEPS: usize = 20_000_000;
+const MOST_STEPS: usize = 5_000_000;
 
 /// The nodes in the order in which the editor writes them: plain numbers first, by size, then those of subgraphs.
 pub(super) fn graph(whole: &Whole<'_>, catalog: &Catalog, diagnostics: &mut Vec<Diagnostic>) -> Object {
     let mut writer = Writer { whole, catalog, diagnostics, steps: 0, named: BTreeSet::new() };
     let mut nodes: Vec<(String, Value)> = Vec::new();
-    for (instance, place) in whole.instances.all.iter().enumerate() {
-        for node in 0..whole.document.graphs[place.graph].nodes.len() {
-            let place = Place { instance, node };
-            if whole.node(place).mode == Mode::Active {
-                nodes.extend(writer.node(place).map(|node| (whole.id(place), node)));
-            }
+    let mut open = vec![Place { instance: 0, node: 0 }];
+    while let Some(place) = open.pop() {
+        if place.node == whole.graph(place.instance).nodes.len() {
+            continue;
+        }
+        open.push(Place { node: place.node + 1, ..place });
+        if let Some(inner) = whole.instances.inner.get(&(place.instance, place.node)) {
+            open.push(Place { instance: *inner, node: 0 });
+        } else if whole.node(place).mode == Mode::Active {
+            nodes.extend(writer.node(place).map(|node| (whole.id(place), node)));
         }
     }
     nodes.sort_by_key(|(id, _)| index(id).map_or((true, 0), |number| (false, number)));
@@ -139,6 +144,11 @@ impl Writer<'_> {
                 Origin::Nothing => {}
                 Origin::Circle => self.say(place, "cycle", circle().at_input(&slot.name)),
                 Origin::Value(value) => drop(inputs.insert(slot.name.clone(), literal(value, &slot.ty))),
+                Origin::Primitive(value) => {
+                    let definition = self.catalog.get(&self.whole.node(place).class);
+                    let value = primitive::taken(value, definition.and_then(|class| class.input(&slot.name)));
+                    inputs.insert(slot.name.clone(), literal(value, &slot.ty));
+                }
                 Origin::Output(origin, output) => {
                     let output = Number::from_i128(i128::try_from(output).unwrap_or_default());
                     let link = vec![Value::String(self.whole.id(origin)), Value::Number(output)];
@@ -159,6 +169,13 @@ impl Writer<'_> {
                     ),
                 );
                 self.say(place, "unknown-node", found.help(EXPORT));
+            }
+            Fault::Surplus(count) => {
+                let message = format!(
+                    "{count} saved values of `{class}` belong to none of its widgets and are left out"
+                );
+                let found = Diagnostic::warning("surplus-values", message);
+                self.say(place, "surplus-values", found.help(EXPORT));
             }
             Fault::Misfits(names) => {
                 let message = format!(

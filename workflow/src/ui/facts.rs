@@ -1,5 +1,7 @@
 //! What only the editor's format knows: what the author declared, where models come from, which packs were used.
 
+use indexmap::IndexSet;
+
 use super::{
     declarations,
     document::id_text,
@@ -49,7 +51,7 @@ pub enum Wish {
 }
 
 /// Where a model comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ModelFact {
     /// The file, as nodes name it.
     pub file: String,
@@ -62,7 +64,7 @@ pub struct ModelFact {
 }
 
 /// Which node pack a class came from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PackFact {
     /// The class.
     pub class_type: String,
@@ -85,28 +87,23 @@ pub(super) fn collect(value: &Value, whole: &Whole<'_>, graph: &Object) -> UiFac
     let outputs =
         linear.and_then(|linear| linear.get("outputs")).and_then(Value::as_array).unwrap_or_default();
     facts.outputs = outputs.iter().filter_map(id_text).filter(|id| graph.contains_key(id)).collect();
-    let listed = value.get("models").and_then(Value::as_array).unwrap_or_default();
+    let (mut models, mut packs) = (IndexSet::new(), IndexSet::new());
     for instance in 0..whole.instances.all.len() {
         for node in 0..whole.graph(instance).nodes.len() {
             let place = Place { instance, node };
             if graph.contains_key(&whole.id(place)) {
                 let node = whole.node(place);
                 let own = node.properties.get("models").and_then(Value::as_array).unwrap_or_default();
-                own.iter().filter_map(model).for_each(|model| add(&mut facts.models, model));
-                if let Some(pack) = pack(&node.class, &node.properties) {
-                    add(&mut facts.packs, pack);
-                }
+                models.extend(own.iter().filter_map(model));
+                packs.extend(pack(&node.class, &node.properties));
             }
         }
     }
-    listed.iter().filter_map(model).for_each(|model| add(&mut facts.models, model));
+    let listed = value.get("models").and_then(Value::as_array).unwrap_or_default();
+    models.extend(listed.iter().filter_map(model));
+    facts.models = models.into_iter().collect();
+    facts.packs = packs.into_iter().collect();
     facts
-}
-
-fn add<T: PartialEq>(list: &mut Vec<T>, fact: T) {
-    if !list.contains(&fact) {
-        list.push(fact);
-    }
 }
 
 fn model(value: &Value) -> Option<ModelFact> {

@@ -3,7 +3,7 @@
 //! A group node is saved as one node with the widgets of all nodes in it, one after the other, and inputs whose names
 //! are made unique with titles. The nodes themselves stand under `extra.groupNodes`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     EXPORT, MOST_NODES, MOST_SLOTS,
@@ -32,9 +32,9 @@ pub(super) fn unfold(
     for node in outermost.nodes.values_mut() {
         let name = node.class.strip_prefix("workflow/").or_else(|| node.class.strip_prefix("workflow>"));
         let Some(group) = name.and_then(|name| groups.get(name)) else { continue };
-        let inner = group.get("nodes").and_then(Value::as_array).unwrap_or_default().len();
-        nodes += inner;
-        if inner > MOST_SLOTS || nodes > MOST_NODES {
+        let count = |key: &str| group.get(key).and_then(Value::as_array).unwrap_or_default().len();
+        nodes += count("nodes") + count("links") + count("external");
+        if count("nodes") > MOST_SLOTS || nodes > MOST_NODES {
             diagnostics.push(too_large().at_node(&node.id, node.title.as_deref()));
             return;
         }
@@ -60,6 +60,10 @@ struct Unfolding<'u> {
     /// Values of the group node that are not given out yet.
     values: std::vec::IntoIter<Value>,
     graph: Graph,
+    /// Outputs that something inside takes, by node and slot.
+    used: BTreeSet<(usize, usize)>,
+    /// Outputs that something outside takes too.
+    outside: BTreeSet<(usize, usize)>,
     /// Names that are taken, and how often.
     seen: BTreeMap<String, usize>,
     /// Inputs of widgets that were made sockets; they come after all others.
@@ -77,6 +81,8 @@ impl<'u> Unfolding<'u> {
             catalog,
             values: values.into_iter(),
             graph: Graph::default(),
+            used: BTreeSet::new(),
+            outside: BTreeSet::new(),
             seen: BTreeMap::new(),
             converted: Vec::new(),
         }
@@ -95,6 +101,8 @@ impl<'u> Unfolding<'u> {
             self.graph.nodes.insert(node.id.clone(), node);
         }
         self.inner_links();
+        let outside = self.list("external").iter();
+        self.outside.extend(outside.filter_map(|value| Some((part(value, 0)?, part(value, 1)?))));
         for index in 0..self.graph.nodes.len() {
             match self.graph.nodes[index].class.as_str() {
                 "Reroute" => self.reroute(index),
@@ -116,13 +124,12 @@ impl<'u> Unfolding<'u> {
     /// `[source, slot, target, slot, …]`; a link from outside has no source.
     fn inner_links(&mut self) {
         for (number, value) in self.list("links").iter().enumerate() {
-            let place = |index: usize| {
-                value.as_array()?.get(index)?.as_u64().and_then(|place| usize::try_from(place).ok())
-            };
+            let place = |index: usize| part(value, index);
             let (Some(origin), Some(origin_slot)) = (place(0), place(1)) else { continue };
             let (Some(target), Some(target_slot)) = (place(2), place(3)) else { continue };
             let slot =
                 self.graph.nodes.get_index_mut(target).and_then(|(_, node)| node.slots.get_mut(target_slot));
+            self.used.insert((origin, origin_slot));
             if let Some(slot) = slot {
                 slot.link = Some(number.to_string());
                 let link =
@@ -163,8 +170,7 @@ impl<'u> Unfolding<'u> {
     }
 
     fn primitive(&mut self, index: usize) {
-        let linked = self.graph.links.values().any(|link| link.origin == index.to_string());
-        if !linked {
+        if !self.used.contains(&(index, 0)) {
             return;
         }
         self.name(index, "value");
@@ -254,19 +260,19 @@ impl<'u> Unfolding<'u> {
 
     /// Outputs that are used inside are hidden, unless they are used outside too.
     fn expose_output(&mut self, index: usize, slot: usize, ty: &str) {
-        let node = index.to_string();
-        let used = self.graph.links.values().any(|link| link.origin == node && link.origin_slot == slot);
-        let outside = self.list("external").iter().any(|external| {
-            let part = |place: usize| external.as_array()?.get(place)?.as_u64();
-            part(0) == u64::try_from(index).ok() && part(1) == u64::try_from(slot).ok()
-        });
-        let visible = self.visible(index, "output", &slot.to_string()).unwrap_or(!used || outside);
+        let hidden = self.used.contains(&(index, slot)) && !self.outside.contains(&(index, slot));
+        let visible = self.visible(index, "output", &slot.to_string()).unwrap_or(!hidden);
         if !visible {
             return;
         }
         let port = self.graph.outputs.len();
         let id = format!("out{port}");
-        let link = Link { origin: node, origin_slot: slot, target: OUTPUTS.to_owned(), target_slot: port };
+        let link = Link {
+            origin: index.to_string(),
+            origin_slot: slot,
+            target: OUTPUTS.to_owned(),
+            target_slot: port,
+        };
         self.graph.links.insert(id.clone(), link);
         self.graph.outputs.push(Port {
             name: ty.to_owned(),
@@ -275,6 +281,11 @@ impl<'u> Unfolding<'u> {
             links: vec![id],
         });
     }
+}
+
+/// A number in a list.
+fn part(value: &Value, index: usize) -> Option<usize> {
+    value.as_array()?.get(index)?.as_u64().and_then(|part| usize::try_from(part).ok())
 }
 
 fn too_large() -> Diagnostic {

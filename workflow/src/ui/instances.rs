@@ -1,9 +1,9 @@
 //! Unfolding subgraphs: each node that stands for one gets its own copy of the inside.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    DEEPEST_SUBGRAPH, MOST_NODES,
+    DEEPEST_SUBGRAPH, LONGEST_PATH, MOST_NODES,
     document::{Document, Mode},
     layout::{Kind, Layout},
 };
@@ -35,7 +35,7 @@ pub(super) fn expand(
 ) -> Instances {
     let mut instances = Instances::default();
     instances.all.push(Instance { graph: 0, host: None, path: String::new() });
-    let (mut next, mut nodes) = (0, 0);
+    let (mut next, mut nodes, mut named) = (0, 0, BTreeSet::new());
     while next < instances.all.len() {
         let (graph, path) = (instances.all[next].graph, instances.all[next].path.clone());
         nodes += document.graphs[graph].nodes.len();
@@ -52,11 +52,17 @@ pub(super) fn expand(
             if node.mode != Mode::Active {
                 continue;
             }
-            if recursive(&instances, next, inside) {
+            if path.len() > LONGEST_PATH || recursive(&instances, next, inside) {
+                if !named.insert((graph, index)) {
+                    continue;
+                }
                 diagnostics.push(
-                    Diagnostic::error("recursive-subgraph", "a subgraph contains itself")
-                        .at_node(&format!("{path}{}", node.id), node.title.as_deref())
-                        .help("remove it from its own inside"),
+                    Diagnostic::error(
+                        "recursive-subgraph",
+                        "a subgraph contains itself, or is nested too deeply",
+                    )
+                    .at_node(&format!("{path}{}", node.id), node.title.as_deref())
+                    .help("remove it from its own inside"),
                 );
                 continue;
             }

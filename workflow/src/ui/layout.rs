@@ -3,6 +3,7 @@
 use super::{
     custom_combo, described,
     document::{Document, Graph, Node, Port},
+    power_lora,
     slots::{self, Slot},
     virtual_nodes::{self, Virtual},
     widgets,
@@ -44,6 +45,8 @@ pub(super) enum Fault {
     Unknown,
     /// These widgets got values that are not meant for them.
     Misfits(Vec<String>),
+    /// So many values belong to no widget.
+    Surplus(usize),
 }
 
 /// Layouts of all nodes, by graph and in the order of its nodes.
@@ -65,6 +68,9 @@ fn layout(node: &Node, document: &Document, catalog: &Catalog) -> Layout {
         && let Some(values) = custom_combo::values(node)
     {
         return as_saved(node, values);
+    }
+    if node.class == power_lora::CLASS {
+        return as_saved(node, power_lora::values(node));
     }
     match catalog.get(&node.class) {
         Some(definition) => known(node, definition),
@@ -98,18 +104,29 @@ fn known(node: &Node, definition: &NodeDef) -> Layout {
     });
     let unlinked = |name: &String| node.slots.iter().all(|slot| slot.name != *name || slot.link.is_none());
     let misfits: Vec<String> = assigned.misfits.into_iter().filter(unlinked).collect();
-    let own = if foreign || !misfits.is_empty() { described::values(node) } else { None };
-    let fault = (own.is_none() && !misfits.is_empty()).then_some(Fault::Misfits(misfits));
-    let mut outputs: Vec<String> = definition.outputs.iter().map(|output| output.ty.clone()).collect();
+    let doubtful = foreign || assigned.opaque || assigned.surplus > 0 || !misfits.is_empty();
+    let own = if doubtful { described::values(node).filter(|own| !own.is_empty()) } else { None };
+    let fault = match own {
+        Some(_) => None,
+        None if assigned.opaque => Some(Fault::Unknown),
+        None if !misfits.is_empty() => Some(Fault::Misfits(misfits)),
+        None => (assigned.surplus > 0).then_some(Fault::Surplus(assigned.surplus)),
+    };
+    let mut outputs: Vec<String> = definition.outputs.iter().map(|output| any(&output.ty)).collect();
     outputs.extend(node.outputs.iter().skip(outputs.len()).cloned());
     Layout {
         kind: Kind::Real,
         slots: slots::merge(assigned.slots, &node.slots),
-        values: own.filter(|own| !own.is_empty()).unwrap_or(assigned.values),
+        values: own.unwrap_or(assigned.values),
         outputs,
         dynamic_prompts: assigned.dynamic_prompts,
         fault,
     }
+}
+
+/// An output whose type follows from the inputs fits everything.
+fn any(ty: &str) -> String {
+    if ty == "COMFY_MATCHTYPE_V3" { "*".to_owned() } else { ty.to_owned() }
 }
 
 /// A node that stands for a subgraph has the inputs of its definition, with the links that were saved for them.

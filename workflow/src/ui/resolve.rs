@@ -37,6 +37,8 @@ pub(super) enum Origin {
     Output(Place, usize),
     /// A widget outside.
     Value(Value),
+    /// A primitive.
+    Primitive(Value),
     /// Nothing.
     Nothing,
     /// Itself.
@@ -123,7 +125,8 @@ impl<'w> Whole<'w> {
         let (node, layout) = (self.node(place), self.layout(place));
         if layout.kind == Kind::Virtual(Virtual::Primitive) {
             // Its value was put into the widgets it leads to before anything was left out.
-            return Err(first_value(node).map_or(Origin::Nothing, |value| Origin::Value(value.clone())));
+            let own = self.borrowed(place, "value").or_else(|| first_value(node));
+            return Err(own.map_or(Origin::Nothing, |value| Origin::Primitive(value.clone())));
         }
         match node.mode {
             Mode::Muted => return Err(Origin::Nothing),

@@ -31,7 +31,11 @@ const WIDGET_TYPES: &[&str] = &[
     "AUDIO_RECORD",
     "LOAD_3D",
     "LOAD_3D_ANIMATION",
+    "COMFY_BRANCH_SELECTOR",
 ];
+
+/// Types that bring widgets along whose number only the editor knows.
+const OPAQUE_TYPES: &[&str] = &["COMFY_DYNAMICGROUP_V3", "COMFY_BRANCH_INPUT_NAMES"];
 
 /// What the definition makes of a node.
 #[derive(Debug, Default)]
@@ -44,6 +48,10 @@ pub(super) struct Assigned {
     pub(super) misfits: Vec<String>,
     /// Widgets whose text is settled before it is submitted.
     pub(super) dynamic_prompts: Vec<String>,
+    /// Whether the class has widgets that its definition does not tell.
+    pub(super) opaque: bool,
+    /// How many saved values are left over.
+    pub(super) surplus: usize,
 }
 
 /// Gives each widget of the class its saved value, or the editor's own where none was saved.
@@ -55,6 +63,7 @@ pub(super) fn assign(definition: &NodeDef, node: &Node) -> Assigned {
         definition.inputs.iter().map(|input| (input.name.clone(), input)).collect();
     while let Some((name, input)) = open.pop_front() {
         if !has_widget(input) {
+            assigned.opaque |= OPAQUE_TYPES.contains(&defined_ty(input).as_str());
             if !matches!(input.dynamic, Some(Dynamic::Autogrow(_))) {
                 assigned.slots.push(slot(&name, input, None));
             }
@@ -81,6 +90,7 @@ pub(super) fn assign(definition: &NodeDef, node: &Node) -> Assigned {
         widgets.push(slot(&name, input, Some(name.clone())));
     }
     assigned.slots.append(&mut widgets);
+    assigned.surplus = saved.left();
     assigned
 }
 
@@ -103,16 +113,11 @@ fn slot(name: &str, input: &InputDef, widget: Option<String>) -> Slot {
 
 /// How many widgets for changing the value after each run follow it. A combo has one more, for filtering.
 pub(super) fn controls(input: &InputDef, name: &str) -> usize {
-    match input.kind {
-        InputKind::Int => usize::from(input.control_after_generate || matches!(name, "seed" | "noise_seed")),
-        InputKind::Combo => {
-            if input.control_after_generate {
-                2
-            } else {
-                0
-            }
-        }
-        _ => usize::from(input.control_after_generate),
+    let seed = input.kind == InputKind::Int && matches!(name, "seed" | "noise_seed");
+    match (input.control_after_generate.unwrap_or(seed), &input.kind) {
+        (false, _) => 0,
+        (true, InputKind::Combo) => 2,
+        (true, _) => 1,
     }
 }
 
@@ -215,6 +220,18 @@ impl<'n> Saved<'n> {
         }
     }
 
+    /// Values that no widget took. Players and buttons at the end save something as well.
+    fn left(&self) -> usize {
+        let button = |value: &&&Value| {
+            matches!(value, Value::Null | Value::Bool(_))
+                || matches!(value.as_str(), Some("" | "image" | "refresh"))
+        };
+        match self {
+            Self::Listed { items, next } => items.iter().skip(*next).filter(|value| !button(value)).count(),
+            Self::Named(_) => 0,
+        }
+    }
+
     fn skip(&mut self, count: usize) {
         if let Self::Listed { next, .. } = self {
             *next += count;
@@ -227,15 +244,14 @@ fn without_sockets<'n>(definition: &NodeDef, items: &'n [Value]) -> Vec<&'n Valu
     let counted = definition.inputs.iter().filter(|input| has_widget(input) || input.force_input);
     let mut sockets: Vec<bool> = counted
         .flat_map(|input| {
-            let control = input.control_after_generate.then_some(false);
-            std::iter::once(input.force_input).chain(control)
+            let controls = if input.force_input { 0 } else { controls(input, &input.name) };
+            std::iter::once(input.force_input).chain(std::iter::repeat_n(false, controls))
         })
         .collect();
-    let required = definition.inputs.iter().filter(|input| input.required);
-    if required.clone().any(|input| input.upload.is_some()) {
+    let widgets = sockets.iter().filter(|socket| !**socket).count();
+    let uploads = definition.inputs.iter().any(|input| input.required && input.upload.is_some());
+    if items.len() > widgets && items.len() == sockets.len() + usize::from(uploads) {
         sockets.push(false);
-    }
-    if sockets.contains(&true) && sockets.len() == items.len() {
         return items.iter().zip(sockets).filter(|(_, socket)| !socket).map(|(value, _)| value).collect();
     }
     items.iter().collect()

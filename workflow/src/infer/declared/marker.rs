@@ -70,7 +70,7 @@ fn target_definition<'a>(board: &Board<'_, 'a>, node: &Node) -> Option<&'a Input
 
 fn type_of(definition: &InputDef) -> Option<ParamType> {
     match &definition.kind {
-        InputKind::Int if definition.control_after_generate => Some(ParamType::Seed),
+        InputKind::Int if definition.control_after_generate == Some(true) => Some(ParamType::Seed),
         InputKind::Int => Some(ParamType::Integer),
         InputKind::Float => Some(ParamType::Number),
         InputKind::Boolean => Some(ParamType::Boolean),
