@@ -18,6 +18,10 @@ use crate::{
 
 /// Every state of all switches is a graph of its own.
 const MOST: usize = 5;
+/// Files that are tried: of so many, the first ones that fit fill the switches up.
+const MOST_TRIED: usize = 16;
+/// Nodes of the largest graph that is looked at: people draw hundreds.
+const LARGEST: usize = 3000;
 /// Words in the titles of groups that authors switch on and off.
 const OPTIONAL: &[&str] = &[
     "optional",
@@ -62,6 +66,9 @@ struct Switch {
 }
 
 pub(super) fn offer(endpoint: &mut Endpoint, with: &Deriving<'_>) {
+    if endpoint.graph.nodes.len() > LARGEST {
+        return;
+    }
     let mut found = Found { accepted: Vec::new(), variants: vec![endpoint.graph.clone()] };
     for part in asked(endpoint, with) {
         offer_part(endpoint, with, part, &mut found);
@@ -98,8 +105,7 @@ impl Found {
         let results = if results.is_empty() { previews } else { results };
         let off = |state: usize| {
             let mut cut = Cut::default();
-            for (bit, switch) in accepted.iter().enumerate().filter(|(bit, _)| state >> bit & 1 == 1) {
-                let _ = bit;
+            for (_, switch) in accepted.iter().enumerate().filter(|(bit, _)| state >> bit & 1 == 1) {
                 let nodes = switch.nodes.iter().map(String::as_str);
                 if switch.passes { cut.passed.extend(nodes) } else { cut.gone.extend(nodes) }
             }
@@ -143,7 +149,7 @@ fn files(endpoint: &mut Endpoint, with: &Deriving<'_>, found: &mut Found) {
     names.reverse();
     // What the author wants to be optional comes first.
     names.sort_by_key(|(required, _)| *required);
-    for (required, name) in names {
+    for (required, name) in names.into_iter().take(MOST_TRIED) {
         let Some(param) =
             endpoint.params.iter().find(|param| param.tier == Tier::Primary && param.name == name)
         else {

@@ -1,0 +1,214 @@
+//! Parameters that people think in: where they are offered, where not, and what a lock makes of them.
+
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
+
+use comfyport_workflow::{Catalog, Derived, Endpoint, Lock, Options, Param, Sidecar, endpoint};
+use serde_json::{Value, json};
+
+fn node(class: &str, inputs: Value) -> Value {
+    json!({"class_type": class, "inputs": inputs})
+}
+
+fn titled(class: &str, title: &str, inputs: Value) -> Value {
+    json!({"class_type": class, "inputs": inputs, "_meta": {"title": title}})
+}
+
+/// A painting that is inverted and sharpened before it is saved.
+fn painting() -> Value {
+    json!({
+        "1": node("CheckpointLoaderSimple", json!({"ckpt_name": "a.safetensors"})),
+        "2": node("CLIPTextEncode", json!({"text": "x", "clip": ["1", 1]})),
+        "3": node("EmptyLatentImage", json!({"width": 512, "height": 768, "batch_size": 1})),
+        "4": node("KSampler", json!({
+            "seed": 1, "steps": 20, "cfg": 7, "sampler_name": "euler", "scheduler": "normal", "denoise": 1,
+            "model": ["1", 0], "positive": ["2", 0], "negative": ["2", 0], "latent_image": ["3", 0],
+        })),
+        "5": node("VAEDecode", json!({"samples": ["4", 0], "vae": ["1", 2]})),
+        "6": node("ImageInvert", json!({"image": ["5", 0]})),
+        "7": node("ImageSharpen", json!({"image": ["6", 0], "sharpen_radius": 1, "sigma": 1, "alpha": 1})),
+        "8": node("SaveImage", json!({"images": ["7", 0], "filename_prefix": "a"})),
+    })
+}
+
+/// A painting guided by pictures.
+fn guided() -> Value {
+    let mut graph = painting();
+    for (loader, apply, before) in [("20", "21", "2"), ("22", "23", "21")] {
+        graph[loader] = node("LoadImage", json!({"image": "a.png"}));
+        graph[apply] = node("ControlNetApplyAdvanced", json!({
+            "strength": 1, "start_percent": 0, "end_percent": 1, "control_net": ["30", 0], "image": [loader, 0],
+            "positive": [before, 0], "negative": [before, u8::from(before != "2")],
+        }));
+    }
+    graph["30"] = node("ControlNetLoader", json!({"control_net_name": "c.safetensors"}));
+    graph["4"]["inputs"]["positive"] = json!(["23", 0]);
+    graph["4"]["inputs"]["negative"] = json!(["23", 1]);
+    graph
+}
+
+fn read(graph: &Value, sidecar: &str, lock: Option<&Lock>) -> Endpoint {
+    let sidecar = Sidecar::parse(sidecar).unwrap();
+    let options =
+        Options { file: "a.json", path: "a", catalog: Catalog::core(), sidecar: Some(&sidecar), lock };
+    endpoint(graph.to_string().as_bytes(), &options).unwrap()
+}
+
+fn find<'e>(endpoint: &'e Endpoint, name: &str) -> Option<&'e Param> {
+    endpoint.params.iter().find(|param| param.name == name)
+}
+
+fn codes(endpoint: &Endpoint) -> Vec<&str> {
+    endpoint.diagnostics.iter().filter(|found| found.is_error()).map(|found| found.code).collect()
+}
+
+/// The ids of the nodes that are left in each state of the switches.
+fn left(endpoint: &Endpoint, state: usize) -> Vec<&str> {
+    let mut ids: Vec<&str> = endpoint.variants[state].nodes.keys().map(String::as_str).collect();
+    ids.sort_by_key(|id| id.parse::<u32>().unwrap());
+    ids
+}
+
+#[test]
+fn pictures_that_guide_may_be_left_out_in_every_combination() {
+    let endpoint = read(&guided(), "", None);
+    assert_eq!(endpoint.switches.len(), 2);
+    let of = |state: usize| {
+        let link = endpoint.variants[state].node("4").unwrap().link("negative").unwrap();
+        (link.node.as_str(), link.slot)
+    };
+    let first_off = 1 << endpoint.switches.iter().position(|name| name == "control_image").unwrap();
+    assert_eq!(of(0), ("23", 1));
+    assert_eq!(of(3), ("2", 0));
+    assert_eq!(of(3 - first_off), ("21", 1), "without the second picture");
+    assert_eq!(of(first_off), ("23", 1), "without the first picture");
+    assert_eq!(endpoint.variants[first_off].node("23").unwrap().link("negative").unwrap().node, "2");
+    assert!(!left(&endpoint, 3).contains(&"30"), "nothing needs the loader any more");
+    assert_eq!(endpoint.params.iter().filter(|param| param.ty.is_media() && !param.required).count(), 2);
+}
+
+#[test]
+fn a_file_that_is_painted_over_is_required() {
+    let mut graph = painting();
+    graph["20"] = node("LoadImage", json!({"image": "a.png"}));
+    graph["3"] = node("VAEEncode", json!({"pixels": ["20", 0], "vae": ["1", 2]}));
+    let endpoint = read(&graph, "", None);
+    assert!(find(&endpoint, "image").unwrap().required);
+    assert!(endpoint.variants.is_empty());
+    let insisted = read(&graph, "[params.image]\nrequired = false", None);
+    assert_eq!(codes(&insisted), ["not-optional"]);
+}
+
+#[test]
+fn authors_can_insist_on_a_file() {
+    let sidecar = "[params.\"20.image\"]\nrequired = true\n[params.\"22.image\"]\nrequired = true";
+    assert!(read(&guided(), sidecar, None).variants.is_empty());
+    let mut graph = guided();
+    graph["20"] = titled("LoadImage", "Pose @pose!", json!({"image": "a.png"}));
+    let endpoint = read(&graph, "", None);
+    assert!(find(&endpoint, "pose").unwrap().required);
+    assert_eq!(endpoint.switches.len(), 1);
+}
+
+#[test]
+fn parts_are_switched_by_sidecar_and_by_tag() {
+    let sidecar = "[switches.negative_look]\nnodes = [\"6\"]\ndefault = false\ndescription = \"Inverts.\"";
+    let mut graph = painting();
+    graph["7"] = titled("ImageSharpen", "Sharpen @?sharpen=off", graph["7"]["inputs"].clone());
+    let endpoint = read(&graph, sidecar, None);
+    assert_eq!(codes(&endpoint), Vec::<&str>::new());
+    for (name, signal) in [("negative_look", "sidecar file"), ("sharpen", "a tag in the node's title")] {
+        let param = find(&endpoint, name).unwrap();
+        assert_eq!((param.derived, &*param.signal), (Some(Derived::Switch), signal));
+        assert_eq!(param.default.as_ref().unwrap().to_json(), "false");
+    }
+    assert_eq!(left(&endpoint, 0), ["1", "2", "3", "4", "5", "6", "7", "8"]);
+    assert_eq!(left(&endpoint, 3), ["1", "2", "3", "4", "5", "8"]);
+    assert_eq!(endpoint.variants[3].node("8").unwrap().link("images").unwrap().node, "5");
+}
+
+#[test]
+fn what_cannot_be_switched_off_is_an_error_where_it_was_asked_for() {
+    for nodes in ["[\"8\"]", "[\"5\"]", "[\"1\"]"] {
+        let endpoint = read(&painting(), &format!("[switches.x]\nnodes = {nodes}"), None);
+        assert_eq!(codes(&endpoint), ["bad-switch"], "{nodes}");
+        assert!(find(&endpoint, "x").is_none());
+    }
+    assert_eq!(codes(&read(&painting(), "[switches.x]\nnodes = [\"99\"]", None)), ["sidecar"]);
+    assert_eq!(codes(&read(&painting(), "[params.duration_s]\nhide = false", None)), ["sidecar"]);
+}
+
+#[test]
+fn derived_fields_take_names_and_can_be_hidden() {
+    let sidecar = "[params.count]\nname = \"images\"\nmax = 64\n[params.aspect_ratio]\nhide = true";
+    let endpoint = read(&painting(), sidecar, None);
+    let count = find(&endpoint, "images").unwrap();
+    assert_eq!((count.derived, count.max.as_ref().unwrap().as_i64()), (Some(Derived::Count), Some(64)));
+    assert!(find(&endpoint, "aspect_ratio").is_none() && find(&endpoint, "megapixels").is_none());
+    let refused = read(&painting(), "[params.count]\ndefault = 2", None);
+    assert_eq!(codes(&refused), ["sidecar"]);
+}
+
+#[test]
+fn groups_of_the_editor_whose_title_says_so_are_switches() {
+    let slot = |name: &str, ty: &str, link: Option<u32>| json!({"name": name, "type": ty, "link": link});
+    let out = |name: &str, ty: &str, links: &[u32]| json!({"name": name, "type": ty, "links": links});
+    let file = |title: &str| {
+        json!({
+            "version": 0.4, "last_node_id": 3, "last_link_id": 2,
+            "nodes": [
+                {"id": 1, "type": "LoadImage", "pos": [0, 0], "size": [100, 100], "mode": 0, "inputs": [],
+                 "outputs": [out("IMAGE", "IMAGE", &[1]), out("MASK", "MASK", &[])],
+                 "widgets_values": ["a.png", "image"]},
+                {"id": 2, "type": "ImageInvert", "pos": [500, 0], "size": [100, 100], "mode": 0,
+                 "inputs": [slot("image", "IMAGE", Some(1))], "outputs": [out("IMAGE", "IMAGE", &[2])]},
+                {"id": 3, "type": "SaveImage", "pos": [900, 0], "size": [100, 100], "mode": 0,
+                 "inputs": [slot("images", "IMAGE", Some(2))], "outputs": [], "widgets_values": ["a"]},
+            ],
+            "links": [[1, 1, 0, 2, 0, "IMAGE"], [2, 2, 0, 3, 0, "IMAGE"]],
+            "groups": [{"title": title, "bounding": [450, -50, 200, 200]}],
+        })
+    };
+    let endpoint = read(&file("Color fix (optional)"), "", None);
+    let switch = find(&endpoint, "color_fix_optional").unwrap();
+    assert_eq!((switch.derived, switch.bindings[0].node.as_str()), (Some(Derived::Switch), "2"));
+    assert_eq!(left(&endpoint, 1), ["1", "3"]);
+    assert!(read(&file("Step 2"), "", None).switches.is_empty());
+}
+
+#[test]
+fn a_lock_keeps_what_it_had_and_nothing_more() {
+    let unlocked = read(&guided(), "[params.count]\nhide = true", None);
+    let lock = Lock::of(&unlocked, None);
+    let locked = read(&guided(), "", Some(&lock));
+    assert_eq!(codes(&locked), Vec::<&str>::new(), "{:?}", locked.diagnostics);
+    assert!(find(&locked, "count").is_none() && find(&locked, "aspect_ratio").is_some());
+    assert!(locked.diagnostics.iter().any(|found| found.code == "not-locked"));
+    assert!(locked.changes.is_empty(), "{:?}", locked.changes);
+
+    // The lock was written while the pictures were required.
+    let strict = read(&guided(), "[params.\"20.image\"]\nrequired = true\n[params.\"22.image\"]\nrequired = true", None);
+    let strict = read(&guided(), "", Some(&Lock::of(&strict, None)));
+    assert!(strict.changes.is_empty() && strict.switches.is_empty(), "{:?}", strict.changes);
+
+    // What was offered and cannot be any more is a difference.
+    let mut moved = guided();
+    moved["3"] = node("VAEEncode", json!({"pixels": ["20", 0], "vae": ["1", 2]}));
+    let moved = read(&moved, "", Some(&lock));
+    let told: Vec<String> = moved.changes.iter().map(ToString::to_string).collect();
+    assert!(told.iter().any(|change| change.contains("`control_image` is required now")), "{told:?}");
+    assert!(told.iter().any(|change| change.starts_with("removed: `aspect_ratio`")), "{told:?}");
+}
+
+#[test]
+fn a_lock_finds_the_nodes_of_a_switch_again() {
+    let sidecar = "[switches.look]\nnodes = [\"6\"]";
+    let parsed = Sidecar::parse(sidecar).unwrap();
+    let lock = Lock::of(&read(&painting(), sidecar, None), Some(&parsed));
+    let mut renumbered = painting();
+    let inverts = renumbered.as_object_mut().unwrap().remove("6").unwrap();
+    renumbered["60"] = inverts;
+    renumbered["7"]["inputs"]["image"] = json!(["60", 0]);
+    let endpoint = read(&renumbered, sidecar, Some(&lock));
+    assert_eq!(codes(&endpoint), Vec::<&str>::new(), "{:?}", endpoint.diagnostics);
+    assert!(!left(&endpoint, 1).contains(&"60"));
+}
