@@ -100,6 +100,7 @@ pub fn infer(source: Source, options: &Options<'_>) -> Endpoint {
     sampling::later_stages(&context, &mut candidates);
     wishes::offer(&facts, &mut candidates);
     let (mut params, twins) = names::merge_and_name(&context, candidates, &mut diagnostics);
+    text::keep_later_prompts(&graph, &mut params);
     wishes::describe(&facts, &mut params);
     let mut outputs = outputs::name(&context, results, &mut diagnostics);
 

@@ -35,10 +35,13 @@ fn guided() -> Value {
     let mut graph = painting();
     for (loader, apply, before) in [("20", "21", "2"), ("22", "23", "21")] {
         graph[loader] = node("LoadImage", json!({"image": "a.png"}));
-        graph[apply] = node("ControlNetApplyAdvanced", json!({
-            "strength": 1, "start_percent": 0, "end_percent": 1, "control_net": ["30", 0], "image": [loader, 0],
-            "positive": [before, 0], "negative": [before, u8::from(before != "2")],
-        }));
+        graph[apply] = node(
+            "ControlNetApplyAdvanced",
+            json!({
+                "strength": 1, "start_percent": 0, "end_percent": 1, "control_net": ["30", 0], "image": [loader, 0],
+                "positive": [before, 0], "negative": [before, u8::from(before != "2")],
+            }),
+        );
     }
     graph["30"] = node("ControlNetLoader", json!({"control_net_name": "c.safetensors"}));
     graph["4"]["inputs"]["positive"] = json!(["23", 0]);
@@ -186,7 +189,11 @@ fn a_lock_keeps_what_it_had_and_nothing_more() {
     assert!(locked.changes.is_empty(), "{:?}", locked.changes);
 
     // The lock was written while the pictures were required.
-    let strict = read(&guided(), "[params.\"20.image\"]\nrequired = true\n[params.\"22.image\"]\nrequired = true", None);
+    let strict = read(
+        &guided(),
+        "[params.\"20.image\"]\nrequired = true\n[params.\"22.image\"]\nrequired = true",
+        None,
+    );
     let strict = read(&guided(), "", Some(&Lock::of(&strict, None)));
     assert!(strict.changes.is_empty() && strict.switches.is_empty(), "{:?}", strict.changes);
 

@@ -8,6 +8,7 @@ use crate::{
     endpoint::{Binding, Param, ParamType, Tier},
     fingerprint::Shapes,
     lock::Held,
+    sidecar::is_name,
 };
 
 /// Names that the request itself uses.
@@ -124,7 +125,11 @@ fn merge_key(context: &Context<'_>, candidate: &Candidate, parallel: bool) -> Op
 }
 
 fn title(context: &Context<'_>, candidate: &Candidate) -> Option<String> {
-    context.custom_title(context.graph.node(&candidate.node)?).and_then(slug)
+    let title = context.custom_title(context.graph.node(&candidate.node)?)?;
+    // What is left of a title in another script is not what it says.
+    let letters = title.chars().filter(|one| one.is_alphabetic());
+    let (plain, other): (Vec<char>, Vec<char>) = letters.partition(char::is_ascii_alphabetic);
+    if plain.len() < other.len() { None } else { slug(title) }
 }
 
 fn base_name(context: &Context<'_>, group: &Group) -> String {
@@ -144,7 +149,11 @@ fn base_name(context: &Context<'_>, group: &Group) -> String {
             let generic =
                 matches!(first.input.as_str(), "value" | "Value" | "text" | "string" | "String" | "Text");
             let titled = if generic { title(context, first) } else { None };
-            titled.or_else(|| slug(&first.input)).unwrap_or_else(|| first.ty.as_str().to_owned())
+            let input = slug(&first.input).or_else(|| {
+                let letter = first.input.to_ascii_lowercase();
+                is_name(&letter).then_some(letter)
+            });
+            titled.or(input).unwrap_or_else(|| first.ty.as_str().to_owned())
         }
         Some(role) => role.to_owned(),
     }
@@ -161,7 +170,7 @@ fn distinguish(context: &Context<'_>, groups: &[Group], bases: Vec<String>) -> (
         |index: usize| slug(&groups[index][0].class_type).map(|class| format!("{class}_{}", bases[index]));
     let choices: [&dyn Fn(usize) -> Option<String>; 2] = [&titled, &classed];
     for better in choices {
-        for indices in collisions(groups, &names) {
+        for indices in collisions(context, groups, &names) {
             // The one that the author named, or that callers most likely mean, keeps the plain name.
             for index in indices.into_iter().skip(1) {
                 if groups[index][0].declared.is_none() {
@@ -171,7 +180,7 @@ fn distinguish(context: &Context<'_>, groups: &[Group], bases: Vec<String>) -> (
         }
     }
     let mut taken: BTreeSet<String> = names.iter().cloned().collect();
-    let numbered = collisions(groups, &names);
+    let numbered = collisions(context, groups, &names);
     let twins = twins(context, groups, &numbered);
     for indices in numbered {
         for (number, index) in indices.into_iter().enumerate().skip(1) {
@@ -221,7 +230,9 @@ fn twins(context: &Context<'_>, groups: &[Group], numbered: &[Vec<usize>]) -> Ve
 }
 
 /// Groups that share a name where callers would see both, the most prominent first.
-fn collisions(groups: &[Group], names: &[String]) -> Vec<Vec<usize>> {
+fn collisions(context: &Context<'_>, groups: &[Group], names: &[String]) -> Vec<Vec<usize>> {
+    // An author who titles a node with a name means that one.
+    let titled = |index: usize| title(context, &groups[index][0]).is_some_and(|title| title == names[index]);
     let mut shared: BTreeMap<(bool, &str), Vec<usize>> = BTreeMap::new();
     for (index, group) in groups.iter().enumerate() {
         let seen = matches!(group[0].tier, Tier::Primary | Tier::Advanced);
@@ -229,7 +240,10 @@ fn collisions(groups: &[Group], names: &[String]) -> Vec<Vec<usize>> {
     }
     let mut collisions: Vec<Vec<usize>> = shared.into_values().filter(|indices| indices.len() > 1).collect();
     for indices in &mut collisions {
-        indices.sort_by_key(|index| (!groups[*index][0].settled, groups[*index][0].tier, *index));
+        indices.sort_by_key(|index| {
+            let first = &groups[*index][0];
+            (!first.settled, first.tier, !titled(*index), *index)
+        });
     }
     collisions
 }

@@ -20,6 +20,7 @@ const ROLES: &[(&str, &str)] = &[
     ("length", "length"),
     ("num_frames", "num_frames"),
     ("video_length", "length"),
+    ("video_frames", "num_frames"),
     ("fps", "fps"),
     ("frame_rate", "fps"),
     ("seconds", "seconds"),

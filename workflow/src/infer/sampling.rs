@@ -45,6 +45,11 @@ impl Stages {
         Self { stages }
     }
 
+    /// Whether a node is or feeds a first sampler.
+    pub(super) fn is_first(&self, node: &str) -> bool {
+        self.stages.get(node) == Some(&0)
+    }
+
     pub(super) fn of(&self, node: &str) -> usize {
         self.stages.get(node).copied().unwrap_or(0)
     }

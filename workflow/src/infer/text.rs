@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Context, candidate::Candidate};
 use crate::{
     catalog::InputKind,
-    endpoint::{ParamType, Tier},
-    graph::Node,
+    endpoint::{Param, ParamType, Tier},
+    graph::{Graph, Node},
     json::Value,
 };
 
@@ -151,6 +151,23 @@ fn require(candidate: &mut Candidate, signal: &str) {
         candidate.required = true;
         candidate.default = None;
         signal.clone_into(&mut candidate.signal);
+    }
+}
+
+/// Of several prompts, callers must give the one that is called so; the others are the workflow's own where left out.
+pub(super) fn keep_later_prompts(graph: &Graph, params: &mut [Param]) {
+    let is_prompt =
+        |param: &Param| param.role.as_deref() == Some("prompt") && param.required && !param.settled;
+    if !params.iter().any(|param| is_prompt(param) && param.name == "prompt") {
+        return;
+    }
+    for param in params.iter_mut().filter(|param| is_prompt(param) && param.name != "prompt") {
+        let Some(binding) = param.bindings.first() else { continue };
+        let own = graph.node(&binding.node).and_then(|node| node.literal(&binding.input));
+        if let Some(text @ Value::String(_)) = own {
+            param.default = Some(text.clone());
+            param.required = false;
+        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! Where callers meet a value: as a field, under `advanced`, or not at all.
 
+use std::collections::BTreeSet;
+
 use super::{Context, candidate::Candidate, outputs, text::is_primary_text};
 use crate::{
     endpoint::{ParamType, Tier},
-    graph::Node,
+    graph::{Node, NodeId},
     json::Value,
     risks,
 };
@@ -59,6 +61,30 @@ pub(super) fn assign(context: &Context<'_>, candidates: &mut [Candidate]) {
         let signal = if keeps { candidate.signal.clone() } else { signal.to_owned() };
         candidate.put(tier, signal);
     }
+    size_of_input(context, candidates);
+}
+
+/// Where nothing else says how large the result is, it is as large as what the first sampler is given.
+fn size_of_input(context: &Context<'_>, candidates: &mut [Candidate]) {
+    let is_side = |candidate: &Candidate| matches!(candidate.role, Some("width" | "height"));
+    if candidates.iter().any(|candidate| is_side(candidate) && candidate.tier == Tier::Primary) {
+        return;
+    }
+    let feeds = |candidate: &Candidate| {
+        is_side(candidate)
+            && !candidate.settled
+            && candidate.tier == Tier::Advanced
+            && candidate.value.as_f64().is_some_and(|side| side >= 64.0)
+            && context.sampling.is_first(&candidate.node)
+    };
+    let nodes: BTreeSet<NodeId> =
+        candidates.iter().filter(|one| feeds(one)).map(|candidate| candidate.node.clone()).collect();
+    // Of several, nobody knows which one is meant.
+    if nodes.len() == 1 {
+        for candidate in candidates.iter_mut().filter(|candidate| feeds(candidate)) {
+            candidate.put(Tier::Primary, "the size of what the sampler is given");
+        }
+    }
 }
 
 fn tier(context: &Context<'_>, node: &Node, candidate: &Candidate) -> (Tier, &'static str) {
@@ -86,6 +112,7 @@ pub(super) fn hidden(context: &Context<'_>, node: &Node, candidate: &Candidate) 
     }
     if SECRETS.iter().any(|word| input.contains(word))
         && !input.contains("max_token")
+        && !input.ends_with("tokens")
         && candidate.ty == ParamType::String
     {
         return Some("a secret");

@@ -40,6 +40,7 @@ const FLOAT_WORDS: &[&str] = &[
     "saturation",
     "seconds",
     "duration",
+    "penalty",
 ];
 /// Words that overrule the above.
 const INTEGER_WORDS: &[&str] =
@@ -76,10 +77,43 @@ pub(super) fn candidate(context: &Context<'_>, node: &Node, input: &str, value: 
         Some(definition) => from_definition(&mut candidate, definition),
         None => from_literal(&mut candidate),
     }
+    from_consumers(context, node, &mut candidate);
     if is_seed(&candidate, context.input(node, input)) && !counts_something(context, node, input) {
         seed(&mut candidate);
     }
     candidate
+}
+
+/// A node that holds a value and nothing else takes any number: what it feeds says which make sense.
+fn from_consumers(context: &Context<'_>, node: &Node, candidate: &mut Candidate) {
+    const LARGE: f64 = 1e9;
+    let numeric = matches!(candidate.ty, ParamType::Integer | ParamType::Number);
+    let open = |bound: &Option<Number>| bound.as_ref().is_none_or(|bound| bound.as_f64().abs() >= LARGE);
+    let holds_one = node.links().next().is_none() && node.literals().count() <= 2;
+    if !numeric || !holds_one || !open(&candidate.min) || !open(&candidate.max) {
+        return;
+    }
+    if node.class_type.to_lowercase().contains("float") {
+        number(candidate);
+    }
+    let fed = context.fed_by(&node.id);
+    let inputs: Option<Vec<&InputDef>> =
+        fed.iter().map(|consumer| context.input(consumer.node, consumer.input)).collect();
+    if let Some(inputs) = inputs.filter(|inputs| !inputs.is_empty()) {
+        if !inputs.iter().all(|input| matches!(input.kind, InputKind::Int | InputKind::Float)) {
+            return;
+        }
+        let order = |one: &&Number, other: &&Number| one.as_f64().total_cmp(&other.as_f64());
+        candidate.min = inputs.iter().filter_map(|input| input.min.as_ref()).max_by(order).cloned();
+        candidate.max = inputs.iter().filter_map(|input| input.max.as_ref()).min_by(order).cloned();
+        candidate.step = inputs.iter().filter_map(|input| input.step.as_ref()).max_by(order).cloned();
+        keep_sample_in_range(candidate);
+        return;
+    }
+    let mut names = fed.iter().map(|consumer| consumer.input.to_lowercase());
+    if let Some(name) = names.next().filter(|name| names.all(|other| other == *name)) {
+        range_by_name(candidate, &name);
+    }
 }
 
 fn from_definition(candidate: &mut Candidate, definition: &InputDef) {

@@ -91,7 +91,10 @@ fn rate_bound(endpoint: &Endpoint, rate: &Rate, last: i64, fps: f64) -> Option<N
 fn rate(endpoint: &Endpoint, maker: &str) -> Option<Rate> {
     let graph = &endpoint.graph;
     let after = |node: &Node| graph.ancestors([node.id.as_str()]).contains(maker);
-    let shows = |node: &&Node| RATES.iter().any(|input| node.inputs.contains_key(*input)) && after(node);
+    // A maker's own rate conditions the model; it is not what the result is shown at.
+    let shows = |node: &&Node| {
+        RATES.iter().any(|input| node.inputs.contains_key(*input)) && node.id != maker && after(node)
+    };
     let showing: Vec<&Node> = graph.nodes.values().filter(shows).collect();
     let mut rates: Vec<Rate> = Vec::new();
     for node in &showing {

@@ -1,7 +1,8 @@
 //! `loras`: a list that grows and shrinks, instead of a fixed chain of loaders.
 //!
 //! Holds where the graph has exactly one chain of `LoraLoader` or of `LoraLoaderModelOnly`, each loader feeding the next
-//! and nothing else. What callers list takes the place of the whole chain.
+//! and nothing else. What callers list takes the place of the whole chain. LoRAs that make a model need few steps stay
+//! out of it: the workflow's steps and guidance are made for them, and a caller who lists another must not lose them.
 
 use super::{Deriving, field};
 use crate::{
@@ -14,12 +15,38 @@ use crate::{
 const WITH_CLIP: &str = "LoraLoader";
 const MODEL_ONLY: &str = "LoraLoaderModelOnly";
 
+/// Words in the names of LoRAs that make a model need few steps.
+const ACCELERATORS: &[&str] = &[
+    "lcm",
+    "lightning",
+    "turbo",
+    "hyper",
+    "distill",
+    "lightx2v",
+    "causvid",
+    "accvid",
+    "dmd",
+    "fastwan",
+    "phantom",
+    "4step",
+    "4_step",
+    "4-step",
+    "8step",
+    "8_step",
+    "8-step",
+];
+
+fn is_accelerator(node: &Node) -> bool {
+    let file = node.literal("lora_name").and_then(Value::as_str).unwrap_or_default().to_lowercase();
+    ACCELERATORS.iter().any(|word| file.contains(word))
+}
+
 /// The chain, if there is one.
 pub(super) fn chain(graph: &Graph) -> Option<Chain> {
     let loaders: Vec<&Node> = graph
         .nodes
         .values()
-        .filter(|node| [WITH_CLIP, MODEL_ONLY].contains(&node.class_type.as_str()))
+        .filter(|node| [WITH_CLIP, MODEL_ONLY].contains(&node.class_type.as_str()) && !is_accelerator(node))
         .collect();
     let class = &loaders.first()?.class_type;
     let clip = class == WITH_CLIP;

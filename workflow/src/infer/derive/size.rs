@@ -1,11 +1,14 @@
 //! `aspect_ratio` and `megapixels`: a shape and an area instead of a width and a height.
 //!
-//! Holds where one width and one height are fields of the request and belong to one node, whose class says which
-//! numbers it takes. Width and height stay where they are: people think in those too.
+//! Holds where one width and one height are fields of the request and belong to the same nodes, whose classes say which
+//! numbers they take. Width and height stay where they are: people think in those too.
 
-use super::{Deriving, field, number, only, rounded, steps};
+use std::collections::BTreeSet;
+
+use super::{Deriving, field, number, rounded, steps};
 use crate::{
-    endpoint::{Derived, Endpoint, ParamType, Tier},
+    endpoint::{Binding, Derived, Endpoint, Param, ParamType, Tier},
+    graph::NodeId,
     json::{Number, Value},
     rules::{Rule, Steps},
 };
@@ -14,19 +17,22 @@ use crate::{
 const RATIOS: &[&str] = &["1:1", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16", "21:9"];
 
 pub(super) fn offer(endpoint: &mut Endpoint, with: &Deriving<'_>) -> Option<()> {
-    let (wide, high) = (only(endpoint, &["width"])?, only(endpoint, &["height"])?);
-    let ([width], [height]) = (wide.bindings.as_slice(), high.bindings.as_slice()) else { return None };
-    let one_node = width.node == height.node && wide.tier == Tier::Primary && high.tier == Tier::Primary;
-    if !one_node || wide.required || high.required {
+    let (wide, high) = (side(endpoint, "width")?, side(endpoint, "height")?);
+    let nodes = |param: &Param| -> BTreeSet<NodeId> {
+        param.bindings.iter().map(|binding| binding.node.clone()).collect()
+    };
+    let (width, height) = (wide.bindings.first()?, high.bindings.first()?);
+    if nodes(wide) != nodes(high) || wide.required || high.required {
         return None;
     }
-    let (widths, heights) = (aligned(steps(wide, 1)?), aligned(steps(high, 1)?));
+    let widths = aligned(steps(wide, 1)?, strictest(with, wide)?);
+    let heights = aligned(steps(high, 1)?, strictest(with, high)?);
     let (default_width, default_height) = (number(wide.default.as_ref())?, number(high.default.as_ref())?);
     if default_width < 1.0 || default_height < 1.0 {
         return None;
     }
     let (width, height) = (width.clone(), height.clone());
-    let bindings = [width.clone(), height.clone()];
+    let bindings: Vec<Binding> = wide.bindings.iter().chain(&high.bindings).cloned().collect();
     let snapped = if widths.step > 1 { format!(", in steps of {}", widths.step) } else { String::new() };
 
     let mut ratio = field("aspect_ratio", Derived::AspectRatio, ParamType::String, &bindings);
@@ -35,7 +41,7 @@ pub(super) fn offer(endpoint: &mut Endpoint, with: &Deriving<'_>) -> Option<()> 
     ratio.open = true;
     ratio.description =
         Some(format!("The shape of the result, width to height, such as 16:9; sets both{snapped}."));
-    "width and height of one node".clone_into(&mut ratio.signal);
+    "width and height".clone_into(&mut ratio.signal);
 
     let mut area = field("megapixels", Derived::Megapixels, ParamType::Number, &bindings);
     area.default = Some(Value::Number(rounded(default_width * default_height / MEGAPIXEL, 3)));
@@ -44,7 +50,7 @@ pub(super) fn offer(endpoint: &mut Endpoint, with: &Deriving<'_>) -> Option<()> 
     area.unit = Some("units of 1024 × 1024 pixels".to_owned());
     area.description =
         Some("The area of the result; sets width and height, in the shape asked for.".to_owned());
-    "width and height of one node".clone_into(&mut area.signal);
+    "width and height".clone_into(&mut area.signal);
 
     // One without the other would be half a rule.
     let before = (endpoint.params.len(), endpoint.diagnostics.len());
@@ -57,9 +63,27 @@ pub(super) fn offer(endpoint: &mut Endpoint, with: &Deriving<'_>) -> Option<()> 
     Some(())
 }
 
+/// The only side that is a field of the request.
+fn side<'e>(endpoint: &'e Endpoint, role: &str) -> Option<&'e Param> {
+    let mut sides = endpoint.tier(Tier::Primary).filter(|param| param.role.as_deref() == Some(role));
+    let first = sides.next()?;
+    sides.next().is_none().then_some(first)
+}
+
+/// The step that suits every node that a side is set for.
+fn strictest(with: &Deriving<'_>, side: &Param) -> Option<i64> {
+    let step = |binding: &Binding| {
+        let input = with.catalog.get(&binding.class_type)?.input(&binding.input)?;
+        Some(input.step.as_ref().and_then(Number::as_i64).unwrap_or(1).max(1))
+    };
+    let steps: Option<Vec<i64>> = side.bindings.iter().map(step).collect();
+    let greatest = steps.as_ref()?.iter().max().copied()?;
+    steps?.iter().all(|step| greatest % step == 0).then_some(greatest)
+}
+
 /// Sides are multiples of the step, also where the class has a lesser least value.
-fn aligned(steps: Steps) -> Steps {
-    Steps { first: (steps.first + steps.step - 1) / steps.step * steps.step, ..steps }
+fn aligned(steps: Steps, step: i64) -> Steps {
+    Steps { first: (steps.first + step - 1) / step * step, step, ..steps }
 }
 
 /// As nodes count it: `ImageScaleToTotalPixels` takes 1 to be 1024 × 1024.
