@@ -29,14 +29,14 @@ mod walk;
 
 pub use make::endpoint;
 use unit::Unit;
-use walk::{Listing, Stamp};
+use walk::{Found, Listing, Stamp};
 
 /// How much is read from a folder.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// How many files.
+    /// How many files and folders are looked at.
     pub files: usize,
-    /// The size of each, in bytes.
+    /// The size of each file, in bytes.
     pub file_bytes: u64,
     /// How many diagnostics are kept of each workflow.
     pub diagnostics: usize,
@@ -98,14 +98,14 @@ impl Folder {
 
     /// Whether a file is the same as in the look before.
     fn is_settled(&self, listing: &Listing, name: &str) -> bool {
-        let stamp = |listing: &Listing| listing.files.get(name).map(|found| found.stamp.clone());
-        self.before.as_ref().is_none_or(|before| stamp(before) == stamp(listing))
+        let before = self.before.as_ref().map(|before| before.stamp(name));
+        before.is_none_or(|before| before == listing.stamp(name))
     }
 
     /// Reads the node definitions if they changed. If they cannot be read, those of before are kept.
     fn read_catalog(&mut self, listing: &Listing) -> bool {
         let found = listing.files.get(OBJECT_INFO);
-        let stamp = found.map(|found| found.stamp.clone());
+        let stamp = listing.stamp(OBJECT_INFO).cloned();
         if stamp == self.object_info.0
             || listing.is_hidden(OBJECT_INFO)
             || !self.is_settled(listing, OBJECT_INFO)
@@ -120,6 +120,9 @@ impl Folder {
             catalog.extend(own);
             Ok(odd)
         });
+        if found.is_some_and(Found::has_changed) {
+            return false;
+        }
         let mut diagnostics = read.unwrap_or_else(|diagnostics| diagnostics);
         diagnostics.truncate(self.limits.diagnostics);
         if !diagnostics.iter().any(Diagnostic::is_error) {
@@ -260,7 +263,13 @@ pub async fn keep_looking(
             let entries = folder.look();
             (folder, entries)
         });
-        let Ok((same, entries)) = looked.await else { return };
+        let (same, entries) = match looked.await {
+            Ok(looked) => looked,
+            Err(error) => {
+                tracing::error!(%error, "the workflows folder is not looked at any more; what was read is served");
+                return;
+            }
+        };
         folder = same;
         if let Some(entries) = entries {
             serve(&entries);

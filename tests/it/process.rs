@@ -41,9 +41,9 @@ impl Comfyport {
         Self::start(command(&SIMULATED), true, settings)
     }
 
-    /// The server of another project with its embedded simulator.
-    pub(crate) fn simulated_of(binary: &Path) -> Self {
-        Self::start(command_of(binary, &SIMULATED), true, &[])
+    /// The server of another project with its embedded simulator, and settings.
+    pub(crate) fn simulated_of(binary: &Path, settings: &[(&str, &str)]) -> Self {
+        Self::start(command_of(binary, &SIMULATED), true, settings)
     }
 
     /// The server in front of a ComfyUI at `url`.

@@ -40,7 +40,7 @@ struct Good {
 /// The files of the workflow that has a route, as they are now.
 pub(super) fn state(route: &str, file: &str, listing: &Listing) -> State {
     [file.to_owned(), format!("{route}.toml"), format!("{route}.lock")].map(|name| {
-        let stamp = listing.files.get(&name).map(|found| found.stamp.clone());
+        let stamp = listing.stamp(&name).cloned();
         (name, stamp)
     })
 }

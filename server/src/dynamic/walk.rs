@@ -70,6 +70,11 @@ pub(super) struct Listing {
 }
 
 impl Listing {
+    /// The state of a file, if it is there.
+    pub(super) fn stamp(&self, name: &str) -> Option<&Stamp> {
+        self.files.get(name).map(|found| &found.stamp)
+    }
+
     /// Whether nobody can say if this file is there.
     pub(super) fn is_hidden(&self, name: &str) -> bool {
         let beyond =
