@@ -53,6 +53,7 @@ fn has_direct_positive_text(bytes: &[u8]) -> bool {
 fn every_workflow_is_understood_or_refused_with_a_reason() {
     let Some(files) = corpus("api") else { return };
     let (mut refused, mut prompts, mut expected, mut missed) = (BTreeMap::new(), 0, 0, Vec::new());
+    let mut derived = 0;
     let (mut ordinals, mut primary, mut outputs, mut unknown_folder, mut models) =
         (Vec::new(), Vec::new(), 0, 0, 0);
     for (name, bytes) in &files {
@@ -75,7 +76,9 @@ fn every_workflow_is_understood_or_refused_with_a_reason() {
             }
         }
         let names: Vec<&str> = endpoint.tier(Tier::Primary).map(|param| param.name.as_str()).collect();
-        primary.push(names.len());
+        let inferred = endpoint.tier(Tier::Primary).filter(|param| param.derived.is_none()).count();
+        primary.push(inferred);
+        derived += names.len() - inferred;
         let ordinal = |name: &&str| {
             name.rsplit_once('_').is_some_and(|(_, tail)| tail.len() < 3 && tail.parse::<u32>().is_ok())
         };
@@ -94,7 +97,7 @@ fn every_workflow_is_understood_or_refused_with_a_reason() {
     let share = |part: usize, whole: usize| 100.0 * part as f64 / whole.max(1) as f64;
     eprintln!(
         "{} workflows: {} refused {refused:?}; outputs found in {outputs}; a prompt in {prompts}, missed where one is \
-         certain {} of {expected}; median primary parameters {}; with an ordinal {} ({:.1} %); models {models}, folder \
+         certain {} of {expected}; median primary parameters {}, and {derived} derived ones in all; with an ordinal {} ({:.1} %); models {models}, folder \
          known for {:.1} %",
         files.len(),
         refused.values().sum::<i32>(),
