@@ -73,6 +73,26 @@ pub(crate) fn variants(options: &[String]) -> Vec<Ident> {
     names.iter().map(|name| Ident::new(name, Span::call_site())).collect()
 }
 
+/// Associated constants of a request for names of parameters; the derive has taken `FIELDS`.
+pub(crate) fn constants<'n>(names: impl Iterator<Item = &'n str>) -> Vec<Ident> {
+    let mut taken = BTreeSet::from(["FIELDS".to_owned()]);
+    let name = |name: &'n str| {
+        let plain = |one: char| if one.is_ascii_alphanumeric() { one.to_ascii_uppercase() } else { '_' };
+        let mut base: String = name.chars().map(plain).collect();
+        if !base.starts_with(|first: char| first.is_ascii_uppercase()) {
+            base.insert_str(0, "P_");
+        }
+        let mut name = base.clone();
+        let mut number = 2;
+        while !taken.insert(name.clone()) {
+            name = format!("{base}_{number}");
+            number += 1;
+        }
+        Ident::new(&name, Span::call_site())
+    };
+    names.map(name).collect()
+}
+
 /// The module path of an endpoint.
 pub(crate) fn modules(path: &str) -> Vec<String> {
     path.split('/').map(module).collect()
@@ -165,6 +185,13 @@ mod tests {
             );
             assert!(syn::parse_str::<syn::ItemMod>(&format!("mod {ident} {{}}")).is_ok(), "{keyword}");
         }
+    }
+
+    #[test]
+    fn constants_are_upper_case_and_each_of_its_own() {
+        let names = ["scheduler", "fields", "self", "2nd", "a-b", "a_b"];
+        let names: Vec<String> = constants(names.into_iter()).iter().map(ToString::to_string).collect();
+        assert_eq!(names, ["SCHEDULER", "FIELDS_2", "SELF", "P_2ND", "A_B", "A_B_2"]);
     }
 
     #[test]

@@ -47,6 +47,13 @@ impl Advanced {
         Ok(())
     }
 
+    /// Sets a value that is not checked here; whoever decodes it does.
+    pub(crate) fn set(&mut self, index: usize, value: &dyn Slot) {
+        let mut json = Vec::new();
+        value.write(&mut json);
+        self.put(index, json);
+    }
+
     /// Sets a seed.
     pub(crate) fn set_seed(&mut self, index: usize, seed: u64) {
         self.put(index, seed.to_string().into_bytes());

@@ -2,7 +2,8 @@
 //!
 //! Generated code declares a request struct with `#[derive(Request)]` and one static [`Endpoint`]; an endpoint that is
 //! made at run time has a [`Table`] instead of a struct. This crate decodes
-//! requests into such structs, collecting every fault, and writes them into the prompt that an engine runs.
+//! requests into such structs, collecting every fault, and writes them into the prompt that an engine runs. Clients use
+//! the same structs the other way round: [`Endpoint::encode_json`] writes what [`Endpoint::decode_json`] reads.
 //!
 //! It knows neither how endpoints are inferred nor how they are served.
 
@@ -10,8 +11,10 @@
 extern crate self as comfyport_endpoint;
 
 mod advanced;
+mod call;
 mod decode;
 mod description;
+mod encode;
 mod fault;
 mod field;
 mod held;
@@ -25,6 +28,7 @@ mod table;
 mod template;
 
 pub use advanced::Advanced;
+pub use call::{Call, Key};
 pub use comfyport_macros::{Choice, Request, Response};
 pub use decode::{Decoded, Decoding, Part, PartValue};
 pub use description::{Endpoint, Model, NodeLabel, NodePack, Output, OutputKind};

@@ -82,6 +82,11 @@ impl Media {
         Self { source: MediaSource::Bytes { data: data.into(), filename, content_type }, engine_value: None }
     }
 
+    /// A file at an address, which the server fetches, if it does such a thing.
+    pub fn from_url(url: impl Into<String>) -> Self {
+        Self::from(MediaSource::Url(url.into()))
+    }
+
     /// Whether no file was given.
     pub(crate) fn is_empty(&self) -> bool {
         matches!(&self.source, MediaSource::Bytes { data, .. } if data.is_empty())

@@ -31,6 +31,8 @@ enum Command {
     Lock(Lock),
     /// Print the OpenAPI document
     Openapi,
+    /// Write a typed client for the workflows that were compiled in
+    Client(Client),
     /// Print the configuration
     #[command(subcommand)]
     Config(Config),
@@ -157,6 +159,24 @@ pub(crate) struct Pull {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Client {
+    /// The language to write it in
+    #[arg(value_enum)]
+    pub(crate) language: Language,
+    /// The folder to write [default: comfyport-client-ts, comfyport-client-python]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Language {
+    /// TypeScript, without dependencies
+    Ts,
+    /// Python 3.10 and later, with httpx
+    Python,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Simulate {
     /// Address and port to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8188")]
@@ -182,6 +202,7 @@ pub(crate) fn run(endpoints: &'static [&'static Endpoint]) -> ExitCode {
         Command::Lock(Lock::Check(arguments)) => commands::lock::check(&arguments),
         Command::Lock(Lock::Accept(arguments)) => commands::lock::accept(&arguments),
         Command::Openapi => commands::openapi::run(endpoints),
+        Command::Client(arguments) => commands::client::run(&arguments, endpoints),
         Command::Config(Config::Default) => crate::say::data(crate::config::DEFAULT),
         Command::Config(Config::Show { config }) => commands::config::show(config.as_deref()),
         Command::Catalog(Catalog::Pull(arguments)) => commands::catalog::pull(&arguments),

@@ -3,6 +3,7 @@
 pub(crate) mod add;
 pub(crate) mod catalog;
 pub(crate) mod check;
+pub(crate) mod client;
 pub(crate) mod config;
 mod files;
 pub(crate) mod lock;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::cast_possible_truncation, missing_docs)]
 
 mod bundled;
+mod clients;
 mod command_line;
 #[path = "../support/containers.rs"]
 mod containers;

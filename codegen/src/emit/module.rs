@@ -5,11 +5,11 @@ use comfyport_workflow::{
     json::{Number, Value},
     route::camel,
 };
-use proc_macro2::TokenStream;
+use proc_macro2::{Ident, TokenStream};
 use quote::quote;
 
 use super::description;
-use crate::names::{OptionLists, ident};
+use crate::names::{OptionLists, constants, ident};
 
 pub(super) fn of(endpoint: &Endpoint, lists: &OptionLists, file: &str) -> TokenStream {
     let last = endpoint.path.rsplit('/').next().unwrap_or_default();
@@ -55,6 +55,7 @@ pub(super) fn of(endpoint: &Endpoint, lists: &OptionLists, file: &str) -> TokenS
     };
     let response_doc = format!(" What `POST /{}` yields.", endpoint.path);
     let description = description::of(endpoint, &request, !advanced.is_empty(), file);
+    let keys = keys(&request, &advanced, lists);
     quote! {
         #[doc = #request_doc]
         #[derive(comfyport_endpoint::Request, Debug, Clone, Default)]
@@ -68,7 +69,34 @@ pub(super) fn of(endpoint: &Endpoint, lists: &OptionLists, file: &str) -> TokenS
         pub struct #response {
             #(#outputs,)*
         }
+        impl comfyport_endpoint::Call for #request {
+            type Response = #response;
+            fn endpoint() -> &'static comfyport_endpoint::Endpoint {
+                &ENDPOINT
+            }
+        }
+        #keys
         #description
+    }
+}
+
+/// Typed places of the advanced fields. They are constants, which cost the compiler next to nothing.
+fn keys(request: &Ident, advanced: &[&Param], lists: &OptionLists) -> TokenStream {
+    if advanced.is_empty() {
+        return quote!();
+    }
+    let names = constants(advanced.iter().map(|param| param.name.as_str()));
+    let keys = advanced.iter().zip(names).enumerate().map(|(index, (param, name))| {
+        let (doc, ty) = (format!(" {}", doc::field(param)), ty(param, lists));
+        quote! {
+            #[doc = #doc]
+            pub const #name: comfyport_endpoint::Key<Self, #ty> = comfyport_endpoint::Key::at(#index);
+        }
+    });
+    quote! {
+        impl #request {
+            #(#keys)*
+        }
     }
 }
 
