@@ -54,7 +54,8 @@ pub use report::render as report;
 pub use rules::{Chain, Place, PlacedRate, PlacedRule, Rate, Rule, Steps};
 pub use settle::{NEVER_RAW, settle};
 pub use sidecar::{
-    AcceptedRisks, Expose, ExposeTier, ModelRule, OutputRule, PackRule, ParamRule, Sidecar, SwitchRule,
+    AcceptedRisks, Date, Deprecation, Expose, ExposeTier, ModelRule, OutputRule, PackRule, ParamRule,
+    Sidecar, SwitchRule,
 };
 pub use source::{Source, read, read_with};
 
