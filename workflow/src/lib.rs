@@ -49,7 +49,7 @@ pub use endpoint::{
 };
 pub use enum_names::enum_names;
 pub use infer::{Options, infer};
-pub use lock::{Accepted, Change, ChangeKind, Lock, accept};
+pub use lock::{Accepted, Change, ChangeKind, Lock, accept, compare};
 pub use report::render as report;
 pub use rules::{Chain, Place, PlacedRate, PlacedRule, Rate, Rule, Steps};
 pub use settle::{NEVER_RAW, settle};

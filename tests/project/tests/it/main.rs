@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod lock;
 #[path = "../../../it/process.rs"]
 #[allow(dead_code, reason = "shared with the tests of the bundled workflows")]
 mod process;

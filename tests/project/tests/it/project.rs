@@ -15,6 +15,8 @@ pub(crate) struct Project {
 #[derive(Debug)]
 pub(crate) struct Built {
     pub(crate) ok: bool,
+    /// To cargo.
+    pub(crate) out: String,
     /// To people.
     pub(crate) err: String,
 }
@@ -46,6 +48,14 @@ impl Project {
         fs::write(path, text).unwrap();
     }
 
+    pub(crate) fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.folder().join(name)).unwrap()
+    }
+
+    pub(crate) fn remove(&self, name: &str) {
+        fs::remove_file(self.folder().join(name)).unwrap();
+    }
+
     /// A file that the build script wrote.
     pub(crate) fn generated(&self, name: &str) -> String {
         fs::read_to_string(self.root.path().join("out").join(name)).unwrap()
@@ -53,11 +63,16 @@ impl Project {
 
     /// Runs the build script as cargo would.
     pub(crate) fn build(&self) -> Built {
+        self.build_with(&[])
+    }
+
+    pub(crate) fn build_with(&self, settings: &[(&str, &str)]) -> Built {
         let mut command = Command::new(env!("CARGO_BIN_EXE_project-build"));
         command.env_remove("COMFYPORT_WORKFLOWS").env_remove("COMFYPORT_LOCK");
         command.env("CARGO_MANIFEST_DIR", self.root.path()).env("OUT_DIR", self.root.path().join("out"));
-        let output = command.stdin(Stdio::null()).output().unwrap();
-        Built { ok: output.status.success(), err: String::from_utf8(output.stderr).unwrap() }
+        let output = command.envs(settings.iter().copied()).stdin(Stdio::null()).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Built { ok: output.status.success(), out: text(output.stdout), err: text(output.stderr) }
     }
 }
 
