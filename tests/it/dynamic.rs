@@ -314,7 +314,8 @@ async fn a_version_of_what_is_compiled_in_is_refused() {
     let server = serving(folder.path());
     let list = server.read("/workflows", 200).await.json();
     let refused = |entry: &&Value| entry["diagnostics"][0]["code"] == "compiled-route";
-    let entry = list["workflows"].as_array().unwrap().iter().find(refused).unwrap_or_else(|| panic!("{list}"));
+    let entry =
+        list["workflows"].as_array().unwrap().iter().find(refused).unwrap_or_else(|| panic!("{list}"));
     assert_eq!((&entry["path"], &entry["serving"]), (&json!("v2/image/resize"), &json!("nothing")));
     assert_eq!(server.read("/image/resize", 200).await.json()["dynamic"], false);
     server.read("/v2/image/resize", 404).await;

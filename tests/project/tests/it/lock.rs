@@ -153,7 +153,8 @@ fn only_the_word_accept_accepts() {
 fn without_defaults(value: &Value) -> Value {
     match value {
         Value::Object(members) => {
-            let rest = members.iter().filter(|(name, _)| *name != "default");
+            let rest =
+                members.iter().filter(|(name, _)| !["default", "with_defaults"].contains(&name.as_str()));
             Value::Object(
                 rest.map(|(name, one)| (name.clone(), without_defaults(one))).collect::<Map<_, _>>(),
             )
@@ -266,4 +267,15 @@ fn a_name_that_could_mean_two_nodes_is_an_error_with_the_line_that_decides() {
     assert!(built.err.contains(expected), "{}", built.err);
     let line = "help: decide in the sidecar file:\n        [params.\"8.width\"]\n        name = \"left\"\n";
     assert!(built.err.contains(line), "{}", built.err);
+
+    // The lines it names decide, for all four names.
+    let decided = "[params.\"9.width\"]\nname = \"left\"\n\n[params.\"8.width\"]\nname = \"right\"\n\n\
+                   [params.\"9.height\"]\nhide = true\n\n[params.\"8.height\"]\nhide = true\n\n\
+                   [outputs.\"7\"]\nname = \"one\"\n\n[outputs.\"6\"]\nname = \"two\"\n";
+    project.write("a.toml", decided);
+    let built = project.build();
+    assert!(built.ok, "{}", built.err);
+    let document: Value = serde_json::from_str(&project.generated("a.openapi.json")).unwrap();
+    let place = document.pointer("/components/schemas/ARequest/properties/left/description").unwrap();
+    assert!(place.as_str().unwrap().contains("node 9"), "{place}");
 }
