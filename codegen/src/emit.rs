@@ -22,7 +22,7 @@ pub(crate) fn files(endpoints: &[Endpoint]) -> BTreeMap<String, String> {
         let modules = names::modules(&endpoint.path);
         let file = modules.join("/");
         files.insert(format!("{file}.rs"), pretty(&module::of(endpoint, &lists, &file)));
-        files.insert(format!("{file}.openapi.json"), openapi::fragment(endpoint, &ids.next(&endpoint.path)));
+        files.insert(format!("{file}.openapi.json"), openapi::fragment(endpoint, &ids.next_of(endpoint)));
         root.insert(&modules, endpoint);
     }
     let modules = root.expand("");

@@ -9,14 +9,18 @@ mod names;
 
 use std::collections::BTreeMap;
 
-use comfyport_workflow::{Accepted, Catalog, Diagnostic, Endpoint, Lock, Options, Sidecar, route};
+use comfyport_workflow::{
+    Accepted, Catalog, Diagnostic, Endpoint, Lock, Options, Sidecar,
+    route::{self, Place},
+};
 
 pub use build::build;
 
 /// One workflow file.
 #[derive(Debug, Clone)]
 pub struct Template {
-    /// The route without its leading slash: the path of the file without its ending.
+    /// The path of the file without its ending, with `/` between folders. The route is the same unless there are
+    /// versions: `portrait@2` is served at `portrait` and `v2/portrait`.
     pub path: String,
     /// The file as diagnostics name it: `path` with its ending.
     pub file: String,
@@ -42,10 +46,11 @@ pub fn generate(templates: &[Template], catalog: &Catalog) -> Result<Generated, 
     let mut templates: Vec<&Template> = templates.iter().collect();
     templates.sort_by(|left, right| left.path.cmp(&right.path));
     let mut diagnostics = route::check(templates.iter().map(|template| template.path.as_str()));
+    let places = route::places(templates.iter().map(|template| template.path.as_str()));
     let mut endpoints = Vec::new();
     for template in templates {
         let file = &template.file;
-        match infer(template, catalog) {
+        match infer(template, places.get(template.path.as_str()), catalog) {
             Ok(endpoint) => {
                 diagnostics.extend(endpoint.diagnostics.iter().map(|found| (file.clone(), found.clone())));
                 endpoints.push(endpoint);
@@ -56,32 +61,33 @@ pub fn generate(templates: &[Template], catalog: &Catalog) -> Result<Generated, 
     if diagnostics.iter().any(|(_, found)| found.is_error()) {
         return Err(diagnostics);
     }
+    endpoints.sort_by(|left, right| left.path.cmp(&right.path));
     Ok(Generated { files: emit::files(&endpoints), diagnostics })
 }
 
-fn infer(template: &Template, catalog: &Catalog) -> Result<Endpoint, Vec<Diagnostic>> {
-    template.with_options(catalog, |options| comfyport_workflow::endpoint(&template.bytes, options))
+fn infer(template: &Template, place: Option<&Place>, catalog: &Catalog) -> Result<Endpoint, Vec<Diagnostic>> {
+    let infer = |options: &Options<'_>| comfyport_workflow::endpoint(&template.bytes, options);
+    // One without a place is refused anyway.
+    let Some(place) = place else { return template.with_options(&template.path, catalog, infer) };
+    let mut endpoint = template.with_options(&place.path, catalog, infer)?;
+    endpoint.version.clone_from(&place.version);
+    Ok(endpoint)
 }
 
 impl Template {
     /// Takes the API that the workflow has now for its public one.
     pub fn accept(&self, catalog: &Catalog) -> Result<Accepted, Vec<Diagnostic>> {
-        self.with_options(catalog, |options| comfyport_workflow::accept(&self.bytes, options))
+        self.with_options(&self.path, catalog, |options| comfyport_workflow::accept(&self.bytes, options))
     }
 
     fn with_options<T>(
         &self,
+        path: &str,
         catalog: &Catalog,
         action: impl FnOnce(&Options<'_>) -> Result<T, Vec<Diagnostic>>,
     ) -> Result<T, Vec<Diagnostic>> {
         let sidecar = self.sidecar.as_deref().map(Sidecar::parse).transpose()?;
         let lock = self.lock.as_deref().map(Lock::parse).transpose()?;
-        action(&Options {
-            file: &self.file,
-            path: &self.path,
-            catalog,
-            sidecar: sidecar.as_ref(),
-            lock: lock.as_ref(),
-        })
+        action(&Options { file: &self.file, path, catalog, sidecar: sidecar.as_ref(), lock: lock.as_ref() })
     }
 }

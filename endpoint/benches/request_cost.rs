@@ -76,6 +76,8 @@ fn endpoint(graph: &Value) -> &'static Endpoint {
     pieces.push(Piece::Text(Static(&text[at..])));
     Box::leak(Box::new(Endpoint {
         path: Static("paint"),
+        version: None,
+        deprecated: None,
         title: Static("Paint"),
         description: Static(""),
         fields: Static(Paint::FIELDS),

@@ -7,8 +7,13 @@ use crate::{Field, List, Request, Rule, Template, Text};
 /// One workflow as an API. Generated code holds one static value for each; others are made at run time.
 #[derive(Clone)]
 pub struct Endpoint {
-    /// The route without its leading slash: `sd15/txt2img`.
+    /// The route without its leading slash: `sd15/txt2img`, or `v2/portrait` where there are versions.
     pub path: Text,
+    /// Its number among versions of one workflow, whose path is this one without the number in front. The newest is
+    /// served there too.
+    pub version: Option<u32>,
+    /// Whether callers should move on to something else.
+    pub deprecated: Option<Deprecation>,
     /// A name for people.
     pub title: Text,
     /// What it does; may be empty.
@@ -43,7 +48,8 @@ impl fmt::Debug for Endpoint {
         let Self { path, title, description, fields, advanced, outputs, models, node_packs, classes, .. } =
             self;
         let mut shown = formatter.debug_struct("Endpoint");
-        shown.field("path", path).field("title", title).field("description", description);
+        shown.field("path", path).field("version", &self.version).field("deprecated", &self.deprecated);
+        shown.field("title", title).field("description", description);
         shown.field("fields", fields).field("advanced", advanced).field("outputs", outputs);
         shown.field("models", models).field("node_packs", node_packs).field("classes", classes);
         shown
@@ -53,6 +59,28 @@ impl fmt::Debug for Endpoint {
             .field("openapi", &self.openapi);
         shown.finish_non_exhaustive()
     }
+}
+
+/// That callers should move on to something else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deprecation {
+    /// From when on, where that is known.
+    pub since: Option<Date>,
+    /// When it stops to be served.
+    pub sunset: Option<Date>,
+    /// An address with more about it: a URL, or a path of this server.
+    pub link: Option<Text>,
+    /// One sentence for callers.
+    pub note: Option<Text>,
+}
+
+/// A moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Date {
+    /// Seconds since 1970-01-01T00:00:00Z.
+    pub unix: u64,
+    /// As its author wrote it: `2026-11-01`.
+    pub text: Text,
 }
 
 /// A named result.

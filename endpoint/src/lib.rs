@@ -31,7 +31,7 @@ pub use advanced::Advanced;
 pub use call::{Call, Key};
 pub use comfyport_macros::{Choice, Request, Response};
 pub use decode::{Decoded, Decoding, Part, PartValue};
-pub use description::{Endpoint, Model, NodeLabel, NodePack, Output, OutputKind};
+pub use description::{Date, Deprecation, Endpoint, Model, NodeLabel, NodePack, Output, OutputKind};
 pub use fault::{Allowed, Fault, FaultKind, Faults, nearest};
 pub use field::{Field, Kind, MediaEncoding, MediaKind};
 pub use held::{Held, List, Text};

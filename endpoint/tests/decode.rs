@@ -50,6 +50,8 @@ struct Paint {
 
 static ENDPOINT: Endpoint = Endpoint {
     path: Static("paint"),
+    version: None,
+    deprecated: None,
     title: Static("Paint"),
     description: Static(""),
     fields: Static(Paint::FIELDS),

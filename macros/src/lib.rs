@@ -38,6 +38,8 @@
 //!
 //! static ENDPOINT: Endpoint = Endpoint {
 //!     path: Static("enlarge"),
+//!     version: None,
+//!     deprecated: None,
 //!     title: Static("Enlarge"),
 //!     description: Static(""),
 //!     fields: Static(Enlarge::FIELDS),

@@ -76,6 +76,9 @@ impl AppState {
     }
 }
 
+/// Where workflows are, as the router has it.
+pub const WORKFLOW_ROUTE: &str = "/{*path}";
+
 /// All routes with their layers.
 pub fn router(app: AppState) -> Router {
     Router::new()
@@ -91,7 +94,7 @@ pub fn router(app: AppState) -> Router {
         .route("/workflows", get(routes::workflows::list))
         .route("/prompt", post(routes::prompt::post))
         .route("/jobs/{id}/outputs/{output}/{index}", get(routes::outputs::get))
-        .route("/{*path}", get(routes::workflow::describe).post(routes::workflow::post))
+        .route(WORKFLOW_ROUTE, get(routes::workflow::describe).post(routes::workflow::post))
         .method_not_allowed_fallback(|| async {
             Problem::new(
                 Code::MethodNotAllowed,

@@ -104,9 +104,21 @@ pub(crate) struct Add {
 #[derive(Debug, Subcommand)]
 enum Lock {
     /// Say which workflows would change their public API, and how; for CI
-    Check(LockFiles),
+    Check(LockCheck),
     /// Take the API that workflows have now for their public one, and print what that changes
     Accept(LockFiles),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LockCheck {
+    #[command(flatten)]
+    pub(crate) files: LockFiles,
+    /// Compare with the locks below this folder, of a release or another branch; only what breaks callers is a fault
+    #[arg(long, value_name = "DIR")]
+    pub(crate) against: Option<PathBuf>,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
 }
 
 #[derive(Debug, Args)]
@@ -199,7 +211,7 @@ pub(crate) fn run(endpoints: &'static [&'static Endpoint]) -> ExitCode {
         Command::Check(arguments) => commands::check::run(&arguments),
         Command::New(arguments) => commands::new::run(&arguments),
         Command::Add(arguments) => commands::add::run(&arguments),
-        Command::Lock(Lock::Check(arguments)) => commands::lock::check(&arguments),
+        Command::Lock(Lock::Check(arguments)) => commands::lock::check::run(&arguments),
         Command::Lock(Lock::Accept(arguments)) => commands::lock::accept(&arguments),
         Command::Openapi => commands::openapi::run(endpoints),
         Command::Client(arguments) => commands::client::run(&arguments, endpoints),

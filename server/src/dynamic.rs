@@ -16,11 +16,14 @@ use comfyport_workflow::{
     Catalog, Diagnostic,
     openapi::Ids,
     printable,
-    route::{self, OBJECT_INFO},
+    route::{self, OBJECT_INFO, Place},
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::endpoints::{Entry, File};
+use crate::{
+    endpoints::{Entry, File},
+    versions::Versions,
+};
 
 mod fields;
 mod make;
@@ -47,6 +50,7 @@ pub struct Limits {
 pub struct Folder {
     root: PathBuf,
     limits: Limits,
+    /// Routes of endpoints that are compiled in.
     compiled: Vec<String>,
     catalog: Catalog,
     /// What the catalog was read from, and what is wrong with that file.
@@ -64,7 +68,7 @@ impl Folder {
         Ok(Self {
             root,
             limits,
-            compiled: compiled.iter().map(|endpoint| endpoint.path.to_string()).collect(),
+            compiled: routes_of(compiled),
             catalog: Catalog::core().clone(),
             object_info: (None, Vec::new()),
             units: BTreeMap::new(),
@@ -186,32 +190,66 @@ impl Folder {
         for path in &self.compiled {
             ids.next(path);
         }
+        let is_fit = |stem: &str, unit: &Unit| !refused.contains_key(stem) && unit.has_endpoint();
+        let fit: BTreeSet<String> = self
+            .units
+            .iter()
+            .filter(|(stem, unit)| is_fit(stem, unit))
+            .map(|(stem, _)| stem.clone())
+            .collect();
+        let places = self.places(&fit);
         let mut entries = Vec::new();
         for (route, unit) in &mut self.units {
             let refusal = refused.get(route);
-            let fit = refusal.is_none() && unit.has_endpoint();
-            let endpoint = if fit { unit.endpoint(ids.next(route)) } else { None };
+            let place = places.get(route).filter(|_| fit.contains(route));
+            let endpoint = place.and_then(|place| unit.endpoint(place, &mut ids));
             unit.served = endpoint.is_some();
             let diagnostics = refusal.into_iter().chain(&unit.diagnostics).cloned().collect();
             let usable = unit.usable && refusal.is_none();
             let file = File { name: unit.file().to_owned(), usable, diagnostics };
-            entries.push(Entry { path: make::text(route), endpoint, file: Some(file) });
+            let path = places.get(route).map_or(route, |place| &place.path);
+            entries.push(Entry { path: make::text(path), endpoint, file: Some(file) });
         }
         entries.extend(self.oddities());
         entries
+    }
+
+    /// Where workflows belong by the names of all files, and which versions there are of those that are `fit`.
+    fn places(&self, fit: &BTreeSet<String>) -> BTreeMap<String, Place> {
+        let places = route::places(self.units.keys().map(String::as_str));
+        let served: BTreeSet<String> = places
+            .iter()
+            .filter(|(stem, _)| fit.contains(**stem))
+            .map(|(_, place)| place.path.clone())
+            .collect();
+        let known = |(stem, mut place): (&str, Place)| {
+            if let Some(version) = &mut place.version {
+                version.all.retain(|number| served.contains(&route::path(*number, &version.route)));
+            }
+            (stem.to_owned(), place)
+        };
+        places.into_iter().map(known).collect()
     }
 
     /// Workflows that cannot have the route of their path. What is compiled goes first, then what is served already:
     /// a new file takes no route away.
     fn refused(&self) -> BTreeMap<String, Diagnostic> {
         let taken: BTreeSet<Vec<String>> = self.compiled.iter().map(|path| route::names(path)).collect();
-        let is_taken = |route: &str| taken.contains(&route::names(route));
-        let compiled = self.units.keys().filter(|route| is_taken(route)).map(|route| {
-            let message = format!("`/{}` is compiled in, and what is compiled in wins", printable(route));
-            (route.clone(), Diagnostic::error("compiled-route", message).help("give the file another name"))
-        });
+        let places = route::places(self.units.keys().map(String::as_str));
+        let taken_of = |stem: &str| {
+            let mut routes = places.get(stem).into_iter().flat_map(Place::routes);
+            routes.find(|route| taken.contains(&route::names(route)))
+        };
+        let compiled =
+            self.units.keys().filter_map(|stem| Some((stem, taken_of(stem)?))).map(|(stem, route)| {
+                let message = format!("`/{}` is compiled in, and what is compiled in wins", printable(route));
+                (
+                    stem.clone(),
+                    Diagnostic::error("compiled-route", message).help("give the file another name"),
+                )
+            });
         let mut rest: Vec<(&String, &Unit)> =
-            self.units.iter().filter(|(route, _)| !is_taken(route)).collect();
+            self.units.iter().filter(|(stem, _)| taken_of(stem).is_none()).collect();
         rest.sort_by_key(|(_, unit)| !unit.served);
         let clashes = route::check(rest.into_iter().map(|(route, _)| route.as_str()));
         let named = |(file, found): (String, Diagnostic)| {
@@ -235,6 +273,12 @@ impl Folder {
         }
         entries
     }
+}
+
+/// Every route that leads to these endpoints.
+fn routes_of(compiled: &[&Endpoint]) -> Vec<String> {
+    let versions = Versions::of(compiled.iter().copied());
+    compiled.iter().flat_map(|endpoint| versions.paths(endpoint)).collect()
 }
 
 /// Says in the log what is wrong or odd.

@@ -8,7 +8,7 @@ use std::{
 use comfyport_endpoint::{Endpoint, Held, Text};
 use comfyport_workflow::Diagnostic;
 
-use crate::openapi::Document;
+use crate::{openapi::Document, versions::Versions};
 
 /// All endpoints, as of now.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub struct Endpoints {
 pub struct Snapshot {
     entries: Vec<Entry>,
     by_path: BTreeMap<Text, usize>,
+    /// Which versions of workflows there are.
+    pub versions: Versions,
     /// Their OpenAPI document, built when first asked for.
     pub document: Document,
 }
@@ -85,8 +87,9 @@ impl Snapshot {
         for (index, entry) in entries.iter().enumerate().filter(|(_, entry)| entry.endpoint.is_some()) {
             by_path.entry(entry.path.clone()).or_insert(index);
         }
+        let versions = Versions::of(entries.iter().filter_map(|entry| entry.endpoint.as_deref()));
         let document = Document::new(entries.iter().filter_map(|entry| entry.endpoint.clone()).collect());
-        Self { entries, by_path, document }
+        Self { entries, by_path, versions, document }
     }
 
     /// All workflows in the order of their paths, those that are not served included.
@@ -94,9 +97,11 @@ impl Snapshot {
         &self.entries
     }
 
-    /// What is served at a path.
+    /// What is served at a path. Where there are versions, the path without a number leads to the newest.
     pub fn find(&self, path: &str) -> Option<&Entry> {
-        self.by_path.get(path).map(|index| &self.entries[*index])
+        let exact = self.by_path.get(path);
+        let index = exact.or_else(|| self.by_path.get(self.versions.newest(path)?.as_str()))?;
+        self.entries.get(*index)
     }
 
     /// All endpoints in the order of their paths.

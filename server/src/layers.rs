@@ -14,7 +14,7 @@ use std::{
 
 use axum::{
     body::{Body, Bytes},
-    extract::{MatchedPath, Request, State},
+    extract::{MatchedPath, RawPathParams, Request, State, rejection::RawPathParamsRejection},
     http::{
         HeaderMap, HeaderValue, StatusCode,
         header::{CONNECTION, CONTENT_LENGTH, HOST, ORIGIN, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS},
@@ -27,9 +27,10 @@ use http_body_util::BodyExt;
 use uuid::Uuid;
 
 use crate::{
-    app::AppState,
+    app::{AppState, WORKFLOW_ROUTE},
     config::seconds,
     problem::{Code, Problem},
+    routes::workflow::CHECK,
 };
 
 tokio::task_local! {
@@ -49,15 +50,22 @@ pub fn within_request<T>(id: &str, action: impl FnOnce() -> T) -> T {
 }
 
 /// Wraps everything: request id, refusals, panics, the log line, the headers of every answer.
-pub async fn around(State(app): State<AppState>, request: Request, next: Next) -> Response {
+pub async fn around(
+    State(app): State<AppState>,
+    params: Result<RawPathParams, RawPathParamsRejection>,
+    request: Request,
+    next: Next,
+) -> Response {
     let id = request_id(request.headers());
     // Heads are followed by their lengths; where a body has none, what comes after it is not looked for.
     let ends_connection = request.headers().contains_key(TRANSFER_ENCODING);
     let started = Instant::now();
     let method = request.method().clone();
+    let notice = params.map(|params| notice(&app, &request, &params)).unwrap_or_default();
     let answer = REQUEST_ID.scope(Arc::clone(&id), answer(&app, request, next));
     let (mut response, route) = answer.await;
     let headers = response.headers_mut();
+    headers.extend(notice);
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID_HEADER, id);
     }
@@ -72,6 +80,17 @@ pub async fn around(State(app): State<AppState>, request: Request, next: Next) -
     app.metrics.answered(&route, status, elapsed);
     tracing::debug!(request_id = %id, %method, route, status, ms = elapsed.as_secs_f64() * 1e3, "answered");
     response
+}
+
+/// What is said with every answer of a deprecated endpoint, refusals of its requests included.
+fn notice(app: &AppState, request: &Request, params: &RawPathParams) -> HeaderMap {
+    let is_workflow =
+        request.extensions().get::<MatchedPath>().is_some_and(|matched| matched.as_str() == WORKFLOW_ROUTE);
+    let Some((_, path)) = params.iter().next().filter(|_| is_workflow) else { return HeaderMap::new() };
+    let now = app.endpoints.now();
+    let endpoint =
+        now.find(path.strip_suffix(CHECK).unwrap_or(path)).and_then(|entry| entry.endpoint.as_ref());
+    endpoint.map(|endpoint| now.versions.notice(endpoint)).unwrap_or_default()
 }
 
 /// A caller's own id is kept if it can do no harm in a log.

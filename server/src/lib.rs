@@ -23,6 +23,7 @@ pub mod reply;
 pub mod routes;
 pub mod run;
 mod say;
+pub mod versions;
 
 use std::process::ExitCode;
 

@@ -7,5 +7,6 @@ pub mod index;
 mod origin;
 pub mod outputs;
 pub mod prompt;
+mod standing;
 pub mod workflow;
 pub mod workflows;

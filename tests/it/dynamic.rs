@@ -266,3 +266,57 @@ fn a_folder_that_is_not_there_is_a_fault_of_configuration() {
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("/nowhere/at/all"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_comes_takes_the_plain_path_and_gives_it_back() {
+    let folder = tempfile::tempdir().unwrap();
+    put(&folder, "own/shrink.toml", "deprecated = true\n");
+    put(&folder, "own/shrink.json", &resize());
+    let server = serving(folder.path());
+    until(&server, "own/shrink", is_current).await;
+    let request = json!({"image": PIXEL});
+    assert_eq!(server.call("/own/shrink", &request, 200).await["workflow"], "own/shrink");
+    server.read("/v1/own/shrink", 404).await;
+
+    put(&folder, "own/shrink@2.json", &resize());
+    let entry = until(&server, "v2/own/shrink", is_current).await;
+    assert_eq!((&entry["title"], &entry["latest"]), (&json!("Shrink"), &json!(true)));
+    assert_eq!(entry["paths"], json!(["own/shrink", "v2/own/shrink"]));
+    assert_eq!(server.call("/own/shrink", &request, 200).await["workflow"], "v2/own/shrink");
+    assert_eq!(server.call("/v1/own/shrink", &request, 200).await["workflow"], "v1/own/shrink");
+    let first = server.read("/v1/own/shrink", 200).await;
+    assert_eq!(first.header("deprecation"), "@0");
+    assert_eq!(first.header("link"), "</v2/own/shrink>; rel=\"successor-version\"");
+    let ids = |document: &Value| {
+        let id = |path: &str| document["paths"][path]["post"]["operationId"].clone();
+        ["/own/shrink", "/v1/own/shrink", "/v2/own/shrink"].map(id)
+    };
+    let document = server.read("/openapi.json", 200).await.json();
+    assert_eq!(ids(&document), ["own_shrink", "v1_own_shrink", "v2_own_shrink"].map(|id| json!(id)));
+
+    // A version that makes no endpoint takes nothing.
+    put(&folder, "own/shrink@3.json", "{");
+    until(&server, "v3/own/shrink", |entry| entry["usable"] == false).await;
+    assert_eq!(server.call("/own/shrink", &request, 200).await["workflow"], "v2/own/shrink");
+    fs::remove_file(folder.path().join("own/shrink@3.json")).unwrap();
+    until_gone(&server, "v3/own/shrink").await;
+
+    fs::remove_file(folder.path().join("own/shrink@2.json")).unwrap();
+    until_gone(&server, "v2/own/shrink").await;
+    assert_eq!(server.call("/own/shrink", &request, 200).await["workflow"], "own/shrink");
+    server.read("/v1/own/shrink", 404).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_of_what_is_compiled_in_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    put(&folder, "image/resize@2.json", &resize());
+    let server = serving(folder.path());
+    let list = server.read("/workflows", 200).await.json();
+    let refused = |entry: &&Value| entry["diagnostics"][0]["code"] == "compiled-route";
+    let entry =
+        list["workflows"].as_array().unwrap().iter().find(refused).unwrap_or_else(|| panic!("{list}"));
+    assert_eq!((&entry["path"], &entry["serving"]), (&json!("v2/image/resize"), &json!("nothing")));
+    assert_eq!(server.read("/image/resize", 200).await.json()["dynamic"], false);
+    server.read("/v2/image/resize", 404).await;
+}

@@ -17,3 +17,6 @@ mod project;
 mod requests;
 mod saved_files;
 mod twins;
+
+/// The server that is tested.
+const BINARY: &str = env!("CARGO_BIN_EXE_comfyport");

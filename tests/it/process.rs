@@ -165,7 +165,7 @@ impl Answer {
 
 /// The binary with arguments, in an environment without settings of the person who runs the tests.
 pub(crate) fn command(arguments: &[&str]) -> Command {
-    command_of(Path::new(env!("CARGO_BIN_EXE_comfyport")), arguments)
+    command_of(Path::new(crate::BINARY), arguments)
 }
 
 fn command_of(binary: &Path, arguments: &[&str]) -> Command {

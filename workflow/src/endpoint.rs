@@ -7,7 +7,9 @@ use crate::{
     graph::{Graph, NodeId},
     json::{Number, Value},
     lock::Change,
+    route::Version,
     rules::{Chain, Rule},
+    sidecar::Deprecation,
 };
 
 /// One workflow as an API. Serialises to the shape that `comfyport check --format json` prints.
@@ -15,8 +17,14 @@ use crate::{
 pub struct Endpoint {
     /// The file it came from, as given.
     pub file: String,
-    /// The route without its leading slash: `sd15/txt2img`.
+    /// The route without its leading slash: `sd15/txt2img`, or `v2/portrait` where there are versions.
     pub path: String,
+    /// Which of several versions it is. Files beside this one decide, so whoever knows them says it.
+    #[serde(flatten)]
+    pub version: Option<Version>,
+    /// Whether and since when callers should move on to something else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deprecated: Option<Deprecation>,
     /// A name for people.
     pub title: String,
     /// What it does, if the author said so.

@@ -107,6 +107,8 @@ pub fn infer(source: Source, options: &Options<'_>) -> Endpoint {
     let mut endpoint = Endpoint {
         file: options.file.to_owned(),
         path: options.path.to_owned(),
+        version: None,
+        deprecated: None,
         title: title_of(options.path),
         description: None,
         models,

@@ -49,12 +49,13 @@ pub use endpoint::{
 };
 pub use enum_names::enum_names;
 pub use infer::{Options, infer};
-pub use lock::{Accepted, Change, ChangeKind, Lock, accept};
+pub use lock::{Accepted, Change, ChangeKind, Lock, accept, compare};
 pub use report::render as report;
 pub use rules::{Chain, Place, PlacedRate, PlacedRule, Rate, Rule, Steps};
 pub use settle::{NEVER_RAW, settle};
 pub use sidecar::{
-    AcceptedRisks, Expose, ExposeTier, ModelRule, OutputRule, PackRule, ParamRule, Sidecar, SwitchRule,
+    AcceptedRisks, Date, Deprecation, Expose, ExposeTier, ModelRule, OutputRule, PackRule, ParamRule,
+    Sidecar, SwitchRule,
 };
 pub use source::{Source, read, read_with};
 

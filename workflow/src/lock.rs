@@ -191,6 +191,17 @@ pub fn accept(bytes: &[u8], options: &Options<'_>) -> Result<Accepted, Vec<Diagn
     Ok(Accepted { lock, changes: endpoint.changes, diagnostics: endpoint.diagnostics })
 }
 
+/// How the API of a workflow differs from one that was locked elsewhere: in a release, on another branch. Fails where
+/// no endpoint can be made, or one that differs from its own lock.
+pub fn compare(bytes: &[u8], options: &Options<'_>, former: &Lock) -> Result<Vec<Change>, Vec<Diagnostic>> {
+    let endpoint = crate::endpoint(bytes, options)?;
+    if !endpoint.is_usable() {
+        return Err(endpoint.diagnostics);
+    }
+    let former = Held::new(former, &endpoint.graph, options.sidecar);
+    Ok(former.changes(&endpoint, options.sidecar))
+}
+
 fn is_public(param: &Param) -> bool {
     matches!(param.tier, Tier::Primary | Tier::Advanced)
 }

@@ -12,7 +12,7 @@ use crate::{
     endpoint::{Endpoint, MOST_LORAS, OutputKind, Param, ParamType, Tier},
     enum_names::enum_names,
     json::{self, Number},
-    route,
+    route::{self, Version},
 };
 
 mod example;
@@ -30,80 +30,122 @@ impl Ids {
     /// The operation id that runs the endpoint with this path. `a/b_c` and `a_b/c` would share one, and `describe_a`
     /// is also what the description of `a` is called: later ones get a number.
     pub fn next(&mut self, path: &str) -> String {
+        self.take(path, None)
+    }
+
+    /// The operation id that runs this endpoint at its own path. Where it is the newest of several versions, the one
+    /// that runs it at the path of all of them is the same without the number of the version.
+    pub fn next_of(&mut self, endpoint: &Endpoint) -> String {
+        self.take(&endpoint.path, endpoint.version.as_ref().filter(|version| version.is_newest()))
+    }
+
+    fn take(&mut self, path: &str, newest: Option<&Version>) -> String {
+        let names = |id: &str| {
+            let newest = newest.and_then(|version| newest_id(id, version));
+            let names = |id: String| [format!("describe_{id}"), format!("check_{id}"), route::camel(&id), id];
+            [Some(id.to_owned()), newest].into_iter().flatten().flat_map(names).collect::<Vec<_>>()
+        };
         let base = route::names(path).join("_");
         let mut id = base.clone();
         let mut number = 2;
-        loop {
-            let names = [id.clone(), format!("describe_{id}"), format!("check_{id}"), route::camel(&id)];
-            if names.iter().all(|name| !self.taken.contains(name)) {
-                self.taken.extend(names);
-                return id;
-            }
+        while names(&id).iter().any(|name| self.taken.contains(name)) {
             id = format!("{base}_{number}");
             number += 1;
         }
+        self.taken.extend(names(&id));
+        id
     }
+}
+
+/// `v2_portrait` runs the second version of a portrait, `portrait` the newest, whichever that is.
+fn newest_id(id: &str, version: &Version) -> Option<String> {
+    id.strip_prefix(&format!("v{}_", version.number)).map(str::to_owned)
 }
 
 /// JSON text with `paths` and `components.schemas`; keys are ordered. `id` is the operation that runs the endpoint.
 pub fn fragment(endpoint: &Endpoint, id: &str) -> String {
     let name = route::camel(id);
-    let route = format!("/{}", endpoint.path);
-    let schemas = json!({
-        format!("{name}Request"): request(endpoint, false),
-        format!("{name}Form"): request(endpoint, true),
-        format!("{name}Response"): response(endpoint),
-    });
-    let tag = endpoint.path.rsplit_once('/').map_or(ROOT_TAG, |(folder, _)| folder);
-    let described = endpoint.description.clone().unwrap_or_else(|| endpoint.title.clone());
-    let paths = json!({
-        route.clone(): {
-            "post": {
-                "operationId": id,
-                "summary": endpoint.title,
-                "description": described,
-                "tags": [tag],
-                "requestBody": body(endpoint, &name),
-                "responses": responses(endpoint, &name),
-            },
-            "get": {
-                "operationId": format!("describe_{id}"),
-                "summary": format!("Describe: {}", endpoint.title),
-                "description": "What it takes and yields, what it needs, and whether each engine has that.",
-                "tags": [tag],
-                "responses": {
-                    "200": {
-                        "description": "What it takes and yields, and whether the engine can run it.",
-                        "content": content("#/components/schemas/WorkflowDescription"),
-                    },
-                    "403": problem(FORBIDDEN),
-                    "default": problem("Anything that went wrong."),
-                },
-            },
-        },
-        format!("{route}:check"): {
-            "post": {
-                "operationId": format!("check_{id}"),
-                "summary": format!("Check: {}", endpoint.title),
-                "description": "Whether this request would run, and what is missing. Nothing is submitted.",
-                "tags": [tag],
-                "requestBody": body(endpoint, &name),
-                "responses": {
-                    "200": {
-                        "description": "The request is in order; `ready` says whether the engine could run it.",
-                        "content": content("#/components/schemas/Verdict"),
-                    },
-                    "403": problem(FORBIDDEN),
-                    "422": problem("The request is not in order; every fault is listed."),
-                    "default": problem("Anything else that went wrong."),
-                },
-            },
-        },
-    });
+    let mut schemas = Map::new();
+    schemas.insert(format!("{name}Request"), request(endpoint, false));
+    schemas.insert(format!("{name}Form"), request(endpoint, true));
+    schemas.insert(format!("{name}Response"), response(endpoint));
+    let mut paths = paths(endpoint, &endpoint.path, id);
+    if let Some(version) = endpoint.version.as_ref().filter(|version| version.is_newest())
+        && let Some(newest) = newest_id(id, version)
+    {
+        paths.extend(self::paths(endpoint, &version.route, &newest));
+        let newest = route::camel(&newest);
+        schemas.extend(["Request", "Form", "Response"].map(|form| {
+            (format!("{newest}{form}"), json!({"$ref": format!("#/components/schemas/{name}{form}")}))
+        }));
+    }
     let fragment = json!({"paths": paths, "components": {"schemas": schemas}});
     let mut text = serde_json::to_string_pretty(&fragment).unwrap_or_default();
     text.push('\n');
     text
+}
+
+/// What can be done with an endpoint at one of its routes.
+fn paths(endpoint: &Endpoint, route: &str, id: &str) -> Map<String, Value> {
+    let name = route::camel(id);
+    let tag = endpoint.version.as_ref().map_or(endpoint.path.as_str(), |version| &version.route);
+    let tag = tag.rsplit_once('/').map_or(ROOT_TAG, |(folder, _)| folder);
+    let mut run = json!({
+        "operationId": id,
+        "summary": endpoint.title,
+        "description": described(endpoint),
+        "tags": [tag],
+        "requestBody": body(endpoint, &name),
+        "responses": responses(endpoint, &name),
+    });
+    let mut describe = json!({
+        "operationId": format!("describe_{id}"),
+        "summary": format!("Describe: {}", endpoint.title),
+        "description": "What it takes and yields, what it needs, and whether each engine has that.",
+        "tags": [tag],
+        "responses": {
+            "200": {
+                "description": "What it takes and yields, and whether the engine can run it.",
+                "content": content("#/components/schemas/WorkflowDescription"),
+            },
+            "403": problem(FORBIDDEN),
+            "default": problem("Anything that went wrong."),
+        },
+    });
+    let mut check = json!({
+        "operationId": format!("check_{id}"),
+        "summary": format!("Check: {}", endpoint.title),
+        "description": "Whether this request would run, and what is missing. Nothing is submitted.",
+        "tags": [tag],
+        "requestBody": body(endpoint, &name),
+        "responses": {
+            "200": {
+                "description": "The request is in order; `ready` says whether the engine could run it.",
+                "content": content("#/components/schemas/Verdict"),
+            },
+            "403": problem(FORBIDDEN),
+            "422": problem("The request is not in order; every fault is listed."),
+            "default": problem("Anything else that went wrong."),
+        },
+    });
+    if endpoint.deprecated.is_some() {
+        for operation in [&mut run, &mut describe, &mut check] {
+            operation["deprecated"] = json!(true);
+        }
+    }
+    let mut paths = Map::new();
+    paths.insert(format!("/{route}"), json!({"post": run, "get": describe}));
+    paths.insert(format!("/{route}:check"), json!({"post": check}));
+    paths
+}
+
+/// What it does, and whether to use something else.
+fn described(endpoint: &Endpoint) -> String {
+    let text = endpoint.description.as_ref().unwrap_or(&endpoint.title);
+    match &endpoint.deprecated {
+        Some(deprecation) => format!("{text}\n\nThis is {}", printable(&deprecation.to_string())),
+        None => text.clone(),
+    }
 }
 
 const FORBIDDEN: &str = "The `Host` or `Origin` of the request is not one that this server answers to.";

@@ -16,7 +16,10 @@ pub fn render(endpoint: &Endpoint) -> String {
         let _ = writeln!(out, "  {}", printable(description));
     }
     if endpoint.is_usable() {
-        let _ = writeln!(out, "  POST /{}", endpoint.path);
+        let _ = writeln!(out, "  POST {}", routes(endpoint));
+    }
+    if let Some(deprecation) = &endpoint.deprecated {
+        let _ = writeln!(out, "  {}", printable(&deprecation.to_string()));
     }
     for (tier, heading) in [(Tier::Primary, "Parameters"), (Tier::Advanced, "Advanced")] {
         let params: Vec<&Param> = endpoint.tier(tier).collect();
@@ -67,6 +70,18 @@ pub fn render(endpoint: &Endpoint) -> String {
         out.push_str(&diagnostic.render(&endpoint.file));
     }
     out
+}
+
+/// Where it is served, and which version it is.
+fn routes(endpoint: &Endpoint) -> String {
+    let Some(version) = &endpoint.version else { return format!("/{}", endpoint.path) };
+    let all: Vec<String> = version.all.iter().map(ToString::to_string).collect();
+    let all = format!("version {} of {}", version.number, all.join(", "));
+    if version.is_newest() {
+        format!("/{}, /{} ({all}: the newest)", version.route, endpoint.path)
+    } else {
+        format!("/{} ({all})", endpoint.path)
+    }
 }
 
 fn row(param: &Param) -> Vec<String> {

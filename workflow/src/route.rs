@@ -2,9 +2,11 @@
 
 mod check;
 mod files;
+mod version;
 
 pub use check::check;
 pub use files::{OBJECT_INFO, of_file, of_files};
+pub use version::{Place, Version, path, places, unnumbered};
 
 /// A name in snake case for one segment of a route, without a meaning in any language.
 pub fn name(segment: &str) -> String {

@@ -13,6 +13,10 @@ use crate::{
     risks::Risk,
 };
 
+mod deprecation;
+
+pub use deprecation::{Date, Deprecation};
+
 /// `name.toml` beside `name.json`. Every key is optional; unknown keys are errors.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,6 +25,9 @@ pub struct Sidecar {
     pub title: Option<String>,
     /// What the workflow does.
     pub description: Option<String>,
+    /// Whether callers should move on to something else: `true`, or when and to what.
+    #[serde(default, deserialize_with = "deprecation::read")]
+    pub(crate) deprecated: Option<deprecation::Notice>,
     /// Decisions about parameters, by public name or by `node.input`.
     #[serde(default)]
     pub params: BTreeMap<String, ParamRule>,
@@ -199,6 +206,7 @@ impl Sidecar {
             endpoint.title.clone_from(title);
         }
         endpoint.description.clone_from(&self.description);
+        endpoint.deprecated = self.deprecated.as_ref().map(|notice| notice.check(diagnostics));
         endpoint.sidecar_keys = self.apply_params(params, held, diagnostics);
         endpoint.sidecar_outputs = self.apply_outputs(outputs, held, diagnostics);
         self.apply_models(endpoint, diagnostics);

@@ -1,7 +1,7 @@
 //! The static description of an endpoint.
 
 use comfyport_workflow::{
-    Endpoint, OutputKind, Place, PlacedRate, PlacedRule, Stage, Steps,
+    Date, Deprecation, Endpoint, OutputKind, Place, PlacedRate, PlacedRule, Stage, Steps,
     template::{self, Piece},
 };
 use proc_macro2::{Ident, Literal, TokenStream};
@@ -10,6 +10,9 @@ use quote::quote;
 pub(super) fn of(endpoint: &Endpoint, request: &Ident, has_advanced: bool, file: &str) -> TokenStream {
     let Endpoint { path, title, classes, .. } = endpoint;
     let description = endpoint.description.as_deref().unwrap_or_default();
+    let version = endpoint.version.as_ref().map(|version| version.number);
+    let version = version.map_or_else(|| quote!(None), |number| quote!(Some(#number)));
+    let deprecated = deprecated(endpoint.deprecated.as_ref());
     let advanced = if has_advanced { quote!(Static(ADVANCED)) } else { quote!(Static(&[])) };
     let outputs = outputs(endpoint);
     let models = models(endpoint);
@@ -33,6 +36,8 @@ pub(super) fn of(endpoint: &Endpoint, request: &Ident, has_advanced: bool, file:
             };
             Endpoint {
                 path: Static(#path),
+                version: #version,
+                deprecated: #deprecated,
                 title: Static(#title),
                 description: Static(#description),
                 fields: Static(#request::FIELDS),
@@ -48,6 +53,21 @@ pub(super) fn of(endpoint: &Endpoint, request: &Ident, has_advanced: bool, file:
                 new_request: |_| Box::new(#request::default()),
             }
         };
+    }
+}
+
+fn deprecated(deprecation: Option<&Deprecation>) -> TokenStream {
+    let Some(Deprecation { since, sunset, link, note }) = deprecation else { return quote!(None) };
+    let date = |date: &Option<Date>| {
+        let Some(Date { unix, text }) = date else { return quote!(None) };
+        quote!(Some(comfyport_endpoint::Date { unix: #unix, text: Static(#text) }))
+    };
+    let text = |text: &Option<String>| {
+        text.as_ref().map_or_else(|| quote!(None), |text| quote!(Some(Static(#text))))
+    };
+    let (since, sunset, link, note) = (date(since), date(sunset), text(link), text(note));
+    quote! {
+        Some(comfyport_endpoint::Deprecation { since: #since, sunset: #sunset, link: #link, note: #note })
     }
 }
 

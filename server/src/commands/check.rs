@@ -82,8 +82,7 @@ fn readable(endpoints: &[Checked]) -> String {
 
 fn check(file: &Path, object_info: Option<&Path>) -> Result<Checked, String> {
     let file = WorkflowFile::read(file, object_info)?;
-    let checked = file.with_options(|options| comfyport_workflow::endpoint(&file.bytes, options));
-    Ok(match checked {
+    Ok(match file.endpoint() {
         Ok(endpoint) => Checked::Endpoint(Box::new(endpoint)),
         Err(diagnostics) => Checked::Unreadable(Unreadable {
             file: file.shown().to_owned(),

@@ -10,12 +10,17 @@ use comfyport_workflow::route;
 
 /// Every workflow below a folder, in order. Links to folders are not followed.
 pub(super) fn workflows_below(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    below(folder, &|name| route::of_file(name).is_some())
+}
+
+/// Every file below a folder whose name is wanted, in order. Links are not followed.
+pub(super) fn below(folder: &Path, is_wanted: &dyn Fn(&str) -> bool) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    below(folder, &mut files)?;
+    collect(folder, is_wanted, &mut files)?;
     Ok(files)
 }
 
-fn below(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
+fn collect(folder: &Path, is_wanted: &dyn Fn(&str) -> bool, files: &mut Vec<PathBuf>) -> io::Result<()> {
     let mut entries: Vec<PathBuf> =
         fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>()?;
     entries.sort();
@@ -25,8 +30,8 @@ fn below(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
             continue;
         }
         if path.is_dir() {
-            below(&path, files)?;
-        } else if route::of_file(&name).is_some() {
+            collect(&path, is_wanted, files)?;
+        } else if is_wanted(&name) {
             files.push(path);
         }
     }

@@ -7,31 +7,7 @@ use comfyport_workflow::{Accepted, Diagnostic};
 use super::{files, workflow_file::WorkflowFile};
 use crate::{cli::LockFiles, say};
 
-/// Exits 0 if every workflow has a lock that it keeps, 1 if not, 2 if a file cannot be read.
-pub(crate) fn check(arguments: &LockFiles) -> ExitCode {
-    let look = |file: &WorkflowFile, text: &mut String| {
-        let found = match accepted(file) {
-            Ok(accepted) => accepted,
-            Err(diagnostics) => return Ok(tell(file, &diagnostics, text)),
-        };
-        let Some(lock) = &file.lock_text else {
-            let _ = writeln!(text, "{}: not locked; `comfyport lock accept` does", file.shown());
-            return Ok(false);
-        };
-        for change in &found.changes {
-            let _ = writeln!(text, "{}: {change}", file.shown());
-        }
-        if found.changes.is_empty() && found.lock.render() != *lock {
-            let _ = writeln!(
-                text,
-                "{}: kept; nodes or defaults moved, `comfyport lock accept` notes it",
-                file.shown()
-            );
-        }
-        Ok(found.changes.is_empty())
-    };
-    each(arguments, look)
-}
+pub(crate) mod check;
 
 /// Writes every lock anew and prints what that changes. Exits 0, or 1 if a workflow makes no endpoint.
 pub(crate) fn accept(arguments: &LockFiles) -> ExitCode {
@@ -78,7 +54,7 @@ fn each(
         Ok(files) => files,
         Err(error) => return say::refuse(error),
     };
-    for file in files {
+    for Found { file, .. } in files {
         let done = WorkflowFile::read(&file, arguments.object_info.as_deref())
             .and_then(|file| action(&file, &mut text));
         match done {
@@ -93,15 +69,24 @@ fn each(
     if fine { said } else { ExitCode::from(1) }
 }
 
+/// A file, and its path below the folder that was named.
+struct Found {
+    file: PathBuf,
+    below: PathBuf,
+}
+
 /// The files that were named, and every workflow below the folders that were named, in order.
-fn workflows(named: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
+fn workflows(named: &[PathBuf]) -> Result<Vec<Found>, String> {
     let mut all = Vec::new();
     for path in named {
         if path.is_dir() {
-            let found = files::workflows_below(path);
-            all.extend(found.map_err(|error| format!("{}: {error}", path.display()))?);
+            let found =
+                files::workflows_below(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            let below = |file: &PathBuf| file.strip_prefix(path).map(PathBuf::from).unwrap_or_default();
+            all.extend(found.into_iter().map(|file| Found { below: below(&file), file }));
         } else {
-            all.push(path.clone());
+            let below = path.file_name().map(PathBuf::from).unwrap_or_default();
+            all.push(Found { file: path.clone(), below });
         }
     }
     Ok(all)

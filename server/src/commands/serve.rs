@@ -255,7 +255,8 @@ fn example(endpoints: &Snapshot, base: &str) -> Option<String> {
             && endpoint.advanced.iter().all(|field| !field.required)
     };
     let shortest = |endpoint: &&Held<Endpoint>| {
-        (endpoint.models.len(), endpoint.fields.iter().filter(|field| field.required).count())
+        let is_old = endpoint.deprecated.is_some();
+        (is_old, endpoint.models.len(), endpoint.fields.iter().filter(|field| field.required).count())
     };
     let endpoint = endpoints.served().filter(text_only).min_by_key(shortest)?;
     let values = endpoint

@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use comfyport_workflow::{Catalog, Diagnostic, LARGEST_FILE, Lock, Options, Sidecar};
+use comfyport_workflow::{
+    Catalog, Diagnostic, Endpoint, LARGEST_FILE, Lock, Options, Sidecar,
+    route::{self, Version},
+};
 
 use crate::say;
 
@@ -16,6 +19,10 @@ pub(super) struct WorkflowFile {
     pub(super) file: PathBuf,
     /// The route it would have.
     pub(super) path: String,
+    /// Which version it is, if files beside it or its own name say that there are several.
+    version: Option<Version>,
+    /// What is wrong with its place among the files beside it.
+    misplaced: Vec<Diagnostic>,
     pub(super) bytes: Vec<u8>,
     /// The text of the lock as it is on disk.
     pub(super) lock_text: Option<String>,
@@ -26,15 +33,26 @@ pub(super) struct WorkflowFile {
 
 impl WorkflowFile {
     pub(super) fn read(file: &Path, object_info: Option<&Path>) -> Result<Self, String> {
+        let Place { path, version, misplaced } = Place::of(file);
         Ok(Self {
             file: file.to_owned(),
-            path: route(file),
+            path,
+            version,
+            misplaced,
             bytes: read(file)?,
             lock_text: beside(file, "lock")?,
             shown: file.display().to_string(),
             sidecar: beside(file, "toml")?,
             catalog: catalog(file, object_info)?,
         })
+    }
+
+    /// What is made of the workflow at its place.
+    pub(super) fn endpoint(&self) -> Result<Endpoint, Vec<Diagnostic>> {
+        let mut endpoint = self.with_options(|options| comfyport_workflow::endpoint(&self.bytes, options))?;
+        endpoint.version.clone_from(&self.version);
+        endpoint.diagnostics.extend(self.misplaced.iter().cloned());
+        Ok(endpoint)
     }
 
     /// The file as people know it.
@@ -87,8 +105,54 @@ fn beside(file: &Path, ending: &str) -> Result<Option<String>, String> {
     std::fs::read_to_string(&path).map(Some).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// The route a file would have: its path below a `workflow_templates` folder, else its name.
-fn route(file: &Path) -> String {
+/// Where a file would be served.
+struct Place {
+    path: String,
+    version: Option<Version>,
+    misplaced: Vec<Diagnostic>,
+}
+
+impl Place {
+    /// Among the versions of it that lie in its folder.
+    fn of(file: &Path) -> Self {
+        let own = stem(file);
+        let mut stems = versions_beside(file, &own);
+        stems.push(own.clone());
+        stems.sort();
+        stems.dedup();
+        let stems = || stems.iter().map(String::as_str);
+        let name = format!("{own}.json");
+        // Whether others have its route is a matter of all files; the build looks at them.
+        let is_own = |(file, found): &(String, Diagnostic)| match found.code {
+            "two-versions" => true,
+            "odd-version" => *file == name,
+            _ => false,
+        };
+        let misplaced = route::check(stems()).into_iter().filter(is_own).map(|(_, found)| found).collect();
+        let place = route::places(stems()).remove(own.as_str());
+        let (path, version) = place.map_or((own, None), |place| (place.path, place.version));
+        Self { path, version, misplaced }
+    }
+}
+
+/// Workflows of the same folder and the same name but for the number of a version.
+fn versions_beside(file: &Path, own: &str) -> Vec<String> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let entries = std::fs::read_dir(folder.unwrap_or(Path::new("."))).into_iter().flatten().flatten();
+    let workflow = |path: PathBuf| {
+        let name = path.file_name()?;
+        route::of_file(name.to_str()?)?;
+        // Below the folder as the file names it: both are known by the same path then.
+        Some(stem(&file.with_file_name(name)))
+    };
+    entries
+        .filter_map(|entry| workflow(entry.path()))
+        .filter(|stem| route::unnumbered(stem) == route::unnumbered(own))
+        .collect()
+}
+
+/// The path of a file without its ending, below a `workflow_templates` folder, else its name.
+fn stem(file: &Path) -> String {
     let stem = file.with_extension("");
     let parts: Vec<String> = stem.iter().map(|part| part.to_string_lossy().into_owned()).collect();
     let root = parts.iter().rposition(|part| part == "workflow_templates");

@@ -1,8 +1,8 @@
 //! From an inferred endpoint to one that is served: what generated code is for those compiled in.
 
 use comfyport_endpoint::{
-    Endpoint, Model, NodeLabel, NodePack, Output, OutputKind, Piece, Place, Rate, Rule, Steps, Table,
-    Template, Text,
+    Date, Deprecation, Endpoint, Model, NodeLabel, NodePack, Output, OutputKind, Piece, Place, Rate, Rule,
+    Steps, Table, Template, Text,
 };
 use comfyport_workflow::{PlacedRate, PlacedRule, Stage, Tier, openapi, template};
 
@@ -18,6 +18,8 @@ pub fn endpoint(inferred: &comfyport_workflow::Endpoint, id: &str) -> Endpoint {
     };
     Endpoint {
         path: text(&inferred.path),
+        version: inferred.version.as_ref().map(|version| version.number),
+        deprecated: inferred.deprecated.as_ref().map(deprecation),
         title: text(&inferred.title),
         description: text(inferred.description.as_deref().unwrap_or_default()),
         fields: inferred.tier(Tier::Primary).map(fields::primary).collect(),
@@ -31,6 +33,18 @@ pub fn endpoint(inferred: &comfyport_workflow::Endpoint, id: &str) -> Endpoint {
         template: Template { pieces: template::pieces(inferred).into_iter().map(piece).collect() },
         openapi: openapi::fragment(inferred, id).into(),
         new_request: Table::request,
+    }
+}
+
+fn deprecation(deprecation: &comfyport_workflow::Deprecation) -> Deprecation {
+    let date = |date: &Option<comfyport_workflow::Date>| {
+        date.as_ref().map(|date| Date { unix: date.unix, text: text(&date.text) })
+    };
+    Deprecation {
+        since: date(&deprecation.since),
+        sunset: date(&deprecation.sunset),
+        link: deprecation.link.as_deref().map(text),
+        note: deprecation.note.as_deref().map(text),
     }
 }
 

@@ -7,7 +7,11 @@ use std::{
 };
 
 use comfyport_endpoint::{Endpoint, Held};
-use comfyport_workflow::{Catalog, Diagnostic, Lock, Options, Severity, Sidecar};
+use comfyport_workflow::{
+    Catalog, Diagnostic, Lock, Options, Severity, Sidecar,
+    openapi::Ids,
+    route::{self, Place},
+};
 
 use super::{
     Limits, make,
@@ -33,8 +37,8 @@ pub(super) type State = [(String, Option<Stamp>); 3];
 #[derive(Debug)]
 struct Good {
     inferred: comfyport_workflow::Endpoint,
-    /// It, under the operation id it was given.
-    made: Option<(String, Held<Endpoint>)>,
+    /// It, at the place it was given and under the operation id.
+    made: Option<(Place, String, Held<Endpoint>)>,
 }
 
 /// The files of the workflow that has a route, as they are now.
@@ -97,14 +101,17 @@ impl Unit {
         self.good.is_some()
     }
 
-    /// The endpoint of the last good version, with this operation id.
-    pub(super) fn endpoint(&mut self, id: String) -> Option<Held<Endpoint>> {
+    /// The endpoint of the last good version at this place, with an operation id of its own.
+    pub(super) fn endpoint(&mut self, place: &Place, ids: &mut Ids) -> Option<Held<Endpoint>> {
         let good = self.good.as_mut()?;
+        good.inferred.path.clone_from(&place.path);
+        good.inferred.version.clone_from(&place.version);
+        let id = ids.next_of(&good.inferred);
         match &good.made {
-            Some((known, made)) if *known == id => Some(made.clone()),
+            Some((at, known, made)) if at == place && *known == id => Some(made.clone()),
             _ => {
                 let made = Held::from(make::endpoint(&good.inferred, &id));
-                good.made = Some((id, made.clone()));
+                good.made = Some((place.clone(), id, made.clone()));
                 Some(made)
             }
         }
@@ -138,7 +145,8 @@ fn infer(
     let inferred = catch_unwind(AssertUnwindSafe(|| {
         let sidecar = texts.sidecar.as_deref().map(Sidecar::parse).transpose()?;
         let lock = texts.lock.as_deref().map(Lock::parse).transpose()?;
-        let options = Options { file, path: route, catalog, sidecar: sidecar.as_ref(), lock: lock.as_ref() };
+        let path = route::unnumbered(route);
+        let options = Options { file, path, catalog, sidecar: sidecar.as_ref(), lock: lock.as_ref() };
         comfyport_workflow::endpoint(&texts.workflow, &options)
     }));
     let inferred = inferred

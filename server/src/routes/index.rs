@@ -15,7 +15,9 @@ pub async fn page(State(app): State<AppState>) -> impl IntoResponse {
         .served()
         .map(|endpoint| {
             let path = escape(&endpoint.path);
-            format!("<li><a href=\"/{path}\"><code>/{path}</code></a> {}</li>", escape(&endpoint.title))
+            let title = escape(&endpoint.title);
+            let old = if endpoint.deprecated.is_some() { " (deprecated)" } else { "" };
+            format!("<li><a href=\"/{path}\"><code>/{path}</code></a> {title}{old}</li>")
         })
         .collect();
     let warning = if app.simulated {

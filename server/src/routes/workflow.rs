@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
-use super::{check, origin::Origin, workflows::OutputInfo};
+use super::{check, origin::Origin, standing::Standing, workflows::OutputInfo};
 use crate::{
     app::AppState,
     endpoints::Snapshot,
@@ -29,7 +29,8 @@ use crate::{
     run::{Body as RequestBody, Options, Place, Plan, Prepared, RunError, RunResult},
 };
 
-const CHECK: &str = ":check";
+/// What is added to the path of a workflow to have a request checked.
+pub const CHECK: &str = ":check";
 
 /// Runs an endpoint, or checks a request to it if the path ends in `:check`.
 pub async fn post(
@@ -212,6 +213,8 @@ pub struct Description {
     models: Vec<ModelInfo>,
     node_packs: Vec<PackInfo>,
     #[serde(flatten)]
+    standing: Standing,
+    #[serde(flatten)]
     origin: Origin,
     ready: bool,
     engines: Vec<Report>,
@@ -267,6 +270,7 @@ pub async fn describe(
         outputs: super::workflows::outputs(endpoint),
         models: endpoint.models.iter().map(model).collect(),
         node_packs: endpoint.node_packs.iter().map(pack).collect(),
+        standing: Standing::of(endpoint, &now.versions),
         origin: Origin::of(entry),
         ready: engines.iter().any(|engine| engine.ready),
         engines,

@@ -5,8 +5,12 @@ use comfyport_endpoint::{Endpoint, OutputKind, Text};
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
 
-use super::origin::Origin;
-use crate::{app::AppState, endpoints::Entry, readiness::Report};
+use super::{origin::Origin, standing::Standing};
+use crate::{
+    app::AppState,
+    endpoints::{Entry, Snapshot},
+    readiness::Report,
+};
 
 /// The list.
 #[derive(Debug, Serialize)]
@@ -22,6 +26,8 @@ pub struct Listed {
     title: Text,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<Text>,
+    #[serde(flatten)]
+    standing: Option<Standing>,
     outputs: Vec<OutputInfo>,
     #[serde(flatten)]
     origin: Origin,
@@ -43,11 +49,11 @@ pub struct OutputInfo {
 /// Answers with the list, in the order of the paths.
 pub async fn list(State(app): State<AppState>) -> Json<Workflows> {
     let now = app.endpoints.now();
-    let workflows = stream::iter(now.entries()).then(|entry| listed(&app, entry)).collect().await;
+    let workflows = stream::iter(now.entries()).then(|entry| listed(&app, &now, entry)).collect().await;
     Json(Workflows { workflows })
 }
 
-async fn listed(app: &AppState, entry: &Entry) -> Listed {
+async fn listed(app: &AppState, now: &Snapshot, entry: &Entry) -> Listed {
     let (path, origin) = (entry.path.clone(), Origin::of(entry));
     let Some(endpoint) = &entry.endpoint else {
         let title = path.clone();
@@ -55,6 +61,7 @@ async fn listed(app: &AppState, entry: &Entry) -> Listed {
             path,
             title,
             description: None,
+            standing: None,
             outputs: vec![],
             origin,
             ready: false,
@@ -66,6 +73,7 @@ async fn listed(app: &AppState, entry: &Entry) -> Listed {
         path,
         title: endpoint.title.clone(),
         description: Some(endpoint.description.clone()).filter(|text| !text.is_empty()),
+        standing: Some(Standing::of(endpoint, &now.versions)),
         outputs: outputs(endpoint),
         origin,
         ready: engines.iter().any(|engine| engine.ready),

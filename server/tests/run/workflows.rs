@@ -44,6 +44,8 @@ const SCALING: &[Piece] = &[
 
 pub(crate) static RESIZE: Endpoint = Endpoint {
     path: Static("image/resize"),
+    version: None,
+    deprecated: None,
     title: Static("Resize"),
     description: Static(""),
     fields: Static(Resize::FIELDS),
@@ -90,6 +92,8 @@ const fn checkpoint(file: &'static str) -> Model {
 
 pub(crate) static PAINT: Endpoint = Endpoint {
     path: Static("sd15/paint"),
+    version: None,
+    deprecated: None,
     title: Static("Paint"),
     description: Static(""),
     fields: Static(Paint::FIELDS),
@@ -155,6 +159,8 @@ pub(crate) static PAINT: Endpoint = Endpoint {
 /// Needs a node pack and a model that no simulator has.
 pub(crate) static LACKING: Endpoint = Endpoint {
     path: Static("lacking"),
+    version: None,
+    deprecated: None,
     title: Static("Lacking"),
     description: Static(""),
     fields: Static(Resize::FIELDS),

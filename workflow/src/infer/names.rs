@@ -332,20 +332,16 @@ pub(super) fn refuse_clashes(params: &[Param], diagnostics: &mut Vec<Diagnostic>
 
 /// ASCII snake case; `None` where fewer than two letters are left.
 pub(crate) fn slug(text: &str) -> Option<String> {
+    let text: Vec<char> = text.chars().take(80).collect();
     let mut slug = String::new();
-    let mut previous_lower = false;
-    for one in text.chars().take(80) {
+    for (index, one) in text.iter().enumerate() {
         if one.is_ascii_alphanumeric() {
-            if one.is_ascii_uppercase() && previous_lower {
+            if begins_word(&text, index) {
                 slug.push('_');
             }
             slug.push(one.to_ascii_lowercase());
-            previous_lower = one.is_ascii_lowercase();
-        } else {
-            if !slug.is_empty() && !slug.ends_with('_') {
-                slug.push('_');
-            }
-            previous_lower = false;
+        } else if !slug.is_empty() && !slug.ends_with('_') {
+            slug.push('_');
         }
     }
     let slug = slug.trim_matches('_').to_owned();
@@ -353,6 +349,19 @@ pub(crate) fn slug(text: &str) -> Option<String> {
         return None;
     }
     Some(if slug.starts_with(|first: char| first.is_ascii_digit()) { format!("p_{slug}") } else { slug })
+}
+
+/// Whether a capital begins a word: after a small letter, or as the last of a row of capitals that a word follows. A
+/// lone capital belongs to the word: `KSampler`, but `VAE` and `Decode`.
+fn begins_word(text: &[char], index: usize) -> bool {
+    let (before, after) = text.split_at(index);
+    if !after.first().is_some_and(char::is_ascii_uppercase) {
+        return false;
+    }
+    let capitals = before.iter().rev().take_while(|one| one.is_ascii_uppercase()).count();
+    // Two letters, for the plural of an acronym is no word.
+    let word = after.iter().skip(1).take_while(|one| one.is_ascii_lowercase()).count() >= 2;
+    before.last().is_some_and(char::is_ascii_lowercase) || capitals >= 2 && word
 }
 
 fn camel(text: &str) -> String {
@@ -376,6 +385,14 @@ mod tests {
             ("INPUTIMAGE", Some("inputimage")),
             ("EXPORT IMAGE", Some("export_image")),
             ("fooBar", Some("foo_bar")),
+            ("CLIPText", Some("clip_text")),
+            ("CLIPTextEncode", Some("clip_text_encode")),
+            ("VAEDecode", Some("vae_decode")),
+            ("KSampler", Some("ksampler")),
+            ("KSamplerAdvanced", Some("ksampler_advanced")),
+            ("my KSampler", Some("my_ksampler")),
+            ("ApplySD3", Some("apply_sd3")),
+            ("LLMs", Some("llms")),
             ("Depth Map", Some("depth_map")),
             ("2nd image", Some("p_2nd_image")),
             ("提示词", None),

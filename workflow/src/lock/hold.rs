@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{AMBIGUOUS, Change, DRIFT, Lock, LockedParam, rematch, tier_name};
+use super::{AMBIGUOUS, Change, DRIFT, Lock, LockedOutput, LockedParam, rematch, tier_name};
 use crate::{
     diagnostic::Diagnostic,
     endpoint::{Binding, Derived, Endpoint, Output, Param, ParamType, Tier},
@@ -196,17 +196,25 @@ pub(super) fn switch_key(listed: &[String]) -> String {
 /// A name in the sidecar file tells which of several nodes a locked name means: former and present id.
 fn pins(lock: &Lock, graph: &Graph, sidecar: Option<&Sidecar>) -> Vec<(String, String)> {
     let mut pins = Vec::new();
+    let class = |node: &str| graph.node(node).map(|node| node.class_type.as_str());
     for (key, rule) in sidecar.iter().flat_map(|sidecar| &sidecar.params) {
         let remembered = lock.params.iter().any(|param| param.key.as_ref() == Some(key));
         let (Some(name), Some((node, input)), false) = (&rule.name, key.rsplit_once('.'), remembered) else {
             continue;
         };
-        let class = graph.node(node).map(|node| node.class_type.as_str());
+        let class = class(node);
         let locked = lock.params.iter().filter(|param| param.name == *name && param.is_public());
         let same = locked
             .flat_map(|param| &param.bindings)
             .find(|binding| binding.input == input && Some(binding.node.class.as_str()) == class);
         pins.extend(same.map(|binding| (binding.node.id.clone(), node.to_owned())));
+    }
+    for (key, rule) in sidecar.iter().flat_map(|sidecar| &sidecar.outputs) {
+        let remembered = lock.outputs.iter().any(|output| output.key.as_ref() == Some(key));
+        let (Some(name), false) = (&rule.name, remembered) else { continue };
+        let fits =
+            |output: &&LockedOutput| output.name == *name && Some(output.node.class.as_str()) == class(key);
+        pins.extend(lock.outputs.iter().find(fits).map(|output| (output.node.id.clone(), key.clone())));
     }
     pins
 }

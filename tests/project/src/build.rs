@@ -1,0 +1,5 @@
+//! The build script of a project, as a program.
+
+fn main() {
+    comfyport_codegen::build("workflow_templates");
+}
