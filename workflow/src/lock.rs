@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    diagnostic::Diagnostic,
+    diagnostic::{Diagnostic, printable},
     endpoint::{Binding, Derived, Endpoint, Output, Param, Tier},
     fingerprint::Shapes,
     graph::Graph,
@@ -122,11 +122,21 @@ impl Lock {
         };
         let lock: Self =
             toml::from_str(text).map_err(|error| odd(format!("lock file: {}", error.message())))?;
-        if lock.version == VERSION {
-            Ok(lock)
-        } else {
-            Err(odd(format!("lock file of version {}; this comfyport reads {VERSION}", lock.version)))
+        if lock.version != VERSION {
+            return Err(odd(format!(
+                "lock file of version {}; this comfyport reads {VERSION}",
+                lock.version
+            )));
         }
+        if let Some(name) = lock.names().find(|name| !is_field(name)) {
+            return Err(odd(format!("lock file: `{}` is not a name", printable(name))));
+        }
+        Ok(lock)
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        let params = self.params.iter().map(|param| param.name.as_str());
+        params.chain(self.outputs.iter().map(|output| output.name.as_str()))
     }
 
     /// The lock of an endpoint as it is now.
@@ -200,6 +210,13 @@ pub fn compare(bytes: &[u8], options: &Options<'_>, former: &Lock) -> Result<Vec
     }
     let former = Held::new(former, &endpoint.graph, options.sidecar);
     Ok(former.changes(&endpoint, options.sidecar))
+}
+
+/// Whether this could be a field. Wider than what a sidecar file may say: inference also gives names, and longer ones.
+fn is_field(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_')
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && name.bytes().any(|byte| byte.is_ascii_alphanumeric())
 }
 
 fn is_public(param: &Param) -> bool {

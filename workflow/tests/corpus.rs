@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use comfyport_workflow::{
-    Catalog, Diagnostic, Endpoint, Options, ParamType, Tier, endpoint, graph::Input, read,
+    Catalog, Diagnostic, Endpoint, Options, ParamType, Tier, catalog::InputKind, endpoint, graph::Input, read,
 };
 
 fn corpus(folder: &str) -> Option<Vec<(String, Vec<u8>)>> {
@@ -49,11 +49,39 @@ fn has_direct_positive_text(bytes: &[u8]) -> bool {
     })
 }
 
+/// How many numbers get the type of ComfyUI's definitions, and how many another one, where those are not at hand.
+fn types_without_definitions(name: &str, bytes: &[u8]) -> (usize, usize) {
+    let nothing = Catalog::default();
+    let options = Options { file: name, path: name, catalog: &nothing, sidecar: None, lock: None };
+    let Ok(endpoint) = endpoint(bytes, &options) else { return (0, 0) };
+    let (mut right, mut wrong) = (0, 0);
+    for param in &endpoint.params {
+        for binding in param.sets() {
+            let node = endpoint.graph.node(&binding.node);
+            let is_number = node
+                .and_then(|node| node.literal(&binding.input))
+                .is_some_and(|value| value.as_number().is_some());
+            let class = node.and_then(|node| Catalog::core().get(&node.class_type));
+            let fits = match class.and_then(|class| class.input(&binding.input)).map(|input| &input.kind) {
+                Some(InputKind::Int) => matches!(param.ty, ParamType::Integer | ParamType::Seed),
+                Some(InputKind::Float) => param.ty == ParamType::Number,
+                _ => continue,
+            };
+            if is_number {
+                right += usize::from(fits);
+                wrong += usize::from(!fits);
+            }
+        }
+    }
+    (right, wrong)
+}
+
 #[test]
 fn every_workflow_is_understood_or_refused_with_a_reason() {
     let Some(files) = corpus("api") else { return };
     let (mut refused, mut prompts, mut expected, mut missed) = (BTreeMap::new(), 0, 0, Vec::new());
     let mut derived = 0;
+    let (mut one_prompt, mut typed, mut mistyped) = (0, 0, 0);
     let (mut ordinals, mut primary, mut outputs, mut unknown_folder, mut models) =
         (Vec::new(), Vec::new(), 0, 0, 0);
     for (name, bytes) in &files {
@@ -69,6 +97,10 @@ fn every_workflow_is_understood_or_refused_with_a_reason() {
         serde_json::to_string(&endpoint).unwrap();
         let has_prompt = endpoint.params.iter().any(|param| param.role.as_deref() == Some("prompt"));
         prompts += usize::from(has_prompt);
+        let of_prompt = endpoint.params.iter().filter(|param| param.role.as_deref() == Some("prompt"));
+        one_prompt += usize::from(of_prompt.count() == 1);
+        let (right, wrong) = types_without_definitions(name, bytes);
+        (typed, mistyped) = (typed + right + wrong, mistyped + wrong);
         if has_direct_positive_text(bytes) {
             expected += 1;
             if !has_prompt && endpoint.is_usable() {
@@ -97,8 +129,8 @@ fn every_workflow_is_understood_or_refused_with_a_reason() {
     let share = |part: usize, whole: usize| 100.0 * part as f64 / whole.max(1) as f64;
     eprintln!(
         "{} workflows: {} refused {refused:?}; outputs found in {outputs}; a prompt in {prompts}, missed where one is \
-         certain {} of {expected}; median primary parameters {}, and {derived} derived ones in all; with an ordinal {} ({:.1} %); models {models}, folder \
-         known for {:.1} %",
+         certain {} of {expected}, exactly one in {one_prompt}; median primary parameters {}, and {derived} derived ones in all; with an ordinal {} ({:.1} %); models {models}, folder \
+         known for {:.1} %; numbers of the right type without definitions {:.2} % of {typed}",
         files.len(),
         refused.values().sum::<i32>(),
         missed.len(),
@@ -106,6 +138,7 @@ fn every_workflow_is_understood_or_refused_with_a_reason() {
         ordinals.len(),
         share(ordinals.len(), files.len()),
         100.0 - share(unknown_folder, models),
+        100.0 - share(mistyped, typed),
     );
     assert!(missed.is_empty(), "no prompt in {missed:#?}");
 }

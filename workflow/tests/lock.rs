@@ -317,3 +317,18 @@ fn an_output_that_the_sidecar_renames_by_its_name_stays_what_it_is() {
         locked.outputs.iter().map(|output| (output.node.as_str(), output.name.as_str())).collect();
     assert_eq!(names, [("2", "image_2"), ("3", "picture")]);
 }
+
+#[test]
+fn a_lock_that_was_written_by_hand_is_read_with_care() {
+    let lock = |name: &str| {
+        format!(
+            "version = 1\n[[outputs]]\nname = {name:?}\nkind = \"image\"\n[outputs.node]\nid = \"1\"\nclass = \"A\"\n\
+             near = \"0\"\nwhole = \"0\"\n"
+        )
+    };
+    assert!(Lock::parse(&lock("image_2")).is_ok());
+    for name in ["", "_", "../x", "a b", "1a", "né"] {
+        let found = Lock::parse(&lock(name)).unwrap_err();
+        assert!(found[0].message.ends_with("is not a name"), "{name}: {found:?}");
+    }
+}

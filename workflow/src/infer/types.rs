@@ -33,7 +33,9 @@ const FLOAT_WORDS: &[&str] = &[
     "temperature",
     "top_p",
     "multiplier",
-    "amount",
+    "self_temporal",
+    "cross_temporal",
+    "structural",
     "intensity",
     "brightness",
     "contrast",
@@ -149,7 +151,9 @@ fn from_literal(candidate: &mut Candidate) {
     let name = candidate.input.to_lowercase();
     match &candidate.value {
         Value::Bool(_) => boolean(candidate),
-        Value::Number(literal) if !literal.is_integer() || is_float_name(&name) => {
+        Value::Number(literal)
+            if !literal.is_integer() || is_float_name(&name) || is_share(&candidate.class_type, &name) =>
+        {
             candidate.ty = ParamType::Number;
             range_by_name(candidate, &name);
         }
@@ -169,6 +173,11 @@ fn from_literal(candidate: &mut Candidate) {
 fn is_float_name(name: &str) -> bool {
     FLOAT_WORDS.iter().any(|word| name.contains(word))
         && !INTEGER_WORDS.iter().any(|word| name.contains(word))
+}
+
+/// Ends of a range of time steps are shares of it.
+fn is_share(class: &str, name: &str) -> bool {
+    matches!(name, "start" | "end") && class.to_lowercase().contains("timestep")
 }
 
 fn range_by_name(candidate: &mut Candidate, name: &str) {
