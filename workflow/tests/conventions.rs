@@ -305,19 +305,74 @@ fn mcww() {
 }
 
 #[test]
-fn titles_that_are_names() {
-    declares(
+fn names_in_titles() {
+    let endpoint = declares(
         "title_names",
         "a tag in the node's title",
         &[
             "wish string! -> 1.value",
             r#"unwanted string = "blurry" -> 13.text"#,
             "sketch image! -> 5.image",
+            "mood image! -> 7.image",
+            "luck_seed seed -> 15.seed",
+            "boldness_denoise number = 0.6 (0.0..1.0) -> 15.denoise",
             "rounds integer = 24 (1..10000) -> 2.value",
+            r#"look_lora string = "ink.safetensors" -> 6.lora_name"#,
+            "look_strength number = 0.8 (-100.0..100.0) -> 6.strength_model",
         ],
         &[],
-        &["poster"],
+        &["mood_as_it_came", "poster", "board"],
     );
+    assert_eq!(codes(&endpoint), ["not-optional"]);
+}
+
+/// A graph of two pictures that are joined or kept each for itself, with this title for the node that loads the second.
+fn loads(title: &str, joined: bool) -> Endpoint {
+    let mut graph = serde_json::json!({
+        "1": {"class_type": "LoadImage", "inputs": {"image": "a.png"}, "_meta": {"title": "First [in_first]"}},
+        "2": {"class_type": "LoadImage", "inputs": {"image": "b.png"}, "_meta": {"title": title}},
+        "3": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "a"}},
+    });
+    if joined {
+        graph["4"] = serde_json::json!(
+            {"class_type": "ImageBatch", "inputs": {"image1": ["1", 0], "image2": ["2", 0]}});
+        graph["3"]["inputs"]["images"] = serde_json::json!(["4", 0]);
+    } else {
+        graph["4"] = serde_json::json!({"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "b"}});
+    }
+    of(graph.to_string().as_bytes())
+}
+
+#[test]
+fn files_in_titles_are_required_unless_marked_and_dispensable() {
+    let second = |endpoint: &Endpoint| {
+        endpoint.params.iter().find(|param| param.name == "second").map(|param| param.required).unwrap()
+    };
+    let required = loads("Second [in_second]", true);
+    assert!(second(&required) && codes(&required).is_empty());
+    let optional = loads("Second [in_second?]", true);
+    assert!(!second(&optional) && codes(&optional).is_empty());
+    let needed = loads("Second [in_second?]", false);
+    assert!(second(&needed) && needed.is_usable());
+    let found = needed.diagnostics.iter().find(|found| found.code == "not-optional").unwrap();
+    assert_eq!(found.severity, Severity::Warning);
+    assert!(found.message.contains("`second` is marked as optional, but is required"), "{}", found.message);
+}
+
+#[test]
+fn tags_of_titles_that_mean_no_value_are_reported() {
+    for (sampler, says) in [
+        ("KSampler {creativity}", "does not say which value"),
+        ("KSampler {creativity} [v2]", "does not say which value"),
+        ("KSampler [in_photo]", "does not say which value"),
+    ] {
+        let found = faults(sampler, "x");
+        let [found] = found.as_slice() else { panic!("{sampler}: {found:#?}") };
+        assert_eq!((found.code, found.severity), ("bad-tag", Severity::Warning), "{sampler}");
+        assert!(found.message.contains(says), "{}", found.message);
+    }
+    assert!(faults("KSampler [v2] {a|b} {{steps}}", "x").is_empty());
+    assert!(faults("KSampler {wish}", "x").is_empty(), "another node has the value of that name");
 }
 
 #[test]
@@ -441,7 +496,7 @@ mod hostile {
 
         #[test]
         fn titles_never_panic(
-            sampler in r"[@$#!<>{}()\[\]|=.,:;/ a-z0-9Aé-]{0,40}",
+            sampler in r"[@$#!?_<>{}()\[\]|=.,:;/ a-z0-9Aé-]{0,40}",
             latent in "\\PC{0,40}",
         ) {
             for param in titled(&sampler, &latent).params {

@@ -32,6 +32,7 @@ pub(super) fn mark(context: &Context<'_>, candidates: &mut [Candidate], diagnost
         }
         only_marked |= title::declare(&mut board, node);
     }
+    board.finish();
     if only_marked {
         hide_unmarked(candidates);
     }

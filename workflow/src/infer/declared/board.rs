@@ -1,13 +1,16 @@
 //! The candidates of a graph, by node, on which declarations are made.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use super::{claim::Claim, name};
 use crate::{
     diagnostic::Diagnostic,
     endpoint::Tier,
     graph::Node,
-    infer::{Context, candidate::Candidate, tiers},
+    infer::{Context, candidate::Candidate, names::slug, tiers},
 };
 
 /// Everything a declaration may look at and change.
@@ -16,6 +19,8 @@ pub(super) struct Board<'b, 'a> {
     candidates: &'b mut [Candidate],
     spans: BTreeMap<String, Range<usize>>,
     diagnostics: &'b mut Vec<Diagnostic>,
+    /// Names that nodes without a value carry, and what to say if no other node has it.
+    unclaimed: Vec<(String, Diagnostic)>,
 }
 
 impl<'b, 'a> Board<'b, 'a> {
@@ -29,7 +34,7 @@ impl<'b, 'a> Board<'b, 'a> {
         for (index, candidate) in candidates.iter().enumerate() {
             spans.entry(candidate.node.clone()).or_insert(index..index).end = index + 1;
         }
-        Self { context, candidates, spans, diagnostics }
+        Self { context, candidates, spans, diagnostics, unclaimed: Vec::new() }
     }
 
     /// The values of a node.
@@ -95,5 +100,19 @@ impl<'b, 'a> Board<'b, 'a> {
     /// Reports something about a node.
     pub(super) fn report(&mut self, node: &Node, found: Diagnostic) {
         self.diagnostics.push(found.at_node(&node.id, node.title.as_deref()));
+    }
+
+    /// Reports something about a node, once all is declared, if nothing is declared under this name.
+    pub(super) fn report_unless_declared(&mut self, node: &Node, name: &str, found: Diagnostic) {
+        let found = found.at_node(&node.id, node.title.as_deref());
+        self.unclaimed.push((slug(name).unwrap_or_else(|| name.to_owned()), found));
+    }
+
+    /// Reports the names for which no node had a value.
+    pub(super) fn finish(self) {
+        let declared: BTreeSet<&str> =
+            self.candidates.iter().filter_map(|candidate| candidate.declared.as_deref()).collect();
+        let missing = self.unclaimed.into_iter().filter(|(name, _)| !declared.contains(name.as_str()));
+        self.diagnostics.extend(missing.map(|(_, found)| found));
     }
 }

@@ -13,7 +13,7 @@ pub(in crate::infer) fn name(node: &Node) -> Option<String> {
     let raw = tagged
         .or_else(|| connect::result(title).map(str::to_owned))
         .or_else(|| mcww::parse(title).filter(mcww::Place::is_output).map(|place| place.label.to_owned()))
-        .or_else(|| braces::parse(title).map(|tag| tag.found.name))
+        .or_else(|| braces::result(node, title))
         .or_else(|| field(node).map(str::to_owned))?;
     if is_name(&raw) { Some(raw) } else { slug(&raw) }
 }

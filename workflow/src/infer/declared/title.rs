@@ -46,11 +46,11 @@ pub(super) fn head(title: &str) -> &str {
 pub(in crate::infer) fn plain(title: &str) -> Option<&str> {
     let title = head(title);
     let title = viewcomfy::label(title).unwrap_or(title).trim();
-    if mcww::parse(title).is_some() || visionatrix::parse(title).is_some() || braces::parse(title).is_some() {
+    if mcww::parse(title).is_some() || visionatrix::parse(title).is_some() {
         return None;
     }
     let end = own::start(title).into_iter().chain(connect::start(title)).min().unwrap_or(title.len());
-    Some(title[..end].trim()).filter(|rest| !rest.is_empty())
+    braces::outside(title[..end].trim())
 }
 
 /// Words of a title that begin with this character, and where each begins. Such a word ends at a space outside its own

@@ -144,12 +144,12 @@ fn files(endpoint: &mut Endpoint, with: &Deriving<'_>, found: &mut Found) {
                 .iter()
                 .any(|binding| with.held.is_some_and(|held| held.requires(binding)) && param.required)
     };
-    let mut names: Vec<(bool, String)> =
-        endpoint.params.iter().filter(is_file).map(|param| (param.required, param.name.clone())).collect();
+    let mut names: Vec<(Wish, String)> =
+        endpoint.params.iter().filter(is_file).map(|param| (Wish::of(param), param.name.clone())).collect();
     names.reverse();
     // What the author wants to be optional comes first.
-    names.sort_by_key(|(required, _)| *required);
-    for (required, name) in names.into_iter().take(MOST_TRIED) {
+    names.sort_by_key(|(wish, _)| *wish);
+    for (wish, name) in names.into_iter().take(MOST_TRIED) {
         let Some(param) =
             endpoint.params.iter().find(|param| param.tier == Tier::Primary && param.name == name)
         else {
@@ -164,13 +164,8 @@ fn files(endpoint: &mut Endpoint, with: &Deriving<'_>, found: &mut Found) {
         let is_possible = more.is_some();
         if let Some(more) = more {
             *found = more;
-        } else if !required {
-            let message = format!("`{name}` cannot be left out: the rest of the graph needs it");
-            endpoint.diagnostics.push(
-                Diagnostic::error("not-optional", message).help(
-                    "remove `required = false`; `comfyport check` lists the files that may be left out",
-                ),
-            );
+        } else {
+            endpoint.diagnostics.extend(wish.failed(&name));
         }
         if let Some(param) =
             endpoint.params.iter_mut().find(|param| param.tier == Tier::Primary && param.name == name)
@@ -179,6 +174,51 @@ fn files(endpoint: &mut Endpoint, with: &Deriving<'_>, found: &mut Found) {
             if is_possible {
                 param.signal.push_str("; left out, its branch of the graph goes");
             }
+        }
+    }
+}
+
+/// Whether an author wants a file to be optional.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Wish {
+    /// Without it the declared contract would not hold.
+    Settled,
+    /// Another tool would run the graph with the file that is in it.
+    Marked,
+    None,
+}
+
+impl Wish {
+    fn of(param: &Param) -> Self {
+        if !param.required {
+            Self::Settled
+        } else if param.insisted == Some(false) {
+            Self::Marked
+        } else {
+            Self::None
+        }
+    }
+
+    /// What to say where the rest of the graph needs the file.
+    fn failed(self, name: &str) -> Option<Diagnostic> {
+        match self {
+            Self::Settled => Some(
+                Diagnostic::error(
+                    "not-optional",
+                    format!("`{name}` cannot be left out: the rest of the graph needs it"),
+                )
+                .help("remove `required = false`; `comfyport check` lists the files that may be left out"),
+            ),
+            Self::Marked => Some(
+                Diagnostic::warning(
+                    "not-optional",
+                    format!(
+                        "`{name}` is marked as optional, but is required: the rest of the graph needs it"
+                    ),
+                )
+                .help("remove the mark, or let the graph end without the nodes that take the file"),
+            ),
+            Self::None => None,
         }
     }
 }
