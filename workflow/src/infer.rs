@@ -159,7 +159,7 @@ pub fn infer(source: Source, options: &Options<'_>) -> Endpoint {
     derive::apply(&mut endpoint, &deriving);
     endpoint.params.sort_by_key(|param| (param.tier, prominence(param)));
     // Only what is served can be held against the lock.
-    crate::settle(&mut endpoint);
+    crate::settle::settle(&mut endpoint);
     if let Some(held) = &held {
         endpoint.changes = held.changes(&endpoint, options.sidecar);
         let drift = Held::drift(&endpoint);

@@ -52,7 +52,7 @@ pub use infer::{Options, infer};
 pub use lock::{Accepted, Change, ChangeKind, Lock, accept, compare};
 pub use report::render as report;
 pub use rules::{Chain, Place, PlacedRate, PlacedRule, Rate, Rule, Steps};
-pub use settle::{NEVER_RAW, settle};
+pub use settle::NEVER_RAW;
 pub use sidecar::{
     AcceptedRisks, Date, Deprecation, Expose, ExposeTier, ModelRule, OutputRule, PackRule, ParamRule,
     Sidecar, SwitchRule,

@@ -7,9 +7,9 @@ use crate::endpoint::{Endpoint, ParamType, Tier};
 /// Names that are never a field, not even as `r#self`.
 pub const NEVER_RAW: &[&str] = &["self", "super", "crate", "_"];
 
-/// What cannot be written down in Rust or in JSON stays what the workflow says: infinite defaults, for one. Whoever
-/// serves an endpoint, compiled or not, settles it first.
-pub fn settle(endpoint: &mut Endpoint) {
+/// What cannot be written down in Rust or in JSON stays what the workflow says: infinite defaults, for one. The
+/// last step of inference: whoever serves an endpoint, compiled or not, is given it settled.
+pub(crate) fn settle(endpoint: &mut Endpoint) {
     for param in &mut endpoint.params {
         let odd = param
             .default
