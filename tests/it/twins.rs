@@ -56,7 +56,9 @@ fn comparable(answer: &Value, seeds: &[String]) -> String {
             members.retain(|name, _| !chance(name));
             members.values_mut().for_each(|member| drop_chance(member, seeds));
         } else if let Some(items) = value.as_array_mut() {
-            items.iter_mut().for_each(|item| drop_chance(item, seeds));
+            for item in items {
+                drop_chance(item, seeds);
+            }
         }
     }
     let mut answer = answer.clone();
