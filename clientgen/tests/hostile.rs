@@ -109,6 +109,8 @@ fn endpoint(path: &str, first: usize) -> Endpoint {
     };
     Endpoint {
         path: text(path),
+        version: None,
+        deprecated: None,
         title: text(TEXTS[2]),
         description: text(TEXTS[first % TEXTS.len()]),
         fields: fields(first).collect(),

@@ -64,6 +64,8 @@ impl Call for Paint {
 
 static ENDPOINT: Endpoint = Endpoint {
     path: Static("paint"),
+    version: None,
+    deprecated: None,
     title: Static("Paint"),
     description: Static(""),
     fields: Static(Paint::FIELDS),
