@@ -89,10 +89,11 @@ pub(crate) const FOLDERS: [&str; 20] = [
 ];
 
 /// What an engine that accepts any model lists of itself.
-const COMMON: [(&str, &str); 6] = [
+const COMMON: [(&str, &str); 7] = [
     ("checkpoints", "sd_xl_base_1.0.safetensors"),
     ("checkpoints", "v1-5-pruned-emaonly-fp16.safetensors"),
     ("loras", "lcm_lora_sdxl.safetensors"),
+    ("loras", "more_details.safetensors"),
     ("upscale_models", "RealESRGAN_x4plus.safetensors"),
     ("vae", "ae.safetensors"),
     ("text_encoders", "clip_l.safetensors"),

@@ -26,7 +26,7 @@ fn portrait() -> Value {
         node(
             "LoraLoader",
             json!({
-                "lora_name": "lcm_lora_sdxl.safetensors", "strength_model": strength, "strength_clip": 1,
+                "lora_name": "more_details.safetensors", "strength_model": strength, "strength_clip": 1,
                 "model": [from, 0], "clip": [from, 1],
             }),
         )
@@ -126,7 +126,7 @@ async fn files_left_out_and_switches_take_their_nodes_with_them() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_of_loras_takes_the_place_of_the_chain() {
     let studio = Studio::new();
-    let file = "lcm_lora_sdxl.safetensors";
+    let file = "more_details.safetensors";
     let (params, graph) = studio.run("/portrait", json!({"prompt": "x", "image": PIXEL})).await;
     assert_eq!(params["loras"][1], json!({"name": file, "strength": 0.8, "strength_clip": 1}));
     assert_eq!(input(&graph, "2", "strength_model"), &json!(0.5));
