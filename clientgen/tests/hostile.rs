@@ -118,6 +118,7 @@ fn endpoint(path: &str, first: usize) -> Endpoint {
             .filter(|field| !matches!(field.kind, Kind::Media { .. } | Kind::Loras { .. }))
             .collect(),
         outputs: NAMES.iter().enumerate().map(output).collect(),
+        switches: Static(&[]),
         rules: Static(&[]),
         models: Static(&[]),
         node_packs: Static(&[]),

@@ -87,6 +87,7 @@ fn endpoint(graph: &Value) -> &'static Endpoint {
         node_packs: Static(&[]),
         classes: Static(&[]),
         nodes: Static(&[]),
+        switches: Static(&[]),
         rules: Static(&[]),
         template: Template { pieces: Static(pieces.leak()) },
         openapi: Static("{}"),

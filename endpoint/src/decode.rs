@@ -7,7 +7,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::{
-    DecodeLimits, Endpoint, Fault, FaultKind, Faults, Field, Held, Kind, Media, MediaSource, Request,
+    DecodeLimits, Endpoint, Fault, FaultKind, Faults, Field, Held, Kind, Media, MediaSource, Request, State,
     fault::{ValueFault, nearest, step},
     rule,
     slot::{Raw, write_text},
@@ -114,6 +114,11 @@ impl Decoding {
 }
 
 impl Decoded {
+    /// Which nodes take part.
+    pub fn state(&self) -> State {
+        self.endpoint.state(&*self.request)
+    }
+
     /// The files of the request, for the server to check and to upload.
     pub fn media_mut(&mut self) -> Vec<(&Field, &mut Media)> {
         let fields = &self.endpoint.fields;

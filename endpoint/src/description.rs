@@ -32,6 +32,8 @@ pub struct Endpoint {
     pub classes: List<Text>,
     /// Its nodes, for progress and for errors.
     pub nodes: List<NodeLabel>,
+    /// Fields that take nodes out of the prompt, by position: at most five.
+    pub switches: List<u16>,
     /// What becomes of fields that no node has.
     pub rules: List<Rule>,
     /// The prompt, with holes for values.
@@ -54,6 +56,7 @@ impl fmt::Debug for Endpoint {
         shown.field("models", models).field("node_packs", node_packs).field("classes", classes);
         shown
             .field("nodes", &self.nodes)
+            .field("switches", &self.switches)
             .field("rules", &self.rules)
             .field("template", &self.template)
             .field("openapi", &self.openapi);
@@ -156,4 +159,7 @@ pub struct NodeLabel {
     pub class_type: Text,
     /// Its title in the editor, or its class.
     pub title: Text,
+    /// In which states of the endpoint's `switches` it takes part: a state is a number whose bit `n` is set where switch
+    /// `n` is off, and bit `s` of this is set where the node is there in state `s`.
+    pub states: u32,
 }

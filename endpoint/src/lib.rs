@@ -24,6 +24,7 @@ mod media;
 mod response;
 mod rule;
 mod slot;
+mod state;
 mod table;
 mod template;
 
@@ -41,6 +42,7 @@ pub use media::{Audio, FileInput, Image, Mask, Media, MediaSource, Model3d, Vide
 pub use response::{Artifact, OutputError, Outputs, Response};
 pub use rule::{Place, Rate, Rule, Steps};
 pub use slot::{Choice, Raw, Request, Seed, Slot};
+pub use state::State;
 #[doc(hidden)]
 pub mod __private {
     //! What the derives expand to; not for other code.

@@ -141,7 +141,8 @@ fn write_loras(
     }
 }
 
-fn is_on(endpoint: &Endpoint, request: &dyn Request, index: usize) -> bool {
+/// Whether the nodes that belong to a field are there.
+pub(crate) fn is_on(endpoint: &Endpoint, request: &dyn Request, index: usize) -> bool {
     let (slot, field) = (request.slot(index), &endpoint.fields[index]);
     if matches!(field.kind, Kind::Media { .. }) {
         return slot.is_set();

@@ -61,6 +61,7 @@ static ENDPOINT: Endpoint = Endpoint {
     node_packs: Static(&[]),
     classes: Static(&[]),
     nodes: Static(&[]),
+    switches: Static(&[]),
     rules: Static(&[]),
     template: Template {
         pieces: Static(&[

@@ -70,6 +70,7 @@ static ENDPOINT: Endpoint = Endpoint {
     description: Static(""),
     fields: Static(Paint::FIELDS),
     advanced: Static(ADVANCED),
+    switches: Static(&[]),
     rules: Static(&[]),
     outputs: Static(&[]),
     models: Static(&[]),

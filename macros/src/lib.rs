@@ -49,6 +49,7 @@
 //!     node_packs: Static(&[]),
 //!     classes: Static(&[]),
 //!     nodes: Static(&[]),
+//!     switches: Static(&[]),
 //!     rules: Static(&[]),
 //!     template: Template {
 //!         pieces: Static(&[Piece::Text(Static("{\"factor\":")), Piece::Field(1), Piece::Text(Static("}"))]),

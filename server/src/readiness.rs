@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use comfyport_endpoint::Endpoint;
+use comfyport_endpoint::{Decoded, Endpoint, Model, NodeLabel, State};
 use serde::Serialize;
 
 use crate::engine::{Capabilities, Engine, EngineError};
@@ -81,6 +81,15 @@ impl Missing {
         Self { classes: classes.map(class).collect(), models: Vec::new() }
     }
 
+    /// What is not among the other.
+    fn without(mut self, other: &Self) -> Self {
+        self.classes.retain(|class| other.classes.iter().all(|known| known.class_type != class.class_type));
+        self.models.retain(|model| {
+            other.models.iter().all(|known| (&known.node, &known.input) != (&model.node, &model.input))
+        });
+        self
+    }
+
     /// Whether nothing is missing.
     pub fn is_empty(&self) -> bool {
         self.classes.is_empty() && self.models.is_empty()
@@ -113,6 +122,55 @@ pub struct Report {
     /// What it lacks.
     #[serde(skip_serializing_if = "Missing::is_empty")]
     pub missing: Missing,
+    /// What it lacks besides for requests that give what may be left out, or switch on what is off.
+    #[serde(skip_serializing_if = "Missing::is_empty")]
+    pub missing_optional: Missing,
+}
+
+/// What a request needs of an engine.
+#[derive(Debug, Clone)]
+pub struct Need<'n> {
+    endpoint: &'n Endpoint,
+    /// Nodes that are switched off need nothing. `None` for all of them.
+    state: Option<State>,
+    /// Inputs (`"4.ckpt_name"`) whose model the caller picked, so that the workflow's own choice does not matter.
+    chosen: Vec<&'n str>,
+}
+
+impl<'n> Need<'n> {
+    /// What a request needs that leaves out whatever it can.
+    pub fn usual(endpoint: &'n Endpoint) -> Self {
+        Self { endpoint, state: Some(endpoint.usual_state()), chosen: Vec::new() }
+    }
+
+    /// What a request needs that gives whatever it can.
+    pub fn utmost(endpoint: &'n Endpoint) -> Self {
+        Self { endpoint, state: None, chosen: Vec::new() }
+    }
+
+    /// What this request needs.
+    pub fn of(endpoint: &'n Endpoint, decoded: &'n Decoded) -> Self {
+        Self { endpoint, state: Some(decoded.state()), chosen: decoded.decided_models() }
+    }
+
+    fn nodes(&self) -> impl Iterator<Item = &'n NodeLabel> {
+        let state = self.state;
+        self.endpoint.nodes.iter().filter(move |node| state.is_none_or(|state| node.takes_part(state)))
+    }
+
+    fn classes(&self) -> BTreeSet<&'n str> {
+        self.nodes().map(|node| &*node.class_type).collect()
+    }
+
+    fn models(&self) -> impl Iterator<Item = &'n Model> {
+        let nodes: BTreeSet<&str> = self.nodes().map(|node| &*node.id).collect();
+        self.endpoint.models.iter().filter(move |model| {
+            let input = format!("{}.{}", model.node, model.input);
+            *model.folder != *"unknown"
+                && nodes.contains(&*model.node)
+                && !self.chosen.contains(&input.as_str())
+        })
+    }
 }
 
 /// Refusals rest on lists no older than this.
@@ -141,19 +199,18 @@ impl Readiness {
         self.capabilities(None).await
     }
 
-    /// What the engine lacks for a workflow. `chosen` are inputs (`"4.ckpt_name"`) whose model the caller picked, so
-    /// that the workflow's own choice does not matter.
-    pub async fn missing(&self, endpoint: &Endpoint, chosen: &[&str]) -> Result<Missing, EngineError> {
-        let missing = self.missing_since(endpoint, chosen, None).await?;
+    /// What the engine lacks for a request.
+    pub async fn missing(&self, need: &Need<'_>) -> Result<Missing, EngineError> {
+        let missing = self.missing_since(need, None).await?;
         if missing.is_empty() {
             return Ok(missing);
         }
-        self.missing_since(endpoint, chosen, Instant::now().checked_sub(BRAND_NEW)).await
+        self.missing_since(need, Instant::now().checked_sub(BRAND_NEW)).await
     }
 
     /// The same as a report that has an answer when the engine has none.
-    pub async fn report(&self, endpoint: &Endpoint, chosen: &[&str]) -> Report {
-        let (missing, reason) = match self.missing(endpoint, chosen).await {
+    pub async fn report(&self, need: &Need<'_>) -> Report {
+        let (missing, reason) = match self.missing(need).await {
             Ok(missing) if missing.is_empty() => (missing, None),
             Ok(missing) => {
                 let reason = format!("missing: {}", missing.sentence());
@@ -167,7 +224,17 @@ impl Readiness {
             ready: reason.is_none(),
             reason,
             missing,
+            missing_optional: Missing::default(),
         }
+    }
+
+    /// The same for a workflow as such: a request that leaves out what it can decides whether it is ready.
+    pub async fn report_workflow(&self, endpoint: &Endpoint) -> Report {
+        let mut report = self.report(&Need::usual(endpoint)).await;
+        if let Ok(utmost) = self.missing(&Need::utmost(endpoint)).await {
+            report.missing_optional = utmost.without(&report.missing);
+        }
+        report
     }
 
     /// The files in a models folder; `None` if the engine does not list it.
@@ -186,25 +253,16 @@ impl Readiness {
         self.folders.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    async fn missing_since(
-        &self,
-        endpoint: &Endpoint,
-        chosen: &[&str],
-        since: Option<Instant>,
-    ) -> Result<Missing, EngineError> {
+    async fn missing_since(&self, need: &Need<'_>, since: Option<Instant>) -> Result<Missing, EngineError> {
         let capabilities = self.capabilities(since).await?;
-        let classes = endpoint
-            .classes
-            .iter()
-            .filter(|class| !capabilities.classes.contains(&***class))
-            .map(|class| missing_class(endpoint, class))
+        let classes = need
+            .classes()
+            .into_iter()
+            .filter(|class| !capabilities.classes.contains(*class))
+            .map(|class| missing_class(need.endpoint, class))
             .collect();
         let mut models = Vec::new();
-        for model in &endpoint.models {
-            let input = format!("{}.{}", model.node, model.input);
-            if *model.folder == *"unknown" || chosen.contains(&input.as_str()) {
-                continue;
-            }
+        for model in need.models() {
             let files = self.files_since(&model.folder, since).await?;
             let Some(files) = files.as_ref() else { continue };
             let file = plain(&model.file);

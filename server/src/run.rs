@@ -158,15 +158,14 @@ impl Runs {
 
     /// Whether each engine can run a workflow.
     pub async fn report(&self, endpoint: &Endpoint) -> Vec<Report> {
-        futures_util::future::join_all(self.places.iter().map(|place| place.readiness.report(endpoint, &[])))
-            .await
+        let all = self.places.iter().map(|place| place.readiness.report_workflow(endpoint));
+        futures_util::future::join_all(all).await
     }
 
-    /// The same for one request: models that the caller picked take the place of the workflow's own.
+    /// The same for one request.
     pub async fn report_for(&self, prepared: &Prepared) -> Vec<Report> {
-        let chosen = prepared.chosen_models();
-        let all = self.places.iter().map(|place| place.readiness.report(&prepared.endpoint, &chosen));
-        futures_util::future::join_all(all).await
+        let need = prepared.need();
+        futures_util::future::join_all(self.places.iter().map(|place| place.readiness.report(&need))).await
     }
 
     /// What the first engine that answers can do.
@@ -183,11 +182,11 @@ impl Runs {
 
     /// An engine that has what a request needs; of several, the one with the least to do.
     pub async fn choose(&self, prepared: &Prepared) -> Result<Arc<Place>, RunError> {
-        let chosen = prepared.chosen_models();
+        let need = prepared.need();
         let mut refusal = None;
         for place in self.least_busy_first() {
             let engine = place.engine.name();
-            match place.readiness.missing(&prepared.endpoint, &chosen).await {
+            match place.readiness.missing(&need).await {
                 Ok(missing) if missing.is_empty() => {
                     check_models(&place, prepared).await?;
                     return Ok(place);

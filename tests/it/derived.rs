@@ -59,8 +59,12 @@ struct Studio {
 
 impl Studio {
     fn new() -> Self {
+        Self::of(&portrait())
+    }
+
+    fn of(portrait: &Value) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("portrait.json"), portrait().to_string()).unwrap();
+        fs::write(folder.path().join("portrait.json"), portrait.to_string()).unwrap();
         let simulator = Comfyport::simulator();
         let settings = [("COMFYPORT_WORKFLOWS_DIR", folder.path().to_str().unwrap())];
         let server = Comfyport::in_front_of_with(simulator.url(), &settings);
@@ -121,6 +125,28 @@ async fn files_left_out_and_switches_take_their_nodes_with_them() {
         studio.refused("/portrait", json!({"prompt": "x"})).await,
         [("/image".to_owned(), "is required".to_owned())]
     );
+}
+
+/// A part that is off needs nothing of the engine.
+#[tokio::test(flavor = "multi_thread")]
+async fn models_of_parts_that_are_off_may_be_missing() {
+    let mut graph = portrait();
+    graph["13"]["inputs"]["model_name"] = json!("of nobody.safetensors");
+    graph["13"]["_meta"] = json!({"title": "@?upscale=off"});
+    graph["14"]["_meta"] = json!({"title": "@?upscale=off"});
+    let studio = Studio::of(&graph);
+    let request = json!({"prompt": "x", "image": PIXEL});
+    let described = studio.server.read("/portrait", 200).await.json();
+    assert_eq!(described["ready"], true, "{described}");
+    let missing = &described["engines"][0]["missing_optional"]["models"];
+    assert_eq!(missing[0]["file"], "of nobody.safetensors", "{described}");
+    let (params, _) = studio.run("/portrait", request).await;
+    assert_eq!(params["upscale"], false);
+
+    let with_it = json!({"prompt": "x", "image": PIXEL, "upscale": true});
+    let problem = studio.server.call("/portrait", &with_it, 503).await;
+    assert_eq!(problem["code"], "workflow_not_ready");
+    assert_eq!(problem["missing"]["models"][0]["file"], "of nobody.safetensors");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -84,6 +84,21 @@ impl Endpoint {
         self.params.iter().filter(move |param| param.tier == tier)
     }
 
+    /// Where the fields of [`Endpoint::switches`] stand among the primary ones.
+    pub fn placed_switches(&self) -> Vec<u16> {
+        self.switches.iter().filter_map(|name| self.field(name)).collect()
+    }
+
+    /// In which states of the switches a node takes part: bit `s` is set where it does in `variants[s]`.
+    pub fn states_of(&self, node: &str) -> u32 {
+        let there = |(_, graph): &(u32, &Graph)| graph.node(node).is_some();
+        let states =
+            (0..).zip(&self.variants).filter(there).fold(0, |states, (state, _)| states | 1 << state);
+        let always =
+            u32::MAX.checked_shr(32_u32.saturating_sub(self.variants.len().try_into().unwrap_or(32)));
+        if states == always.unwrap_or(0) { u32::MAX } else { states }
+    }
+
     /// Model files that an engine can be asked for: not those that a node fetches by itself, or that nobody can say
     /// where to look up.
     pub fn checked_models(&self) -> impl Iterator<Item = &ModelRef> {

@@ -57,7 +57,7 @@ pub enum Piece {
 pub fn pieces(endpoint: &Endpoint) -> Vec<Piece> {
     let only = [endpoint.graph.clone()];
     let graphs: &[Graph] = if endpoint.variants.is_empty() { &only } else { &endpoint.variants };
-    let switches: Vec<u16> = endpoint.switches.iter().filter_map(|name| endpoint.field(name)).collect();
+    let switches = endpoint.placed_switches();
     let mut ids: Vec<&NodeId> = endpoint.graph.nodes.keys().collect();
     ids.sort_by(|left, right| compare_ids(left, right));
     // What is always there comes first: the comma belongs to what follows.

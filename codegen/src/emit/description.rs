@@ -5,7 +5,7 @@ use comfyport_workflow::{
     template::{self, Piece},
 };
 use proc_macro2::{Ident, Literal, TokenStream};
-use quote::quote;
+use quote::{ToTokens, quote};
 
 pub(super) fn of(endpoint: &Endpoint, request: &Ident, has_advanced: bool, file: &str) -> TokenStream {
     let Endpoint { path, title, classes, .. } = endpoint;
@@ -20,8 +20,15 @@ pub(super) fn of(endpoint: &Endpoint, request: &Ident, has_advanced: bool, file:
     let nodes = endpoint.graph.nodes.values().map(|node| {
         let (id, class, title) =
             (&node.id, &node.class_type, node.title.as_ref().unwrap_or(&node.class_type));
-        quote!(NodeLabel { id: Static(#id), class_type: Static(#class), title: Static(#title) })
+        let states = match endpoint.states_of(id) {
+            u32::MAX => quote!(NodeLabel::ALWAYS),
+            some => Literal::u32_unsuffixed(some).into_token_stream(),
+        };
+        quote! {
+            NodeLabel { id: Static(#id), class_type: Static(#class), title: Static(#title), states: #states }
+        }
     });
+    let switches = endpoint.placed_switches().into_iter().map(Literal::u16_unsuffixed);
     let pieces = pieces(template::pieces(endpoint));
     let rules = endpoint.placed_rules().into_iter().map(rule);
     let openapi = format!("/{file}.openapi.json");
@@ -47,6 +54,7 @@ pub(super) fn of(endpoint: &Endpoint, request: &Ident, has_advanced: bool, file:
                 node_packs: Static(&[#(#packs),*]),
                 classes: Static(&[#(Static(#classes)),*]),
                 nodes: Static(&[#(#nodes),*]),
+                switches: Static(&[#(#switches),*]),
                 rules: Static(&[#(#rules),*]),
                 template: Template { pieces: #pieces },
                 openapi: Static(include_str!(concat!(env!("OUT_DIR"), #openapi))),

@@ -15,6 +15,7 @@ pub fn endpoint(inferred: &comfyport_workflow::Endpoint, id: &str) -> Endpoint {
         id: text(&node.id),
         class_type: text(&node.class_type),
         title: text(node.title.as_ref().unwrap_or(&node.class_type)),
+        states: inferred.states_of(&node.id),
     };
     Endpoint {
         path: text(&inferred.path),
@@ -29,6 +30,7 @@ pub fn endpoint(inferred: &comfyport_workflow::Endpoint, id: &str) -> Endpoint {
         node_packs: inferred.node_packs.iter().map(pack).collect(),
         classes: inferred.classes.iter().map(|class| text(class)).collect(),
         nodes: inferred.graph.nodes.values().map(node).collect(),
+        switches: inferred.placed_switches().into_iter().collect(),
         rules: inferred.placed_rules().into_iter().map(rule).collect(),
         template: Template { pieces: template::pieces(inferred).into_iter().map(piece).collect() },
         openapi: openapi::fragment(inferred, id).into(),

@@ -13,6 +13,7 @@ use super::{Options, RunError};
 use crate::{
     artifacts::hex,
     media::{self, Format, MediaFault, PictureLimits},
+    readiness::Need,
 };
 
 /// What a caller sent.
@@ -86,9 +87,9 @@ impl Prepared {
         Ok(Self { endpoint, decoded, options, files: found.files })
     }
 
-    /// The inputs whose model the caller picked, as `"node.input"`.
-    pub fn chosen_models(&self) -> Vec<&str> {
-        self.decoded.decided_models()
+    /// What it needs of an engine.
+    pub fn need(&self) -> Need<'_> {
+        Need::of(&self.endpoint, &self.decoded)
     }
 }
 
