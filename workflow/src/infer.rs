@@ -59,8 +59,25 @@ pub struct Options<'a> {
 }
 
 /// Infers the endpoint of a graph. What stands in the way is among its diagnostics.
-pub fn infer(source: Source, options: &Options<'_>) -> Endpoint {
-    let Source { mut graph, facts, mut diagnostics } = source;
+pub fn infer(mut source: Source, options: &Options<'_>) -> Endpoint {
+    let mut notes = Vec::new();
+    for awake in std::mem::take(&mut source.awake) {
+        let groups = awake.facts.groups.clone();
+        let endpoint = infer_one(awake, options);
+        if groups.iter().filter(|group| group.asleep).all(|group| derive::has_switch(&endpoint, group)) {
+            return endpoint;
+        }
+        notes.extend(endpoint.diagnostics.into_iter().filter(|found| found.code == "not-locked"));
+    }
+    let mut endpoint = infer_one(source, options);
+    notes.retain(|note| !endpoint.diagnostics.contains(note));
+    notes.dedup();
+    endpoint.diagnostics.extend(notes);
+    endpoint
+}
+
+fn infer_one(source: Source, options: &Options<'_>) -> Endpoint {
+    let Source { mut graph, facts, mut diagnostics, .. } = source;
     if graph.nodes.len() > MOST_NODES {
         diagnostics.push(too_large("nodes", graph.nodes.len(), MOST_NODES));
         graph.nodes.clear();

@@ -20,6 +20,9 @@ pub struct Source {
     pub facts: UiFacts,
     /// Warnings and notes.
     pub diagnostics: Vec<Diagnostic>,
+    /// The same workflow with groups taking part that are switched off in the file, the fullest first: each says in its
+    /// facts which groups these are. Served if all of them become switches.
+    pub awake: Vec<Source>,
 }
 
 /// How deep below the top of the file a graph is looked for.
@@ -40,21 +43,41 @@ pub fn read_with(bytes: &[u8], catalog: &Catalog) -> Result<Source, Vec<Diagnost
     let parsed = json::parse(&bytes)
         .map_err(|error| vec![Diagnostic::error("invalid-json", format!("the file is not JSON: {error}"))])?;
     let mut diagnostics: Vec<Diagnostic> = parsed.duplicate_keys.iter().map(|key| duplicate(key)).collect();
-    let (members, facts) = match find(&parsed.value, &exported) {
+    let (members, facts, awake) = match find(&parsed.value, &exported) {
         Some(members) => {
             // Files that keep both forms side by side: the editor's says more about the same nodes.
-            let facts = saved(&parsed.value, catalog).map(|saved| saved.facts);
-            (members, facts.unwrap_or_default())
+            let facts = saved(&parsed.value, &|value| ui::convert(value, catalog).facts);
+            (members, facts.unwrap_or_default(), Vec::new())
         }
         None => converted(&parsed.value, catalog, &mut diagnostics)?,
     };
-    let graph = graph(&members, &mut diagnostics);
+    let mut source = checked(&members, facts, diagnostics)?;
+    let awake = awake
+        .into_iter()
+        .filter_map(|Converted { graph, facts, diagnostics, .. }| checked(&graph, facts, diagnostics).ok());
+    source.awake = awake.collect();
+    Ok(source)
+}
+
+fn checked(
+    members: &Object,
+    facts: UiFacts,
+    mut diagnostics: Vec<Diagnostic>,
+) -> Result<Source, Vec<Diagnostic>> {
+    let graph = graph(members, &mut diagnostics);
     check_links(&graph, &mut diagnostics);
     if diagnostics.iter().any(Diagnostic::is_error) {
         Err(diagnostics)
     } else {
-        Ok(Source { graph, facts, diagnostics })
+        Ok(Source { graph, facts, diagnostics, awake: Vec::new() })
     }
+}
+
+/// All groups that can be woken at once, and each of several by itself.
+fn awake(value: &Value, asleep: &[usize], catalog: &Catalog) -> Vec<Converted> {
+    let alone = asleep.chunks(1).filter(|_| asleep.len() > 1);
+    let sets = [asleep].into_iter().filter(|all| !all.is_empty()).chain(alone);
+    sets.map(|groups| ui::convert_awake(value, catalog, groups)).collect()
 }
 
 /// What the editor would submit, if the file is in its own format. Errors come all at once, without those that only
@@ -63,8 +86,13 @@ fn converted(
     value: &Value,
     catalog: &Catalog,
     diagnostics: &mut Vec<Diagnostic>,
-) -> Result<(Object, UiFacts), Vec<Diagnostic>> {
-    let Some(Converted { graph, facts, diagnostics: found }) = saved(value, catalog) else {
+) -> Result<(Object, UiFacts, Vec<Converted>), Vec<Diagnostic>> {
+    let whole = |value: &Value| {
+        let submitted = ui::convert(value, catalog);
+        let awake = awake(value, &submitted.asleep, catalog);
+        (submitted, awake)
+    };
+    let Some((Converted { graph, facts, diagnostics: found, .. }, awake)) = saved(value, &whole) else {
         return Err(vec![no_graph()]);
     };
     diagnostics.extend(found);
@@ -74,11 +102,11 @@ fn converted(
     if diagnostics.iter().any(Diagnostic::is_error) {
         return Err(std::mem::take(diagnostics));
     }
-    Ok((graph, facts))
+    Ok((graph, facts, awake))
 }
 
-fn saved(value: &Value, catalog: &Catalog) -> Option<Converted> {
-    find(value, &|value| ui::is_ui_format(value).then(|| ui::convert(value, catalog)))
+fn saved<T>(value: &Value, convert: &dyn Fn(&Value) -> T) -> Option<T> {
+    find(value, &|value| ui::is_ui_format(value).then(|| convert(value)))
 }
 
 fn duplicate(key: &str) -> Diagnostic {
@@ -147,7 +175,7 @@ fn is_node(member: &Object) -> bool {
     inputs && member.get("class_type").is_some_and(|class| class.as_str().is_some())
 }
 
-fn graph(members: &Object, diagnostics: &mut Vec<Diagnostic>) -> Graph {
+pub(crate) fn graph(members: &Object, diagnostics: &mut Vec<Diagnostic>) -> Graph {
     let mut graph = Graph::default();
     for (id, member) in members {
         let Some(member) = member.as_object() else { continue };

@@ -10,6 +10,7 @@ use crate::{
     json::{Object, Value},
 };
 
+mod asleep;
 mod custom_combo;
 mod declarations;
 mod described;
@@ -32,6 +33,7 @@ mod widgets;
 
 pub use facts::{Declaration, ModelFact, PackFact, UiFacts, Wish};
 pub use groups::Group;
+pub(crate) use groups::is_optional;
 
 /// A workflow in API format, and what only the editor's format knows about it.
 #[derive(Debug, Clone, Default)]
@@ -42,6 +44,8 @@ pub struct Converted {
     pub facts: UiFacts,
     /// What is in the way, and what was odd. Complete only if no error is among them.
     pub diagnostics: Vec<Diagnostic>,
+    /// Groups that are bypassed or muted and could be switched on, by their place among the groups of the file.
+    pub asleep: Vec<usize>,
 }
 
 /// More nodes than this are not unfolded: subgraphs within subgraphs multiply.
@@ -64,9 +68,26 @@ pub fn is_ui_format(value: &Value) -> bool {
 
 /// What the editor would submit for this workflow.
 pub fn convert(value: &Value, catalog: &Catalog) -> Converted {
+    let (mut converted, document, layouts) = convert_document(value, catalog, &|_| ());
+    converted.asleep = asleep::find(value, &document, &layouts, &converted, catalog);
+    converted
+}
+
+/// The same with some of the groups that are asleep taking part; each of them is marked as [`Group::asleep`].
+pub fn convert_awake(value: &Value, catalog: &Catalog, groups: &[usize]) -> Converted {
+    asleep::wake(value, catalog, groups)
+}
+
+/// Converts a file after a change to what was read from it.
+fn convert_document(
+    value: &Value,
+    catalog: &Catalog,
+    change: &dyn Fn(&mut document::Document),
+) -> (Converted, document::Document, Vec<Vec<layout::Layout>>) {
     let mut diagnostics = Vec::new();
     let mut document = document::read(value, &mut diagnostics);
     group_nodes::unfold(value, &mut document, catalog, &mut diagnostics);
+    change(&mut document);
     let layouts = layout::all(&document, catalog);
     let outsides = host::outsides(&document, &layouts);
     let instances = instances::expand(&document, &layouts, &mut diagnostics);
@@ -79,7 +100,7 @@ pub fn convert(value: &Value, catalog: &Catalog) -> Converted {
         diagnostics.truncate(MOST_FINDINGS);
         diagnostics.push(Diagnostic::note("more", format!("and {more} more findings")));
     }
-    Converted { graph, facts, diagnostics }
+    (Converted { graph, facts, diagnostics, asleep: Vec::new() }, document, layouts)
 }
 
 /// How to get a file that needs no conversion.

@@ -178,6 +178,61 @@ fn groups_of_the_editor_whose_title_says_so_are_switches() {
     assert!(read(&file("Step 2"), "", None).switches.is_empty());
 }
 
+/// A picture that is enlarged in a group; the mode of its nodes is 4 where they are bypassed, 2 where they are muted.
+fn sleeping(title: &str, mode: u8) -> Value {
+    let slot = |name: &str, ty: &str, link: Option<u32>| json!({"name": name, "type": ty, "link": link});
+    let out = |name: &str, ty: &str, links: &[u32]| json!({"name": name, "type": ty, "links": links});
+    json!({
+        "version": 0.4, "last_node_id": 4, "last_link_id": 3,
+        "nodes": [
+            {"id": 1, "type": "LoadImage", "pos": [0, 0], "size": [100, 100], "mode": 0, "inputs": [],
+             "outputs": [out("IMAGE", "IMAGE", &[1]), out("MASK", "MASK", &[])],
+             "widgets_values": ["a.png", "image"]},
+            {"id": 2, "type": "ImageUpscaleWithModel", "pos": [500, 0], "size": [100, 100], "mode": mode,
+             "inputs": [slot("upscale_model", "UPSCALE_MODEL", Some(3)), slot("image", "IMAGE", Some(1))],
+             "outputs": [out("IMAGE", "IMAGE", &[2])]},
+            {"id": 4, "type": "UpscaleModelLoader", "pos": [500, 50], "size": [100, 100], "mode": mode,
+             "inputs": [], "outputs": [out("UPSCALE_MODEL", "UPSCALE_MODEL", &[3])],
+             "widgets_values": ["x4.pth"]},
+            {"id": 3, "type": "SaveImage", "pos": [900, 0], "size": [100, 100], "mode": 0,
+             "inputs": [slot("images", "IMAGE", Some(2))], "outputs": [], "widgets_values": ["a"]},
+        ],
+        "links": [[1, 1, 0, 2, 1, "IMAGE"], [2, 2, 0, 3, 0, "IMAGE"], [3, 4, 0, 2, 0, "UPSCALE_MODEL"]],
+        "groups": [{"title": title, "bounding": [450, -50, 200, 250]}],
+    })
+}
+
+#[test]
+fn groups_that_are_off_in_the_file_are_switches_that_are_off() {
+    let endpoint = read(&sleeping("Upscale", 4), "", None);
+    let switch = find(&endpoint, "upscale").unwrap();
+    assert_eq!(switch.derived, Some(Derived::Switch));
+    assert_eq!(switch.default, Some(comfyport_workflow::json::Value::Bool(false)));
+    assert_eq!(left(&endpoint, 0), ["1", "2", "3", "4"]);
+    assert_eq!(left(&endpoint, 1), ["1", "3"]);
+    assert_eq!(endpoint.models.len(), 1);
+
+    let is_plain = |endpoint: &Endpoint| endpoint.switches.is_empty() && endpoint.graph.nodes.len() == 2;
+    assert!(is_plain(&read(&sleeping("Step 2", 4), "", None)), "the title does not say that it is optional");
+    assert!(is_plain(&read(&sleeping("Upscale", 4), "[params.upscale]\nhide = true", None)));
+    // Nothing comes out of what is muted: the editor submits a result of nothing.
+    assert!(read(&sleeping("Upscale", 2), "", None).switches.is_empty());
+}
+
+#[test]
+fn a_lock_without_a_group_keeps_it_off() {
+    let mut without = sleeping("Step 2", 4);
+    let lock = Lock::of(&read(&without, "", None), None);
+    without["groups"][0]["title"] = json!("Upscale");
+    let endpoint = read(&without, "", Some(&lock));
+    assert!(endpoint.switches.is_empty() && endpoint.changes.is_empty(), "{:?}", endpoint.changes);
+    assert!(
+        endpoint.diagnostics.iter().any(|found| found.code == "not-locked"),
+        "{:?}",
+        endpoint.diagnostics
+    );
+}
+
 #[test]
 fn a_lock_keeps_what_it_had_and_nothing_more() {
     let unlocked = read(&guided(), "[params.count]\nhide = true", None);

@@ -40,6 +40,17 @@ pub(super) fn apply(endpoint: &mut Endpoint, with: &Deriving<'_>) {
     }
 }
 
+/// Whether a group that is off in the file became a switch.
+pub(super) fn has_switch(endpoint: &Endpoint, group: &Group) -> bool {
+    endpoint.params.iter().filter(|param| param.derived == Some(Derived::Switch)).any(|param| {
+        let nodes: Vec<&str> = param.bindings.iter().map(|binding| binding.node.as_str()).collect();
+        let live = group.nodes.iter().filter(|id| endpoint.graph.nodes.contains_key(*id));
+        param.default == Some(Value::Bool(false))
+            && !nodes.is_empty()
+            && live.into_iter().all(|id| nodes.contains(&id.as_str()))
+    })
+}
+
 impl Deriving<'_> {
     /// Adds a field to the request, unless the author hid it, its name is taken, or the lock was written without it.
     /// The name it got.

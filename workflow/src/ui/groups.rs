@@ -13,10 +13,63 @@ pub struct Group {
     pub title: String,
     /// Nodes whose middle lies within it, with those inside of subgraphs there.
     pub nodes: Vec<NodeId>,
+    /// Its place among the boxes of the file.
+    pub place: usize,
+    /// Whether all of it is bypassed or muted in the file.
+    pub asleep: bool,
+}
+
+/// Words in the titles of groups that authors switch on and off.
+const OPTIONAL: &[&str] = &[
+    "optional",
+    "upscal",
+    "hires",
+    "hi-res",
+    "highres",
+    "refine",
+    "detailer",
+    "face",
+    "restore",
+    "sharpen",
+    "grain",
+    "color",
+    "colour",
+    "postprocess",
+    "post-process",
+    "interpolat",
+    "controlnet",
+    "ipadapter",
+    "ip-adapter",
+];
+
+/// Whether a title says that what is in the box need not be.
+pub(crate) fn is_optional(title: &str) -> bool {
+    let title = title.to_lowercase();
+    OPTIONAL.iter().any(|word| title.contains(word))
+}
+
+/// A box with the ids of the outermost nodes in it.
+pub(super) struct Frame {
+    pub(super) title: String,
+    pub(super) nodes: Vec<String>,
+}
+
+/// The boxes of the outermost graph with what is executed in them.
+pub(super) fn find(value: &Value, graph: &Object) -> Vec<Group> {
+    let executed = |(place, frame): (usize, Frame)| {
+        let belongs = |id: &&String| {
+            frame.nodes.iter().any(|node| {
+                id.strip_prefix(node.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+            })
+        };
+        let nodes: Vec<NodeId> = graph.keys().filter(belongs).cloned().collect();
+        (!nodes.is_empty()).then_some(Group { title: frame.title, nodes, place, asleep: false })
+    };
+    frames(value).into_iter().enumerate().filter_map(executed).collect()
 }
 
 /// The boxes of the outermost graph.
-pub(super) fn find(value: &Value, graph: &Object) -> Vec<Group> {
+pub(super) fn frames(value: &Value) -> Vec<Frame> {
     let listed = |key: &str| value.get(key).and_then(Value::as_array).unwrap_or_default();
     let middles: Vec<(String, (f64, f64))> =
         listed("nodes").iter().filter_map(|node| Some((id_text(node.get("id")?)?, middle(node)?))).collect();
@@ -26,15 +79,8 @@ pub(super) fn find(value: &Value, graph: &Object) -> Vec<Group> {
         let [left, top, width, height] = bounds.as_slice() else { return None };
         let within =
             |(x, y): &(f64, f64)| *x >= *left && *x < left + width && *y >= *top && *y < top + height;
-        let inside: Vec<&String> =
-            middles.iter().filter(|(_, middle)| within(middle)).map(|(id, _)| id).collect();
-        let belongs = |id: &&String| {
-            inside.iter().any(|node| {
-                id.strip_prefix(node.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
-            })
-        };
-        let nodes: Vec<NodeId> = graph.keys().filter(belongs).cloned().collect();
-        (!nodes.is_empty()).then_some(Group { title, nodes })
+        let inside = middles.iter().filter(|(_, middle)| within(middle)).map(|(id, _)| id.clone());
+        Some(Frame { title, nodes: inside.collect() })
     });
     groups.collect()
 }

@@ -14,6 +14,7 @@ use crate::{
     graph::{Graph, Node, NodeId},
     infer::{declared, names::slug},
     json::Value,
+    ui::is_optional,
 };
 
 /// Every state of all switches is a graph of its own.
@@ -22,29 +23,6 @@ const MOST: usize = 5;
 const MOST_TRIED: usize = 16;
 /// Nodes of the largest graph that is looked at: people draw hundreds.
 const LARGEST: usize = 3000;
-/// Words in the titles of groups that authors switch on and off.
-const OPTIONAL: &[&str] = &[
-    "optional",
-    "upscal",
-    "hires",
-    "hi-res",
-    "highres",
-    "refine",
-    "detailer",
-    "face",
-    "restore",
-    "sharpen",
-    "grain",
-    "color",
-    "colour",
-    "postprocess",
-    "post-process",
-    "interpolat",
-    "controlnet",
-    "ipadapter",
-    "ip-adapter",
-];
-
 /// A part of the graph under one name.
 struct Part {
     name: String,
@@ -326,11 +304,7 @@ fn guessed(endpoint: &Endpoint, with: &Deriving<'_>) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::new();
     let in_use = |id: &NodeId| endpoint.switches.contains(id);
     for group in with.groups {
-        let title = group.title.to_lowercase();
-        let Some(name) = slug(&group.title).filter(|_| OPTIONAL.iter().any(|word| title.contains(word)))
-        else {
-            continue;
-        };
+        let Some(name) = slug(&group.title).filter(|_| is_optional(&group.title)) else { continue };
         // A group that makes or ends the result is not an option.
         let essential = group.nodes.iter().filter_map(|id| endpoint.graph.node(id)).any(|node| {
             endpoint.outputs.iter().any(|output| output.node == node.id && output.stage != Stage::Preview)
@@ -345,10 +319,14 @@ fn guessed(endpoint: &Endpoint, with: &Deriving<'_>) -> Vec<Part> {
             parts.push(Part {
                 name,
                 nodes,
-                on: true,
+                on: !group.asleep,
                 asked: false,
                 description: None,
-                signal: "a group whose title says that it is optional",
+                signal: if group.asleep {
+                    "a group that is bypassed or muted in the file"
+                } else {
+                    "a group whose title says that it is optional"
+                },
             });
         }
     }
