@@ -122,7 +122,6 @@ fn endpoint(path: &str, first: usize) -> Endpoint {
         rules: Static(&[]),
         models: Static(&[]),
         node_packs: Static(&[]),
-        classes: Static(&[]),
         nodes: Static(&[]),
         template: Template { pieces: Static(&[]) },
         openapi: Static("{}"),

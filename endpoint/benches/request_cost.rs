@@ -85,7 +85,6 @@ fn endpoint(graph: &Value) -> &'static Endpoint {
         outputs: Static(&[]),
         models: Static(&[]),
         node_packs: Static(&[]),
-        classes: Static(&[]),
         nodes: Static(&[]),
         switches: Static(&[]),
         rules: Static(&[]),

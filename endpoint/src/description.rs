@@ -28,8 +28,6 @@ pub struct Endpoint {
     pub models: List<Model>,
     /// Node packs it needs besides ComfyUI itself.
     pub node_packs: List<NodePack>,
-    /// Node classes it needs, sorted.
-    pub classes: List<Text>,
     /// Its nodes, for progress and for errors.
     pub nodes: List<NodeLabel>,
     /// Fields that take nodes out of the prompt, by position: at most five.
@@ -47,13 +45,12 @@ pub struct Endpoint {
 /// Everything that can be told of it: two endpoints that show the same take and yield the same.
 impl fmt::Debug for Endpoint {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, title, description, fields, advanced, outputs, models, node_packs, classes, .. } =
-            self;
+        let Self { path, title, description, fields, advanced, outputs, models, node_packs, .. } = self;
         let mut shown = formatter.debug_struct("Endpoint");
         shown.field("path", path).field("version", &self.version).field("deprecated", &self.deprecated);
         shown.field("title", title).field("description", description);
         shown.field("fields", fields).field("advanced", advanced).field("outputs", outputs);
-        shown.field("models", models).field("node_packs", node_packs).field("classes", classes);
+        shown.field("models", models).field("node_packs", node_packs);
         shown
             .field("nodes", &self.nodes)
             .field("switches", &self.switches)

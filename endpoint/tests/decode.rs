@@ -59,7 +59,6 @@ static ENDPOINT: Endpoint = Endpoint {
     outputs: Static(&[]),
     models: Static(&[]),
     node_packs: Static(&[]),
-    classes: Static(&[]),
     nodes: Static(&[]),
     switches: Static(&[]),
     rules: Static(&[]),

@@ -75,7 +75,6 @@ static ENDPOINT: Endpoint = Endpoint {
     outputs: Static(&[]),
     models: Static(&[]),
     node_packs: Static(&[]),
-    classes: Static(&[]),
     nodes: Static(&[]),
     template: Template { pieces: Static(&[]) },
     openapi: Static("{}"),

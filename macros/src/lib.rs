@@ -47,7 +47,6 @@
 //!     outputs: Static(&[]),
 //!     models: Static(&[]),
 //!     node_packs: Static(&[]),
-//!     classes: Static(&[]),
 //!     nodes: Static(&[]),
 //!     switches: Static(&[]),
 //!     rules: Static(&[]),

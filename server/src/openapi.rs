@@ -54,9 +54,11 @@ pub fn merge<'e>(endpoints: impl IntoIterator<Item = &'e Endpoint>) -> Value {
         extend(&mut document["paths"], part["paths"].take());
         extend(&mut document["components"]["schemas"], part["components"]["schemas"].take());
     }
-    let tags = folder_tags(&document);
+    // What the reader came for is at the top.
+    let mut tags = folder_tags(&document);
     if let Some(known) = document["tags"].as_array_mut() {
-        known.extend(tags);
+        tags.append(known);
+        *known = tags;
     }
     document
 }

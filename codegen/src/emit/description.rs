@@ -8,7 +8,7 @@ use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{ToTokens, quote};
 
 pub(super) fn of(endpoint: &Endpoint, request: &Ident, has_advanced: bool, file: &str) -> TokenStream {
-    let Endpoint { path, title, classes, .. } = endpoint;
+    let Endpoint { path, title, .. } = endpoint;
     let description = endpoint.description.as_deref().unwrap_or_default();
     let version = endpoint.version.as_ref().map(|version| version.number);
     let version = version.map_or_else(|| quote!(None), |number| quote!(Some(#number)));
@@ -52,7 +52,6 @@ pub(super) fn of(endpoint: &Endpoint, request: &Ident, has_advanced: bool, file:
                 outputs: Static(&[#(#outputs),*]),
                 models: Static(&[#(#models),*]),
                 node_packs: Static(&[#(#packs),*]),
-                classes: Static(&[#(Static(#classes)),*]),
                 nodes: Static(&[#(#nodes),*]),
                 switches: Static(&[#(#switches),*]),
                 rules: Static(&[#(#rules),*]),

@@ -57,7 +57,7 @@ pub(crate) fn needs(endpoints: &[&Endpoint]) -> (Vec<NodeDef>, ModelFiles) {
         .iter()
         .flat_map(|endpoint| {
             let is_output = |class: &str| endpoint.outputs.iter().any(|output| *output.class_type == *class);
-            endpoint.classes.iter().map(move |class| (&**class, is_output(class)))
+            endpoint.nodes.iter().map(move |node| (&*node.class_type, is_output(&node.class_type)))
         })
         .filter(|(class, _)| core.get(class).is_none())
         .collect();

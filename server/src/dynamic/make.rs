@@ -28,7 +28,6 @@ pub fn endpoint(inferred: &comfyport_workflow::Endpoint, id: &str) -> Endpoint {
         outputs: inferred.outputs.iter().map(output).collect(),
         models: inferred.checked_models().map(model).collect(),
         node_packs: inferred.node_packs.iter().map(pack).collect(),
-        classes: inferred.classes.iter().map(|class| text(class)).collect(),
         nodes: inferred.graph.nodes.values().map(node).collect(),
         switches: inferred.placed_switches().into_iter().collect(),
         rules: inferred.placed_rules().into_iter().map(rule).collect(),

@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, Request, header::ACCEPT},
     response::{IntoResponse, Response},
 };
-use comfyport_endpoint::{Endpoint, Fault, FaultKind, Faults, Held, List, Text};
+use comfyport_endpoint::{Endpoint, Fault, FaultKind, Faults, Held, List, Text, nearest};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
@@ -102,11 +102,14 @@ fn find(app: &AppState, path: &str) -> Result<Held<Endpoint>, Problem> {
 
 fn unknown(now: &Snapshot, path: &str) -> Problem {
     let is_faulty = now.entries().iter().any(|entry| *entry.path == *path);
-    Problem::not_found(if is_faulty {
-        format!("the file of `{path}` has faults and was never in order; GET /workflows shows them")
-    } else {
-        format!("there is no workflow `{path}`; GET /workflows lists them")
-    })
+    if is_faulty {
+        let faults =
+            format!("the file of `{path}` has faults and was never in order; GET /workflows shows them");
+        return Problem::not_found(faults);
+    }
+    let near = nearest(now.entries().iter().map(|entry| &*entry.path), path);
+    let near = near.map(|near| format!(", the nearest is `{near}`")).unwrap_or_default();
+    Problem::not_found(format!("there is no workflow `{path}`{near}; GET /workflows lists them"))
 }
 
 /// Reads, decodes and checks a request. All its faults come back together.

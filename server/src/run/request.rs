@@ -83,7 +83,8 @@ impl Prepared {
             let url = found.urls > 0 && found.urls == faults.0.len();
             RunError::Request { faults, url }
         })?;
-        decoded.draw_seeds(&mut || fastrand::u64(..));
+        // Callers in JavaScript read greater numbers wrongly, and could not make the same thing again.
+        decoded.draw_seeds(&mut || fastrand::u64(..1 << 53));
         Ok(Self { endpoint, decoded, options, files: found.files })
     }
 

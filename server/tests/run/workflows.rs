@@ -53,7 +53,6 @@ pub(crate) static RESIZE: Endpoint = Endpoint {
     outputs: Static(SCALED),
     models: Static(&[]),
     node_packs: Static(&[]),
-    classes: Static(&[Static("ImageScale"), Static("LoadImage"), Static("SaveImage")]),
     nodes: Static(&[
         NodeLabel {
             id: Static("1"),
@@ -124,14 +123,6 @@ pub(crate) static PAINT: Endpoint = Endpoint {
     }]),
     models: Static(&[checkpoint("v1-5-pruned-emaonly-fp16.safetensors")]),
     node_packs: Static(&[]),
-    classes: Static(&[
-        Static("CLIPTextEncode"),
-        Static("CheckpointLoaderSimple"),
-        Static("EmptyLatentImage"),
-        Static("KSampler"),
-        Static("SaveImage"),
-        Static("VAEDecode"),
-    ]),
     nodes: Static(&[
         NodeLabel {
             id: Static("3"),
@@ -215,8 +206,20 @@ pub(crate) static LACKING: Endpoint = Endpoint {
         repository: Some(Static("https://example.org/pack")),
         classes: Static(&[Static("ExampleNode")]),
     }]),
-    classes: Static(&[Static("ExampleNode"), Static("SaveImage")]),
-    nodes: Static(&[]),
+    nodes: Static(&[
+        NodeLabel {
+            id: Static("1"),
+            class_type: Static("ExampleNode"),
+            title: Static("Example"),
+            states: NodeLabel::ALWAYS,
+        },
+        NodeLabel {
+            id: Static("4"),
+            class_type: Static("CheckpointLoaderSimple"),
+            title: Static("Load Checkpoint"),
+            states: NodeLabel::ALWAYS,
+        },
+    ]),
     switches: Static(&[]),
     rules: Static(&[]),
     template: Template { pieces: Static(SCALING) },
