@@ -32,9 +32,12 @@ pub fn build(folder: impl AsRef<Path>) {
     let base = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).unwrap_or_default();
     let chosen = std::env::var_os("COMFYPORT_WORKFLOWS").filter(|path| !path.is_empty()).map(PathBuf::from);
     let folder = base.join(chosen.unwrap_or_else(|| folder.as_ref().to_owned()));
+    // People read it in messages: without `..`, if it is there at all.
+    let folder = folder.canonicalize().unwrap_or(folder);
     let Some(out) = std::env::var_os("OUT_DIR").map(PathBuf::from) else {
         return fail("`OUT_DIR` is not set: this is for build scripts");
     };
+    // With all that is in it.
     println!("cargo::rerun-if-changed={}", folder.display());
     match run(&folder, &out) {
         Ok(()) => {}
@@ -160,7 +163,6 @@ fn walk(
             println!("cargo::warning={} leads out of the folder and is left out", path.display());
             continue;
         }
-        println!("cargo::rerun-if-changed={}", path.display());
         let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().replace('\\', "/");
         if real.is_dir() {
             if !path.is_symlink() {
