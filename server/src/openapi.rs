@@ -33,7 +33,12 @@ impl Document {
         Self { endpoints, built: OnceLock::new() }
     }
 
-    /// The document.
+    /// The document, if somebody asked for it before.
+    pub fn ready(&self) -> Option<&Built> {
+        self.built.get()
+    }
+
+    /// The document. With hundreds of workflows the first one to ask waits for half a second of work.
     pub fn get(&self) -> &Built {
         self.built.get_or_init(|| {
             let json = serde_json::to_vec(&merge(self.endpoints.iter().map(|endpoint| &**endpoint)))

@@ -15,6 +15,7 @@ use utoipa_swagger_ui::{Config, serve};
 use super::index::{STYLE, escape};
 use crate::{
     app::AppState,
+    openapi::Built,
     problem::{Code, Problem},
 };
 
@@ -23,14 +24,20 @@ const UI_POLICY: &str = "default-src 'self'; img-src 'self' data: blob:; media-s
     style-src 'self' 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'";
 
 /// `GET /openapi.json`
-pub async fn openapi(State(app): State<AppState>, headers: HeaderMap) -> Response {
+pub async fn openapi(State(app): State<AppState>, headers: HeaderMap) -> Result<Response, Problem> {
     let now = app.endpoints.now();
-    let document = now.document.get();
-    let etag = document.etag.clone();
+    let ready = now.document.ready().cloned();
+    let Built { json, etag } = match ready {
+        Some(built) => built,
+        None => tokio::task::spawn_blocking(move || now.document.get().clone()).await.map_err(|error| {
+            tracing::error!(%error, "the OpenAPI document was not made");
+            Problem::new(Code::Internal, "something went wrong in the server")
+        })?,
+    };
     if headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes()) {
-        return (StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response();
+        return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response());
     }
-    ([(CONTENT_TYPE, "application/json".to_owned()), (ETAG, etag)], document.json.clone()).into_response()
+    Ok(([(CONTENT_TYPE, "application/json".to_owned()), (ETAG, etag)], json).into_response())
 }
 
 /// `GET /docs`
