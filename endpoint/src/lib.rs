@@ -53,4 +53,4 @@ pub mod __private {
     };
 }
 pub use table::Table;
-pub use template::{Piece, Template};
+pub use template::{LoraPart, Piece, Template};

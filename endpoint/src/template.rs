@@ -1,5 +1,7 @@
 //! The prompt, cut beforehand into constant text and holes.
 
+use std::io::Write;
+
 use crate::{Endpoint, Kind, List, Lora, Request, Text, slot::write_text};
 
 /// A prompt in API format with holes for values.
@@ -52,6 +54,37 @@ pub enum Piece {
         /// What the first one takes its text encoder from, as JSON, if the class has one.
         clip: Option<Text>,
     },
+    /// What is there only where a list of LoRAs has one at this position, or only where it is shorter or left out.
+    Listed {
+        /// The position of the field.
+        field: u16,
+        /// The position in the list.
+        item: u16,
+        /// Where there is one.
+        yes: List<Piece>,
+        /// Where there is none.
+        no: List<Piece>,
+    },
+    /// A property of a listed LoRA.
+    Lora {
+        /// The position of the field.
+        field: u16,
+        /// The position in the list.
+        item: u16,
+        /// Which property.
+        part: LoraPart,
+    },
+}
+
+/// A property of a listed LoRA.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoraPart {
+    /// The file.
+    Name,
+    /// The strength for the diffusion model.
+    Strength,
+    /// The strength for the text encoder; that for the diffusion model where it was left out.
+    StrengthClip,
 }
 
 impl Template {
@@ -100,12 +133,35 @@ fn write_pieces(
                     write_loras(loras, last, class_type, (model, clip.as_deref()), out);
                 }
             }
+            Piece::Listed { field, item, yes, no } => {
+                let chosen = if listed(request, *field, *item).is_some() { yes } else { no };
+                write_pieces(chosen, endpoint, request, prefix, out);
+            }
+            Piece::Lora { field, item, part } => {
+                if let Some(lora) = listed(request, *field, *item) {
+                    write_part(lora, *part, out);
+                }
+            }
             Piece::When { switch, on, off } => {
                 let chosen = if is_on(endpoint, request, usize::from(*switch)) { on } else { off };
                 write_pieces(chosen, endpoint, request, prefix, out);
             }
         }
     }
+}
+
+fn listed(request: &dyn Request, field: u16, item: u16) -> Option<&Lora> {
+    request.slot(usize::from(field)).loras()?.get(usize::from(item))
+}
+
+fn write_part(lora: &Lora, part: LoraPart, out: &mut Vec<u8>) {
+    let strength = match part {
+        LoraPart::Name => return write_text(&lora.name, out),
+        LoraPart::Strength => lora.strength,
+        LoraPart::StrengthClip => lora.strength_clip.unwrap_or(lora.strength),
+    };
+    // Writing to a vector does not fail.
+    let _ = write!(out, "{strength:?}");
 }
 
 fn write_loras(

@@ -7,8 +7,9 @@ use crate::{
     graph::{Graph, NodeId},
     json::{Number, Value},
     lock::Change,
+    loras::{LoraList, LoraShape},
     route::Version,
-    rules::{Chain, Rule},
+    rules::Rule,
     sidecar::Deprecation,
 };
 
@@ -59,9 +60,9 @@ pub struct Endpoint {
     /// Empty where there are no switches.
     #[serde(skip)]
     pub variants: Vec<Graph>,
-    /// The loaders that a list of LoRAs takes the place of.
+    /// What a list of LoRAs takes the place of.
     #[serde(skip)]
-    pub chain: Option<Chain>,
+    pub lora_list: Option<LoraList>,
     /// How its API differs from the locked one.
     #[serde(skip)]
     pub changes: Vec<Change>,
@@ -119,9 +120,6 @@ pub enum Tier {
     /// Not a field.
     Hidden,
 }
-
-/// How many LoRAs a request may list.
-pub const MOST_LORAS: usize = 16;
 
 /// What values a parameter takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -231,6 +229,9 @@ pub struct Param {
     /// For a field that no node has, what it is; its bindings are what it is turned into.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub derived: Option<Derived>,
+    /// For a list of LoRAs, what it looks like.
+    #[serde(skip)]
+    pub loras: Option<LoraShape>,
     /// Whether the author declared it in the graph.
     #[serde(skip)]
     pub(crate) settled: bool,

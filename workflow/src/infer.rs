@@ -148,7 +148,7 @@ fn infer_one(source: Source, options: &Options<'_>) -> Endpoint {
         rules: Vec::new(),
         switches: Vec::new(),
         variants: Vec::new(),
-        chain: None,
+        lora_list: None,
     };
     let held = options.lock.map(|lock| Held::new(lock, &graph, options.sidecar));
     if let Some(held) = &held {

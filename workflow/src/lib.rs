@@ -28,6 +28,7 @@ pub mod graph;
 mod infer;
 pub mod json;
 mod lock;
+mod loras;
 pub mod openapi;
 mod packs;
 mod report;
@@ -44,14 +45,16 @@ pub use catalog::Catalog;
 pub use diagnostic::{Diagnostic, Severity, is_disruptive, printable};
 pub use embedded::{LARGEST_FILE, WORKFLOW_ENDINGS, open};
 pub use endpoint::{
-    Binding, Derived, Endpoint, MOST_LORAS, ModelRef, NodePack, Output, OutputKind, Param, ParamType, Stage,
-    Tier,
+    Binding, Derived, Endpoint, ModelRef, NodePack, Output, OutputKind, Param, ParamType, Stage, Tier,
 };
 pub use enum_names::enum_names;
 pub use infer::{Options, infer};
 pub use lock::{Accepted, Change, ChangeKind, Lock, accept, compare};
+pub use loras::{
+    Chain, Fragment, LoraList, LoraPart, LoraPlace, LoraShape, MOST_LORAS, OwnLora, Stack, StackInput,
+};
 pub use report::render as report;
-pub use rules::{Chain, Place, PlacedRate, PlacedRule, Rate, Rule, Steps};
+pub use rules::{Place, PlacedRate, PlacedRule, Rate, Rule, Steps};
 pub use settle::NEVER_RAW;
 pub use sidecar::{
     AcceptedRisks, Date, Deprecation, Expose, ExposeTier, ModelRule, OutputRule, PackRule, ParamRule,

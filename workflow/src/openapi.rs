@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     diagnostic::printable,
-    endpoint::{Endpoint, MOST_LORAS, OutputKind, Param, ParamType, Tier},
+    endpoint::{Endpoint, OutputKind, Param, ParamType, Tier},
     enum_names::enum_names,
     json::{self, Number},
     route::{self, Version},
@@ -262,13 +262,14 @@ fn loras(param: &Param) -> Value {
         "strength": strength("How strongly it changes the diffusion model."),
     });
     properties["strength"]["default"] = json!(1);
-    if param.bindings.iter().any(|binding| binding.class_type == "LoraLoader") {
+    let shape = param.loras.unwrap_or_default();
+    if shape.clip {
         properties["strength_clip"] =
             strength("How strongly it changes the text encoder; as `strength` where left out.");
     }
     json!({
         "type": "array",
-        "maxItems": MOST_LORAS,
+        "maxItems": shape.most,
         "items": {
             "type": "object",
             "required": ["name"],

@@ -77,17 +77,6 @@ pub struct Steps {
     pub last: i64,
 }
 
-/// Loaders of LoRAs, one after the other.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Chain {
-    /// The field that takes their place.
-    pub field: String,
-    /// Their ids, in order.
-    pub nodes: Vec<String>,
-    /// Whether they change the text encoder too.
-    pub clip: bool,
-}
-
 /// Where a value stands in a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {

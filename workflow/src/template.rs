@@ -6,7 +6,7 @@ use crate::{
     endpoint::{Endpoint, Tier},
     graph::{Graph, Input, Link, Node, NodeId, compare_ids},
     json::write_text,
-    rules::Chain,
+    loras::{Chain, Fragment, LoraList, LoraPart, LoraPlace, Stack, StackInput},
 };
 
 /// A part of a prompt.
@@ -51,6 +51,26 @@ pub enum Piece {
         /// What the first one takes its text encoder from, as JSON, if the class has one.
         clip: Option<String>,
     },
+    /// What is there only where a list of LoRAs has one at this position, or only where it is shorter or left out.
+    Listed {
+        /// The position of the primary parameter.
+        field: u16,
+        /// The position in the list.
+        item: u16,
+        /// Where there is one.
+        yes: Vec<Piece>,
+        /// Where there is none.
+        no: Vec<Piece>,
+    },
+    /// A property of a listed LoRA.
+    Lora {
+        /// The position of the primary parameter.
+        field: u16,
+        /// The position in the list.
+        item: u16,
+        /// Which property.
+        part: LoraPart,
+    },
 }
 
 /// The pieces of the prompt, in order.
@@ -63,9 +83,9 @@ pub fn pieces(endpoint: &Endpoint) -> Vec<Piece> {
     // What is always there comes first: the comma belongs to what follows.
     ids.sort_by_key(|id| graphs.iter().any(|graph| !graph.nodes.contains_key(*id)));
 
-    let chain = endpoint.chain.as_ref().and_then(|chain| Some((endpoint.field(&chain.field)?, chain)));
+    let list = endpoint.lora_list.as_ref().and_then(|list| Some((endpoint.field(&list.field)?, list)));
     let mut writer =
-        Writer { holes: holes(endpoint), switches, chain, pieces: Vec::new(), text: String::from("{") };
+        Writer { holes: holes(endpoint), switches, list, pieces: Vec::new(), text: String::from("{") };
     for (index, id) in ids.into_iter().enumerate() {
         let states: Vec<Option<&Node>> = graphs.iter().map(|graph| graph.node(id)).collect();
         writer.states(&states, index > 0);
@@ -77,7 +97,7 @@ pub fn pieces(endpoint: &Endpoint) -> Vec<Piece> {
 struct Writer<'e> {
     holes: BTreeMap<(&'e str, &'e str), Piece>,
     switches: Vec<u16>,
-    chain: Option<(u16, &'e Chain)>,
+    list: Option<(u16, &'e LoraList)>,
     pieces: Vec<Piece>,
     text: String,
 }
@@ -97,68 +117,159 @@ impl Writer<'_> {
             return self.states(on, follows);
         }
         let Some(switch) = self.switches.get(on.len().ilog2() as usize).copied() else { return };
-        let mut branch = |states| {
-            let (pieces, text) = (std::mem::take(&mut self.pieces), std::mem::take(&mut self.text));
-            self.states(states, follows);
-            self.flush();
-            self.text = text;
-            std::mem::replace(&mut self.pieces, pieces)
-        };
-        let (on, off) = (branch(on), branch(off));
+        let on = self.apart(|writer| writer.states(on, follows));
+        let off = self.apart(|writer| writer.states(off, follows));
         self.flush();
         self.pieces.push(Piece::When { switch, on, off });
     }
 
+    /// What is written meanwhile, by itself.
+    fn apart(&mut self, write: impl FnOnce(&mut Self)) -> Vec<Piece> {
+        let (pieces, text) = (std::mem::take(&mut self.pieces), std::mem::take(&mut self.text));
+        write(self);
+        self.flush();
+        self.text = text;
+        std::mem::replace(&mut self.pieces, pieces)
+    }
+
     /// A node, or what takes its place where callers list LoRAs.
     fn entry(&mut self, node: &Node, follows: bool) {
-        let chain = self.chain.filter(|(_, chain)| chain.nodes.contains(&node.id));
-        let (pieces, text) = if chain.is_some() {
-            (std::mem::take(&mut self.pieces), std::mem::take(&mut self.text))
-        } else {
-            (Vec::new(), String::new())
+        match self.list {
+            Some((field, LoraList { place: LoraPlace::Chain(chain), .. })) => {
+                if chain.nodes.contains(&node.id) {
+                    let no = self.apart(|writer| writer.plain(node, follows));
+                    self.flush();
+                    let yes = chain.nodes.first().filter(|first| **first == node.id);
+                    let yes = yes.and_then(|_| loaders(field, chain, node)).into_iter().collect();
+                    self.pieces.push(Piece::Given { field, yes, no });
+                } else {
+                    self.plain(node, follows);
+                    if chain.before.as_ref() == Some(&node.id) {
+                        self.flush();
+                        self.pieces.extend(loaders(field, chain, node));
+                    }
+                }
+            }
+            Some((field, LoraList { place: LoraPlace::Stack(stack), .. })) if stack.node == node.id => {
+                let yes = self.apart(|writer| writer.stack(node, follows, field, stack));
+                let no = self.apart(|writer| writer.plain(node, follows));
+                self.flush();
+                self.pieces.push(Piece::Given { field, yes, no });
+            }
+            _ => self.plain(node, follows),
+        }
+    }
+
+    fn plain(&mut self, node: &Node, follows: bool) {
+        self.begin(node, follows);
+        for (index, (name, input)) in node.inputs.iter().enumerate() {
+            self.input(node, index > 0, name, input);
+        }
+        self.close(node);
+    }
+
+    /// A node whose places are filled with a list.
+    fn stack(&mut self, node: &Node, follows: bool, field: u16, stack: &Stack) {
+        self.begin(node, follows);
+        let kept =
+            node.inputs.iter().filter(|(name, _)| !stack.inputs.iter().any(|input| input.name == **name));
+        let mut follows = false;
+        for (name, input) in kept {
+            if stack.fixed.contains(name) {
+                self.name(follows, name);
+                if let Input::Literal(value) = input {
+                    value.write(&mut self.text);
+                }
+            } else {
+                self.input(node, follows, name, input);
+            }
+            follows = true;
+        }
+        for input in &stack.inputs {
+            self.place(follows, field, input);
+            follows |= input.otherwise.is_some();
+        }
+        self.close(node);
+    }
+
+    fn place(&mut self, follows: bool, field: u16, input: &StackInput) {
+        let otherwise = |writer: &mut Self| {
+            if let Some(value) = &input.otherwise {
+                writer.name(follows, &input.name);
+                value.write(&mut writer.text);
+            }
         };
+        let Some(item) = input.item else { return otherwise(self) };
+        let no = self.apart(otherwise);
+        let yes = self.apart(|writer| {
+            writer.name(follows, &input.name);
+            for fragment in &input.listed {
+                match fragment {
+                    Fragment::Text(text) => writer.text.push_str(text),
+                    Fragment::Part(part) => {
+                        writer.flush();
+                        writer.pieces.push(Piece::Lora { field, item, part: *part });
+                    }
+                }
+            }
+        });
+        self.flush();
+        self.pieces.push(Piece::Listed { field, item, yes, no });
+    }
+
+    fn begin(&mut self, node: &Node, follows: bool) {
         if follows {
             self.text.push(',');
         }
-        self.node(node);
-        let Some((field, chain)) = chain else { return };
-        self.flush();
-        self.text = text;
-        let no = std::mem::replace(&mut self.pieces, pieces);
-        self.flush();
-        let source = |input: &str| node.link(input).map(json);
-        let yes = match (chain.nodes.first(), chain.nodes.last(), source("model")) {
-            (Some(first), Some(last), Some(model)) if *first == node.id => vec![Piece::Loras {
-                field,
-                last: last.clone(),
-                class_type: node.class_type.clone(),
-                model,
-                clip: source("clip").filter(|_| chain.clip),
-            }],
-            _ => Vec::new(),
-        };
-        self.pieces.push(Piece::Given { field, yes, no });
-    }
-
-    fn node(&mut self, node: &Node) {
         write_text(&node.id, &mut self.text);
         self.text.push_str(":{\"inputs\":{");
-        for (index, (name, input)) in node.inputs.iter().enumerate() {
-            if index > 0 {
-                self.text.push(',');
-            }
-            write_text(name, &mut self.text);
-            self.text.push(':');
-            match (input, self.holes.get(&(node.id.as_str(), name.as_str()))) {
-                (_, Some(hole)) => {
-                    let hole = hole.clone();
-                    self.flush();
-                    self.pieces.push(hole);
-                }
-                (Input::Literal(value), None) => value.write(&mut self.text),
-                (Input::Link(link), None) => self.text.push_str(&json(link)),
-            }
+    }
+
+    fn name(&mut self, follows: bool, name: &str) {
+        if follows {
+            self.text.push(',');
         }
+        write_text(name, &mut self.text);
+        self.text.push(':');
+    }
+
+    fn input(&mut self, node: &Node, follows: bool, name: &str, input: &Input) {
+        self.name(follows, name);
+        match (input, self.holes.get(&(node.id.as_str(), name))) {
+            (_, Some(hole)) => {
+                let hole = hole.clone();
+                self.flush();
+                self.pieces.push(hole);
+            }
+            (Input::Literal(value), None) => value.write(&mut self.text),
+            (Input::Link(link), None) => self.link(node, name, link),
+        }
+    }
+
+    /// A link, and where it leads once there is a list.
+    fn link(&mut self, node: &Node, input: &str, link: &Link) {
+        let now = json(link);
+        let Some((field, LoraList { place: LoraPlace::Chain(chain), .. })) = self.list else {
+            return self.text.push_str(&now);
+        };
+        let listed = if chain.before.as_ref() == Some(&node.id) {
+            let slot =
+                ["model", "clip"].iter().take(1 + usize::from(chain.clip)).position(|one| *one == input);
+            slot.and_then(|slot| Some(Link { node: chain.last.clone(), slot: u32::try_from(slot).ok()? }))
+        } else {
+            chain.moved.iter().find(|(from, _)| from == link).map(|(_, to)| to.clone())
+        };
+        match listed {
+            Some(listed) => {
+                self.flush();
+                let (yes, no) = (vec![Piece::Text(json(&listed))], vec![Piece::Text(now)]);
+                self.pieces.push(Piece::Listed { field, item: 0, yes, no });
+            }
+            None => self.text.push_str(&now),
+        }
+    }
+
+    fn close(&mut self, node: &Node) {
         self.text.push_str("},\"class_type\":");
         write_text(&node.class_type, &mut self.text);
         if let Some(title) = &node.title {
@@ -179,6 +290,17 @@ impl Writer<'_> {
         self.flush();
         self.pieces
     }
+}
+
+/// The loaders of a list, which take model and text encoder from where this node takes them.
+fn loaders(field: u16, chain: &Chain, node: &Node) -> Option<Piece> {
+    Some(Piece::Loras {
+        field,
+        last: chain.last.clone(),
+        class_type: chain.class_type.clone(),
+        model: json(node.link("model")?),
+        clip: node.link("clip").filter(|_| chain.clip).map(json),
+    })
 }
 
 fn json(link: &Link) -> String {

@@ -274,3 +274,237 @@ fn a_lock_finds_the_nodes_of_a_switch_again() {
     assert_eq!(codes(&endpoint), Vec::<&str>::new(), "{:?}", endpoint.diagnostics);
     assert!(!left(&endpoint, 1).contains(&"60"));
 }
+
+/// The painting with loaders: id, class, file, and what its model and text encoder come from.
+fn with_loaders(loaders: &[(&str, &str, &str, &str)], last: &str) -> Value {
+    let mut graph = painting();
+    for (id, class, file, from) in loaders {
+        let mut inputs = json!({"lora_name": file, "strength_model": 0.5, "model": [from, 0]});
+        if *class == "LoraLoader" {
+            inputs["strength_clip"] = json!(0.25);
+            inputs["clip"] = json!([from, 1]);
+        }
+        graph[*id] = node(class, inputs);
+    }
+    graph["4"]["inputs"]["model"] = json!([last, 0]);
+    graph
+}
+
+/// The default of `loras`, if the workflow has that field.
+fn own(endpoint: &Endpoint) -> Option<Value> {
+    let param = find(endpoint, "loras")?;
+    Some(serde_json::from_str(&param.default.as_ref()?.to_json()).unwrap())
+}
+
+const BOTH: &str = "LoraLoader";
+const MODEL: &str = "LoraLoaderModelOnly";
+
+#[test]
+fn few_step_loras_stay_and_the_list_stands_before_them() {
+    let own_file = |name: &str| json!({"name": name, "strength": 0.5});
+    let fast = "wan_lightning_v2.safetensors";
+    for (loaders, last, expected) in [
+        (vec![("10", MODEL, fast, "1")], "10", json!([])),
+        (vec![("10", MODEL, "a.st", "1"), ("11", MODEL, fast, "10")], "11", json!([own_file("a.st")])),
+        (vec![("10", MODEL, fast, "1"), ("11", MODEL, "a.st", "10")], "11", json!([own_file("a.st")])),
+        (
+            vec![("10", MODEL, "a.st", "1"), ("11", MODEL, fast, "10"), ("12", MODEL, "b.st", "11")],
+            "12",
+            json!([own_file("a.st"), own_file("b.st")]),
+        ),
+    ] {
+        let endpoint = read(&with_loaders(&loaders, last), "", None);
+        assert_eq!(codes(&endpoint), Vec::<&str>::new());
+        assert_eq!(own(&endpoint), Some(expected), "{loaders:?}");
+    }
+}
+
+#[test]
+fn a_list_before_a_lora_that_stays_needs_the_model_to_go_nowhere_else() {
+    let fast = "lcm.safetensors";
+    let mut graph = with_loaders(&[("10", MODEL, fast, "1")], "10");
+    graph["9"] = graph["4"].clone();
+    graph["9"]["inputs"]["model"] = json!(["1", 0]);
+    graph["9"]["inputs"]["latent_image"] = json!(["4", 0]);
+    graph["5"]["inputs"]["samples"] = json!(["9", 0]);
+    assert_eq!(own(&read(&graph, "", None)), None);
+}
+
+#[test]
+fn loaders_of_both_classes_are_one_list_where_the_text_encoder_goes_through() {
+    let loaders = [("10", BOTH, "a.st", "1"), ("11", MODEL, "b.st", "10")];
+    let mut graph = with_loaders(&loaders, "11");
+    graph["2"]["inputs"]["clip"] = json!(["10", 1]);
+    let endpoint = read(&graph, "", None);
+    assert_eq!(
+        own(&endpoint),
+        Some(json!([
+            {"name": "a.st", "strength": 0.5, "strength_clip": 0.25},
+            {"name": "b.st", "strength": 0.5, "strength_clip": 0},
+        ]))
+    );
+    // The text encoder begins behind the first loader.
+    let late = with_loaders(&[("10", MODEL, "a.st", "1"), ("11", MODEL, "b.st", "10")], "11");
+    let mut late = late;
+    late["11"] = node(
+        BOTH,
+        json!({"lora_name": "b.st", "strength_model": 1, "strength_clip": 1, "model": ["10", 0], "clip": ["1", 1]}),
+    );
+    assert_eq!(own(&read(&late, "", None)), None);
+}
+
+/// The painting with a node that holds several LoRAs, and something that applies them.
+fn with_stack(class: &str, mut inputs: Value) -> Value {
+    let mut graph = painting();
+    let applies_itself = class.contains("rgthree");
+    if applies_itself {
+        inputs["model"] = json!(["1", 0]);
+        inputs["clip"] = json!(["1", 1]);
+    }
+    graph["10"] = node(class, inputs);
+    if !applies_itself {
+        graph["11"] = node(
+            "CR Apply LoRA Stack",
+            json!({"model": ["1", 0], "clip": ["1", 1], "lora_stack": ["10", 0]}),
+        );
+    }
+    let from = if applies_itself { "10" } else { "11" };
+    graph["4"]["inputs"]["model"] = json!([from, 0]);
+    graph["2"]["inputs"]["clip"] = json!([from, 1]);
+    graph
+}
+
+fn shape(endpoint: &Endpoint) -> (usize, bool) {
+    let shape = find(endpoint, "loras").unwrap().loras.unwrap();
+    (shape.most, shape.clip)
+}
+
+fn places(first: usize, last: usize, place: impl Fn(usize) -> Vec<(String, Value)>) -> Value {
+    (first..=last).flat_map(place).collect::<serde_json::Map<String, Value>>().into()
+}
+
+#[test]
+fn stacks_are_lists_of_what_is_on() {
+    let comfyroll = places(1, 3, |at| {
+        vec![
+            (format!("switch_{at}"), json!(if at == 2 { "Off" } else { "On" })),
+            (format!("lora_name_{at}"), json!(if at == 3 { "None".to_owned() } else { format!("{at}.st") })),
+            (format!("model_weight_{at}"), json!(0.7)),
+            (format!("clip_weight_{at}"), json!(0.6)),
+        ]
+    });
+    let efficient = |mode: &str, count: usize| {
+        let mut inputs = places(1, 50, |at| {
+            vec![
+                (format!("lora_name_{at}"), json!(format!("{at}.st"))),
+                (format!("lora_wt_{at}"), json!(0.1)),
+                (format!("model_str_{at}"), json!(0.2)),
+                (format!("clip_str_{at}"), json!(0.3)),
+            ]
+        });
+        inputs["input_mode"] = json!(mode);
+        inputs["lora_count"] = json!(count);
+        inputs
+    };
+    let mut easy = places(1, 10, |at| {
+        vec![
+            (format!("lora_{at}_name"), json!("a\\b.st")),
+            (format!("lora_{at}_strength"), json!(0.1)),
+            (format!("lora_{at}_model_strength"), json!(0.2)),
+            (format!("lora_{at}_clip_strength"), json!(0.3)),
+        ]
+    });
+    easy["toggle"] = json!(true);
+    easy["mode"] = json!("advanced");
+    easy["num_loras"] = json!(1);
+    let mut off = easy.clone();
+    off["toggle"] = json!(false);
+    let rgthree = places(1, 4, |at| {
+        vec![
+            (format!("lora_0{at}"), json!(if at == 2 { "2.st" } else { "None" })),
+            (format!("strength_0{at}"), json!(0.4)),
+        ]
+    });
+    let wan = places(0, 4, |at| {
+        vec![
+            (format!("lora_{at}"), json!(if at == 0 { "0.st" } else { "none" })),
+            (format!("strength_{at}"), json!(1)),
+        ]
+    });
+    let rows = json!({
+        "PowerLoraLoaderHeaderWidget": {"type": "PowerLoraLoaderHeaderWidget"},
+        "lora_1": {"on": true, "lora": "1.st", "strength": 0.9},
+        "lora_2": {"on": false, "lora": "2.st", "strength": 1},
+        "lora_3": {"on": true, "lora": "3.st", "strength": 0.9, "strengthTwo": 0.2},
+        "➕ Add Lora": "",
+    });
+    let one = |name: &str, strength: f64| json!({"name": name, "strength": strength});
+    let two = |name: &str, strength: f64, clip: f64| json!({"name": name, "strength": strength, "strength_clip": clip});
+    for (class, inputs, most, clip, expected) in [
+        ("CR LoRA Stack", comfyroll, 3, true, json!([two("1.st", 0.7, 0.6)])),
+        ("LoRA Stacker", efficient("simple", 2), 16, false, json!([one("1.st", 0.1), one("2.st", 0.1)])),
+        ("LoRA Stacker", efficient("advanced", 1), 16, true, json!([two("1.st", 0.2, 0.3)])),
+        ("LoRA Stacker", efficient("advanced", 0), 16, true, json!([])),
+        ("easy loraStack", easy, 10, true, json!([two("a/b.st", 0.2, 0.3)])),
+        ("easy loraStack", off, 10, true, json!([])),
+        ("Lora Loader Stack (rgthree)", rgthree, 4, false, json!([one("2.st", 0.4)])),
+        ("WanVideoLoraSelectMulti", wan, 5, false, json!([{"name": "0.st", "strength": 1}])),
+        (
+            "Power Lora Loader (rgthree)",
+            rows,
+            16,
+            true,
+            json!([two("1.st", 0.9, 0.9), two("3.st", 0.9, 0.2)]),
+        ),
+    ] {
+        let endpoint = read(&with_stack(class, inputs), "", None);
+        assert_eq!(codes(&endpoint), Vec::<&str>::new(), "{class}");
+        assert_eq!(own(&endpoint), Some(expected), "{class}");
+        assert_eq!(shape(&endpoint), (most, clip), "{class}");
+    }
+}
+
+#[test]
+fn a_place_that_is_fed_or_a_second_place_for_lists_leaves_no_list() {
+    let mut inputs = json!({});
+    for at in 1..=4 {
+        inputs[format!("lora_0{at}")] = json!("None");
+        inputs[format!("strength_0{at}")] = json!(1);
+    }
+    let class = "Lora Loader Stack (rgthree)";
+    let graph = with_stack(class, inputs);
+    assert_eq!(own(&read(&graph, "", None)), Some(json!([])));
+
+    let mut fed = graph.clone();
+    fed["30"] = node("PrimitiveFloat", json!({"value": 1}));
+    fed["10"]["inputs"]["strength_02"] = json!(["30", 0]);
+    assert_eq!(own(&read(&fed, "", None)), None, "a strength that something feeds");
+
+    let mut chained = graph.clone();
+    chained["12"] = node(MODEL, json!({"lora_name": "a.st", "strength_model": 1, "model": ["10", 0]}));
+    chained["4"]["inputs"]["model"] = json!(["12", 0]);
+    assert_eq!(own(&read(&chained, "", None)), None, "a chain as well");
+    chained["12"]["inputs"]["lora_name"] = json!("lcm.safetensors");
+    assert_eq!(own(&read(&chained, "", None)), Some(json!([])), "one that stays is no chain");
+
+    let mut second = graph;
+    second["12"] = second["10"].clone();
+    second["12"]["inputs"]["model"] = json!(["10", 0]);
+    second["4"]["inputs"]["model"] = json!(["12", 0]);
+    assert_eq!(own(&read(&second, "", None)), None, "two stacks");
+}
+
+#[test]
+fn few_step_loras_keep_their_places_in_a_stack() {
+    let inputs = places(0, 4, |at| {
+        vec![
+            (format!("lora_{at}"), json!(if at == 1 { "lightx2v_rank64.safetensors" } else { "none" })),
+            (format!("strength_{at}"), json!(1)),
+        ]
+    });
+    let endpoint = read(&with_stack("WanVideoLoraSelectMulti", inputs), "", None);
+    assert_eq!((own(&endpoint), shape(&endpoint)), (Some(json!([])), (4, false)));
+    let sets: Vec<&str> =
+        find(&endpoint, "loras").unwrap().bindings.iter().map(|binding| &*binding.input).collect();
+    assert_eq!(sets, ["lora_0", "lora_2", "lora_3", "lora_4"]);
+}

@@ -1,7 +1,7 @@
 //! The static description of an endpoint.
 
 use comfyport_workflow::{
-    Date, Deprecation, Endpoint, OutputKind, Place, PlacedRate, PlacedRule, Stage, Steps,
+    Date, Deprecation, Endpoint, LoraPart, OutputKind, Place, PlacedRate, PlacedRule, Stage, Steps,
     template::{self, Piece},
 };
 use proc_macro2::{Ident, Literal, TokenStream};
@@ -233,6 +233,20 @@ fn piece(piece: Piece) -> TokenStream {
                     clip: #clip,
                 }
             }
+        }
+        Piece::Listed { field, item, yes, no } => {
+            let [field, item] = [field, item].map(Literal::u16_unsuffixed);
+            let (yes, no) = (pieces(yes), pieces(no));
+            quote!(Piece::Listed { field: #field, item: #item, yes: #yes, no: #no })
+        }
+        Piece::Lora { field, item, part } => {
+            let [field, item] = [field, item].map(Literal::u16_unsuffixed);
+            let part = match part {
+                LoraPart::Name => quote!(Name),
+                LoraPart::Strength => quote!(Strength),
+                LoraPart::StrengthClip => quote!(StrengthClip),
+            };
+            quote!(Piece::Lora { field: #field, item: #item, part: comfyport_endpoint::LoraPart::#part })
         }
         Piece::When { switch, on, off } => {
             let (switch, on, off) = (Literal::u16_unsuffixed(switch), pieces(on), pieces(off));

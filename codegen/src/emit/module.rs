@@ -134,9 +134,17 @@ fn field(param: &Param, lists: &OptionLists) -> TokenStream {
         keys.push(quote!(encoding = #encoding));
     }
     if param.ty == ParamType::Loras {
-        let most = proc_macro2::Literal::usize_unsuffixed(comfyport_workflow::MOST_LORAS);
+        let shape = param.loras.unwrap_or_default();
+        let most = proc_macro2::Literal::usize_unsuffixed(shape.most);
         keys.push(quote!(max_length = #most));
-        if param.bindings.iter().any(|binding| binding.class_type == "LoraLoader") {
+        let own = |bound: &&Number, usual| bound.as_i64() != Some(usual);
+        keys.extend(
+            param.min.as_ref().filter(|min| own(min, -100)).and_then(float).map(|min| quote!(min = #min)),
+        );
+        keys.extend(
+            param.max.as_ref().filter(|max| own(max, 100)).and_then(float).map(|max| quote!(max = #max)),
+        );
+        if shape.clip {
             keys.push(quote!(clip));
         }
         let default = param.default.as_ref().map(Value::to_json);

@@ -75,8 +75,8 @@ fn common(param: &Param) -> Kind {
         ParamType::Boolean => Kind::Boolean,
         ParamType::Loras => Kind::Loras {
             folder: text(param.folder.as_deref().unwrap_or("loras")),
-            most: comfyport_workflow::MOST_LORAS,
-            clip: param.bindings.iter().any(|binding| binding.class_type == "LoraLoader"),
+            most: param.loras.unwrap_or_default().most,
+            clip: param.loras.unwrap_or_default().clip,
             min: param.min.as_ref().map_or(-100.0, Number::as_f64),
             max: param.max.as_ref().map_or(100.0, Number::as_f64),
         },

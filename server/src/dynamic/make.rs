@@ -1,8 +1,8 @@
 //! From an inferred endpoint to one that is served: what generated code is for those compiled in.
 
 use comfyport_endpoint::{
-    Date, Deprecation, Endpoint, Model, NodeLabel, NodePack, Output, OutputKind, Piece, Place, Rate, Rule,
-    Steps, Table, Template, Text,
+    Date, Deprecation, Endpoint, LoraPart, Model, NodeLabel, NodePack, Output, OutputKind, Piece, Place,
+    Rate, Rule, Steps, Table, Template, Text,
 };
 use comfyport_workflow::{PlacedRate, PlacedRule, Stage, Tier, openapi, template};
 
@@ -142,6 +142,19 @@ fn piece(one: template::Piece) -> Piece {
         template::Piece::Given { field, yes, no } => {
             let pieces = |pieces: Vec<template::Piece>| pieces.into_iter().map(piece).collect();
             Piece::Given { field, yes: pieces(yes), no: pieces(no) }
+        }
+        template::Piece::Listed { field, item, yes, no } => {
+            let pieces = |pieces: Vec<template::Piece>| pieces.into_iter().map(piece).collect();
+            Piece::Listed { field, item, yes: pieces(yes), no: pieces(no) }
+        }
+        template::Piece::Lora { field, item, part } => {
+            use comfyport_workflow::LoraPart as Part;
+            let part = match part {
+                Part::Name => LoraPart::Name,
+                Part::Strength => LoraPart::Strength,
+                Part::StrengthClip => LoraPart::StrengthClip,
+            };
+            Piece::Lora { field, item, part }
         }
         template::Piece::Loras { field, last, class_type, model, clip } => Piece::Loras {
             field,

@@ -146,6 +146,7 @@ fn field(name: &str, derived: Derived, ty: ParamType, bindings: &[Binding]) -> P
         bindings: bindings.to_vec(),
         signal: String::new(),
         derived: Some(derived),
+        loras: None,
         settled: false,
         insisted: None,
     }

@@ -290,6 +290,7 @@ fn param(group: Group, name: String, diagnostics: &mut Vec<Diagnostic>) -> Optio
         signal: first.signal,
         name,
         derived: None,
+        loras: None,
         settled: first.settled || first.declared.is_some(),
         insisted: first.insisted,
     })

@@ -1,139 +1,135 @@
-//! `loras`: a list that grows and shrinks, instead of a fixed chain of loaders.
+//! `loras`: a list that grows and shrinks, instead of a fixed chain of loaders or the places of one node.
 //!
-//! Holds where the graph has exactly one chain of `LoraLoader` or of `LoraLoaderModelOnly`, each loader feeding the next
-//! and nothing else. What callers list takes the place of the whole chain. LoRAs that make a model need few steps stay
-//! out of it: the workflow's steps and guidance are made for them, and a caller who lists another must not lose them.
+//! What callers list takes the place of all that the workflow has. LoRAs that make a model need few steps stay out of
+//! it: the workflow's steps and guidance are made for them, and a caller who lists another must not lose them.
 
 use super::{Deriving, field};
 use crate::{
     endpoint::{Binding, Derived, Endpoint, Param, ParamType, Tier},
-    graph::{Graph, Node},
+    graph::{Graph, Node, NodeId},
     json::{Number, Object, Value},
-    rules::{Chain, Rule},
+    loras::{Chain, LoraList, LoraPlace, OwnLora, Stack},
+    rules::Rule,
 };
 
-const WITH_CLIP: &str = "LoraLoader";
-const MODEL_ONLY: &str = "LoraLoaderModelOnly";
+mod chains;
 
-/// Words in the names of LoRAs that make a model need few steps.
-const ACCELERATORS: &[&str] = &[
-    "lcm",
-    "lightning",
-    "turbo",
-    "hyper",
-    "distill",
-    "lightx2v",
-    "causvid",
-    "accvid",
-    "dmd",
-    "fastwan",
-    "phantom",
-    "4step",
-    "4_step",
-    "4-step",
-    "8step",
-    "8_step",
-    "8-step",
-];
-
-fn is_accelerator(node: &Node) -> bool {
-    let file = node.literal("lora_name").and_then(Value::as_str).unwrap_or_default().to_lowercase();
-    ACCELERATORS.iter().any(|word| file.contains(word))
+/// A place for a list.
+pub(super) struct Offered {
+    pub(super) list: LoraList,
+    /// The nodes that a switch must leave in place for it.
+    pub(super) needs: Vec<NodeId>,
 }
 
-/// The chain, if there is one.
-pub(super) fn chain(graph: &Graph) -> Option<Chain> {
-    let loaders: Vec<&Node> = graph
-        .nodes
-        .values()
-        .filter(|node| [WITH_CLIP, MODEL_ONLY].contains(&node.class_type.as_str()) && !is_accelerator(node))
-        .collect();
-    let class = &loaders.first()?.class_type;
-    let clip = class == WITH_CLIP;
-    let is_loader = |id: &str| loaders.iter().any(|node| node.id == id);
-    let mut firsts =
-        loaders.iter().filter(|node| node.link("model").is_some_and(|link| !is_loader(&link.node)));
-    let mut at = *firsts.next()?;
-    if firsts.next().is_some()
-        || loaders.iter().any(|node| node.class_type != *class || !is_plain(node, clip))
-    {
-        return None;
-    }
-    let consumers = graph.consumers();
-    let mut nodes = vec![at.id.clone()];
-    while nodes.len() < loaders.len() {
-        let fed = consumers.get(at.id.as_str())?;
-        let next = loaders.iter().find(|node| node.link("model").is_some_and(|link| link.node == at.id))?;
-        let only = fed.iter().all(|consumer| consumer.node.id == next.id);
-        let goes_on = |input: &str, slot: u32| {
-            next.link(input).is_some_and(|link| link.node == at.id && link.slot == slot)
-        };
-        if !only || !goes_on("model", 0) || (clip && !goes_on("clip", 1)) || nodes.contains(&next.id) {
-            return None;
+/// The place for a list, where there is one and no other that could be meant.
+pub(super) fn find(graph: &Graph) -> Option<Offered> {
+    let mut stacks = graph.nodes.values().filter(|node| Stack::is_class(&node.class_type));
+    let chains = chains::find(graph)?;
+    let (place, needs) = match stacks.next() {
+        Some(node) => {
+            let alone = stacks.next().is_none() && chains.iter().all(|found| found.chain.nodes.is_empty());
+            (LoraPlace::Stack(Stack::of(node).filter(|_| alone)?), vec![node.id.clone()])
         }
-        nodes.push(next.id.clone());
-        at = *next;
-    }
-    Some(Chain { field: "loras".to_owned(), nodes, clip })
-}
-
-/// Whether everything that the list says stands in the loader itself.
-fn is_plain(node: &Node, clip: bool) -> bool {
-    let number = |input: &str| node.literal(input).and_then(Value::as_f64).is_some();
-    node.literal("lora_name").and_then(Value::as_str).is_some()
-        && number("strength_model")
-        && (!clip || (number("strength_clip") && node.link("clip").is_some()))
+        None => {
+            let mut chains = chains.into_iter();
+            let only = chains.next().filter(|_| chains.len() == 0)?;
+            (LoraPlace::Chain(only.chain), only.needs)
+        }
+    };
+    Some(Offered { list: LoraList { field: "loras".to_owned(), place }, needs })
 }
 
 /// The field, with the workflow's own list as its default.
-pub(super) fn param(endpoint: &Endpoint, chain: &Chain) -> Option<Param> {
-    let loaders: Vec<&Node> = chain.nodes.iter().filter_map(|id| endpoint.graph.node(id)).collect();
-    let bindings: Vec<Binding> = loaders
-        .iter()
-        .map(|node| Binding {
-            node: node.id.clone(),
-            input: "lora_name".to_owned(),
-            class_type: node.class_type.clone(),
-        })
-        .collect();
-    let item = |node: &&Node| {
-        let mut item = Object::new();
-        let name = node.literal("lora_name")?.as_str()?.replace('\\', "/");
-        item.insert("name".to_owned(), Value::from(name.as_str()));
-        item.insert("strength".to_owned(), node.literal("strength_model")?.clone());
-        if chain.clip {
-            item.insert("strength_clip".to_owned(), node.literal("strength_clip")?.clone());
+fn param(endpoint: &Endpoint, list: &LoraList) -> Option<Param> {
+    let (own, signal, range) = match &list.place {
+        LoraPlace::Chain(chain) if chain.nodes.is_empty() => {
+            (Vec::new(), "a LoRA that stays, and room before it", (-100, 100))
         }
-        Some(Value::Object(item))
+        LoraPlace::Chain(chain) => (of_chain(endpoint, chain)?, "a chain of LoRA loaders", (-100, 100)),
+        LoraPlace::Stack(stack) => (stack.own.clone(), "a node that holds several LoRAs", stack.range),
     };
-    let mut param = field("loras", Derived::Loras, ParamType::Loras, &bindings);
-    param.default = Some(Value::Array(loaders.iter().map(item).collect::<Option<_>>()?));
+    let item = |own: &OwnLora| {
+        let mut item = Object::new();
+        item.insert("name".to_owned(), Value::from(own.name.replace('\\', "/")));
+        item.insert("strength".to_owned(), own.strength.clone());
+        if let Some(strength) = &own.strength_clip {
+            item.insert("strength_clip".to_owned(), strength.clone());
+        }
+        Value::Object(item)
+    };
+    let mut param = field(&list.field, Derived::Loras, ParamType::Loras, &bindings(endpoint, &list.place));
+    param.default = Some(Value::Array(own.iter().map(item).collect()));
     param.folder = Some("loras".to_owned());
-    param.min = Some(Number::from_i128(-100));
-    param.max = Some(Number::from_i128(100));
+    param.loras = Some(list.place.shape());
+    param.min = Some(Number::from_i128(range.0.into()));
+    param.max = Some(Number::from_i128(range.1.into()));
     param.description = Some(
         "LoRAs in the order in which they are applied; the list takes the place of the workflow's own."
             .to_owned(),
     );
-    "a chain of LoRA loaders".clone_into(&mut param.signal);
+    signal.clone_into(&mut param.signal);
     Some(param)
 }
 
+fn of_chain(endpoint: &Endpoint, chain: &Chain) -> Option<Vec<OwnLora>> {
+    let own = |id: &NodeId| {
+        let node = endpoint.graph.node(id)?;
+        // One that changes the model alone leaves the text encoder as it is.
+        let none = Value::from(0);
+        let clip = node.literal("strength_clip").unwrap_or(&none);
+        Some(OwnLora {
+            name: node.literal("lora_name")?.as_str()?.to_owned(),
+            strength: node.literal("strength_model")?.clone(),
+            strength_clip: chain.clip.then(|| clip.clone()),
+        })
+    };
+    chain.nodes.iter().map(own).collect()
+}
+
+/// The inputs that name files, or the one that the list is put before.
+fn bindings(endpoint: &Endpoint, place: &LoraPlace) -> Vec<Binding> {
+    let binding = |node: &Node, input: &str| Binding {
+        node: node.id.clone(),
+        input: input.to_owned(),
+        class_type: node.class_type.clone(),
+    };
+    match place {
+        LoraPlace::Chain(chain) => {
+            let own = chain.nodes.iter().filter_map(|id| endpoint.graph.node(id));
+            let before = chain.before.iter().filter_map(|id| endpoint.graph.node(id));
+            own.map(|node| binding(node, "lora_name"))
+                .chain(before.map(|node| binding(node, "model")))
+                .collect()
+        }
+        LoraPlace::Stack(stack) => {
+            let node = endpoint.graph.node(&stack.node);
+            let names = stack.names();
+            node.into_iter().flat_map(|node| names.clone().map(|name| binding(node, name))).collect()
+        }
+    }
+}
+
 /// Callers list LoRAs or set the loaders' own values, not both.
-pub(super) fn exclude_raw(endpoint: &mut Endpoint, chain: &Chain) {
+pub(super) fn exclude_raw(endpoint: &mut Endpoint, list: &LoraList) {
+    let is_decided = |binding: &Binding| match &list.place {
+        LoraPlace::Chain(chain) => chain.nodes.contains(&binding.node),
+        LoraPlace::Stack(stack) => {
+            stack.node == binding.node && stack.decides().any(|name| *name == binding.input)
+        }
+    };
     let rules: Vec<Rule> = endpoint
         .params
         .iter()
         .filter(|param| matches!(param.tier, Tier::Primary | Tier::Advanced))
         .flat_map(Param::sets)
-        .filter(|binding| chain.nodes.contains(&binding.node))
-        .map(|binding| Rule::Either { field: chain.field.clone(), input: binding.clone() })
+        .filter(|binding| is_decided(binding))
+        .map(|binding| Rule::Either { field: list.field.clone(), input: binding.clone() })
         .collect();
     endpoint.rules.extend(rules);
 }
 
-/// A chain that callers may replace.
-pub(super) fn offer(endpoint: &mut Endpoint, with: &Deriving<'_>, chain: &Chain) -> Option<String> {
-    let param = param(endpoint, chain)?;
+/// A list for callers to give, under the name that it got.
+pub(super) fn offer(endpoint: &mut Endpoint, with: &Deriving<'_>, list: &LoraList) -> Option<String> {
+    let param = param(endpoint, list)?;
     with.offer(endpoint, param)
 }

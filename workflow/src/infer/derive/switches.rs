@@ -6,7 +6,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{Deriving, field, loras};
+use super::{
+    Deriving, field,
+    loras::{self, Offered},
+};
 use crate::{
     cut::Cut,
     diagnostic::{Diagnostic, printable},
@@ -14,6 +17,7 @@ use crate::{
     graph::{Graph, Node, NodeId},
     infer::{declared, names::slug},
     json::Value,
+    loras::LoraPlace,
     ui::is_optional,
 };
 
@@ -47,7 +51,8 @@ pub(super) fn offer(endpoint: &mut Endpoint, with: &Deriving<'_>) {
     if endpoint.graph.nodes.len() > LARGEST {
         return;
     }
-    let mut found = Found { accepted: Vec::new(), variants: vec![endpoint.graph.clone()] };
+    let mut found =
+        Found { accepted: Vec::new(), variants: vec![endpoint.graph.clone()], listed: Vec::new() };
     for part in asked(endpoint, with) {
         offer_part(endpoint, with, part, &mut found);
     }
@@ -66,12 +71,14 @@ pub(super) fn offer(endpoint: &mut Endpoint, with: &Deriving<'_>) {
 struct Found {
     accepted: Vec<Switch>,
     variants: Vec<Graph>,
+    /// The nodes that a list of LoRAs needs in place.
+    listed: Vec<NodeId>,
 }
 
 impl Found {
     /// The graphs with one switch more, if all of them yield every result.
     fn with(&self, switch: &Switch, endpoint: &Endpoint, with: &Deriving<'_>) -> Option<Self> {
-        if self.accepted.len() == MOST {
+        if self.accepted.len() == MOST || switch.nodes.iter().any(|node| self.listed.contains(node)) {
             return None;
         }
         let mut accepted = self.accepted.clone();
@@ -93,20 +100,32 @@ impl Found {
         for state in self.variants.len()..self.variants.len() * 2 {
             variants.push(off(state)?);
         }
-        Some(Self { accepted, variants })
+        Some(Self { accepted, variants, listed: self.listed.clone() })
     }
 }
 
-/// A list of LoRAs may be empty, which takes the loaders out.
+/// A list of LoRAs; an empty one takes the loaders out.
 fn loras(endpoint: &mut Endpoint, with: &Deriving<'_>, found: &mut Found) -> Option<()> {
-    let mut chain = loras::chain(&endpoint.graph)?;
-    let switch = Switch { param: chain.field.clone(), nodes: chain.nodes.clone(), passes: true };
-    let mut more = found.with(&switch, endpoint, with)?;
-    chain.field = loras::offer(endpoint, with, &chain)?;
-    more.accepted.last_mut()?.param.clone_from(&chain.field);
-    *found = more;
-    loras::exclude_raw(endpoint, &chain);
-    endpoint.chain = Some(chain);
+    let Offered { mut list, needs } = loras::find(&endpoint.graph)?;
+    if found.accepted.iter().any(|switch| switch.nodes.iter().any(|node| needs.contains(node))) {
+        return None;
+    }
+    let nodes = match &list.place {
+        LoraPlace::Chain(chain) => chain.nodes.clone(),
+        LoraPlace::Stack(_) => Vec::new(),
+    };
+    if nodes.is_empty() {
+        list.field = loras::offer(endpoint, with, &list)?;
+    } else {
+        let switch = Switch { param: list.field.clone(), nodes, passes: true };
+        let mut more = found.with(&switch, endpoint, with)?;
+        list.field = loras::offer(endpoint, with, &list)?;
+        more.accepted.last_mut()?.param.clone_from(&list.field);
+        *found = more;
+    }
+    found.listed = needs;
+    loras::exclude_raw(endpoint, &list);
+    endpoint.lora_list = Some(list);
     Some(())
 }
 
