@@ -7,7 +7,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::{
-    DecodeLimits, Endpoint, Fault, FaultKind, Faults, Field, Held, Kind, Media, MediaSource, Request, State,
+    DecodeLimits, Endpoint, Fault, FaultKind, Faults, Field, Held, Kind, Lora, Media, MediaSource, Request, State,
     fault::{ValueFault, nearest, step},
     rule,
     slot::{Raw, write_text},
@@ -128,7 +128,7 @@ impl Decoded {
         given.map(|(index, media)| (&fields[index], media)).collect()
     }
 
-    /// The model files that the caller chose.
+    /// The model files that the caller chose, but for those in lists of LoRAs.
     pub fn models(&self) -> Vec<(&Field, String)> {
         let fields = self.endpoint.fields.iter().enumerate().filter_map(|(index, field)| {
             let text = self.request.slot(index).text()?;
@@ -139,11 +139,21 @@ impl Decoded {
             let text = serde_json::from_slice(json).ok()?;
             matches!(field.kind, Kind::Model { .. }).then_some((field, text))
         });
-        let loras = self.endpoint.fields.iter().enumerate().flat_map(|(index, field)| {
-            let loras = self.request.slot(index).loras().unwrap_or_default();
-            loras.iter().map(move |lora| (field, lora.name.clone()))
-        });
-        fields.chain(advanced).chain(loras).collect()
+        fields.chain(advanced).collect()
+    }
+
+    /// The lists of LoRAs that the caller gave, with the positions of their fields.
+    pub fn loras(&self) -> Vec<(usize, &Field, &[Lora])> {
+        let fields = self.endpoint.fields.iter().enumerate();
+        fields.filter_map(|(index, field)| Some((index, field, self.request.slot(index).loras()?))).collect()
+    }
+
+    /// Says which file of the engine the LoRA at a position of a list is.
+    pub fn name_lora(&mut self, field: usize, item: usize, file: String) {
+        let loras = self.request.slot_mut(field).loras_mut();
+        if let Some(lora) = loras.and_then(|loras| loras.get_mut(item)) {
+            (lora.name, lora.url) = (Some(file), None);
+        }
     }
 
     /// The inputs whose model the caller decided about, as `"node.input"`.

@@ -137,7 +137,7 @@ impl ValueFault {
             Kind::Integer { .. } | Kind::NumberChoice { .. } => ("must be a whole number", "integer"),
             Kind::Float { .. } => ("must be a number", "number"),
             Kind::Boolean => ("must be true or false", "boolean"),
-            Kind::Loras { .. } => ("must be a list of objects with `name` and `strength`", "array"),
+            Kind::Loras { .. } => ("must be a list of objects with `name` or `url`, and `strength`", "array"),
             Kind::Choice { .. } => ("must be one of the options, as a string", "string"),
             Kind::Seed { .. } => ("must be a whole number from 0 to 18446744073709551615", "integer"),
             Kind::Model { .. } => ("must be the name of a model file, as a string", "string"),

@@ -11,17 +11,76 @@ use crate::{
     slot::{model_name, write_text},
 };
 
-/// One LoRA.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+mod source;
+
+/// One LoRA. It has a name or a URL; of both, the name counts.
+#[derive(Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lora {
     /// The file, with `/` between folders.
-    pub name: String,
+    pub name: Option<String>,
+    /// Where the file comes from: an http or https address of at most 2048 bytes whose path ends in the file's name.
+    /// The engine's own file of that name is used, whatever folder it is in; nothing is fetched.
+    ///
+    /// In a request that was read it is there only if no name was given. Then it has no query, which may hold a
+    /// secret, and `name` is the file name in it until the engine's file is known.
+    pub url: Option<String>,
     /// How strongly it changes the diffusion model; 1 is as it was trained.
     #[serde(default = "one")]
     pub strength: f64,
     /// How strongly it changes the text encoder, where the workflow's loader does; as `strength` where left out.
     pub strength_clip: Option<f64>,
+}
+
+impl Lora {
+    /// A file of the engine, with `/` between folders, as strong as it was trained.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self { name: Some(name.into()), url: None, strength: one(), strength_clip: None }
+    }
+
+    /// The engine's file with the name that ends this address, as strong as it was trained.
+    pub fn from_url(url: impl Into<String>) -> Self {
+        Self { name: None, url: Some(url.into()), strength: one(), strength_clip: None }
+    }
+
+    /// The file for the engine.
+    pub(crate) fn file(&self) -> &str {
+        self.name.as_deref().unwrap_or_default()
+    }
+
+    /// Checks what says which file it is, and leaves of a URL what is needed.
+    fn settle(&mut self) -> Result<(), ValueFault> {
+        let source = self.url.take().map(|url| source::read(&url)).transpose()?;
+        match (&self.name, source) {
+            (Some(name), _) => model_name(name),
+            (None, Some(source)) => {
+                let file = source.file.ok_or_else(|| {
+                    let endings = source::ENDINGS.join(", ");
+                    ValueFault::new(format!(
+                        "`url` does not end in the name of a LoRA file ({endings}): give `name` as well"
+                    ))
+                })?;
+                model_name(&file)?;
+                (self.name, self.url) = (Some(file), Some(source.address));
+                Ok(())
+            }
+            (None, None) => Err(ValueFault::new("give `name` or `url`")),
+        }
+    }
+}
+
+/// Signed addresses stay out of logs.
+impl std::fmt::Debug for Lora {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let url = self.url.as_ref().map(|_| "a URL");
+        formatter
+            .debug_struct("Lora")
+            .field("name", &self.name)
+            .field("url", &url)
+            .field("strength", &self.strength)
+            .field("strength_clip", &self.strength_clip)
+            .finish()
+    }
 }
 
 fn one() -> f64 {
@@ -48,16 +107,16 @@ impl Slot for Loras {
         }
         let mut loras = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
-            let lora: Lora = serde_json::from_str(item.get())
+            let mut lora: Lora = serde_json::from_str(item.get())
                 .map_err(|error| ValueFault::new(format!("item {index}: {}", plain(&error))))?;
             let own = |fault: ValueFault| ValueFault {
                 message: format!("item {index}: {}", fault.message),
                 ..fault
             };
-            model_name(&lora.name).map_err(own)?;
+            lora.settle().map_err(own)?;
             if lora.strength_clip.is_some() && !clip {
                 return Err(own(ValueFault::new(
-                    "this workflow applies LoRAs to the model only: leave out `strength_clip`",
+                    "this workflow has no strength of its own for the text encoder: leave out `strength_clip`",
                 )));
             }
             for strength in [Some(lora.strength), lora.strength_clip].into_iter().flatten() {
@@ -83,10 +142,17 @@ impl Slot for Loras {
             if index > 0 {
                 out.push(b',');
             }
-            out.extend_from_slice(b"{\"name\":");
-            write_text(&lora.name, out);
+            out.push(b'{');
+            for (key, text) in [("name", &lora.name), ("url", &lora.url)] {
+                if let Some(text) = text {
+                    write_text(key, out);
+                    out.push(b':');
+                    write_text(text, out);
+                    out.push(b',');
+                }
+            }
             // Writing to a vector does not fail.
-            let _ = write!(out, ",\"strength\":{:?}", lora.strength);
+            let _ = write!(out, "\"strength\":{:?}", lora.strength);
             if let Some(strength) = lora.strength_clip {
                 let _ = write!(out, ",\"strength_clip\":{strength:?}");
             }
@@ -97,6 +163,10 @@ impl Slot for Loras {
 
     fn loras(&self) -> Option<&[Lora]> {
         Some(&self.0)
+    }
+
+    fn loras_mut(&mut self) -> Option<&mut [Lora]> {
+        Some(&mut self.0)
     }
 }
 

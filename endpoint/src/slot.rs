@@ -76,6 +76,11 @@ pub trait Slot: fmt::Debug {
         None
     }
 
+    /// The LoRAs, if this is the place of some.
+    fn loras_mut(&mut self) -> Option<&mut [crate::Lora]> {
+        None
+    }
+
     /// Sets a seed.
     fn set_seed(&mut self, _seed: u64) {}
 }
@@ -143,6 +148,10 @@ impl<T: Slot + Default> Slot for Option<T> {
 
     fn loras(&self) -> Option<&[crate::Lora]> {
         self.as_ref()?.loras()
+    }
+
+    fn loras_mut(&mut self) -> Option<&mut [crate::Lora]> {
+        self.as_mut()?.loras_mut()
     }
 
     fn set_seed(&mut self, seed: u64) {

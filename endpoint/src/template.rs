@@ -156,7 +156,7 @@ fn listed(request: &dyn Request, field: u16, item: u16) -> Option<&Lora> {
 
 fn write_part(lora: &Lora, part: LoraPart, out: &mut Vec<u8>) {
     let strength = match part {
-        LoraPart::Name => return write_text(&lora.name, out),
+        LoraPart::Name => return write_text(lora.file(), out),
         LoraPart::Strength => lora.strength,
         LoraPart::StrengthClip => lora.strength_clip.unwrap_or(lora.strength),
     };
@@ -182,7 +182,7 @@ fn write_loras(
         // The graph goes on from the last one, under its own id.
         let is_last = index + 1 == loras.len();
         let id = text(&if is_last { last.to_owned() } else { format!("{last}.lora{index}") });
-        let (name, strength) = (text(&lora.name), lora.strength);
+        let (name, strength) = (text(lora.file()), lora.strength);
         let node = format!(
             ",{id}:{{\"inputs\":{{\"lora_name\":{name},\"strength_model\":{strength:?},\"model\":{model}"
         );

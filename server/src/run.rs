@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use comfyport_endpoint::{Endpoint, Fault, FaultKind, Faults, Kind};
+use comfyport_endpoint::Endpoint;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
@@ -23,12 +23,13 @@ use uuid::Uuid;
 use crate::{
     artifacts::Artifacts,
     engine::{Capabilities, Engine},
-    readiness::{Ages, Missing, Readiness, Report, plain, similar},
+    readiness::{Ages, Missing, Readiness, Report},
 };
 
 mod collect;
 mod failure;
 mod graph;
+mod models;
 mod options;
 mod plan;
 mod progress;
@@ -180,15 +181,16 @@ impl Runs {
         Err(refusal.unwrap_or_else(no_engine))
     }
 
-    /// An engine that has what a request needs; of several, the one with the least to do.
-    pub async fn choose(&self, prepared: &Prepared) -> Result<Arc<Place>, RunError> {
-        let need = prepared.need();
+    /// An engine that has what a request needs; of several, the one with the least to do. LoRAs that the request tells
+    /// by their address get the names that this engine has for them.
+    pub async fn choose(&self, prepared: &mut Prepared) -> Result<Arc<Place>, RunError> {
         let mut refusal = None;
         for place in self.least_busy_first() {
             let engine = place.engine.name();
-            match place.readiness.missing(&need).await {
+            let missing = place.readiness.missing(&prepared.need()).await;
+            match missing {
                 Ok(missing) if missing.is_empty() => {
-                    check_models(&place, prepared).await?;
+                    models::check(&place, prepared).await?;
                     return Ok(place);
                 }
                 Ok(missing) => refusal = Some(RunError::NotReady { engine: engine.to_owned(), missing }),
@@ -275,34 +277,6 @@ impl Runs {
 /// Without any engine nothing could have been asked.
 fn no_engine() -> RunError {
     RunError::Unreachable { engine: "(none configured)".to_owned() }
-}
-
-/// Whether the engine has the model files that a caller picked.
-async fn check_models(place: &Place, prepared: &Prepared) -> Result<(), RunError> {
-    let mut faults = Vec::new();
-    for (field, value) in prepared.decoded.models() {
-        let (Kind::Model { folder } | Kind::Loras { folder, .. }) = &field.kind else { continue };
-        let has = |files: &Option<BTreeSet<String>>| {
-            files.as_ref().is_none_or(|files| files.contains(&plain(&value)))
-        };
-        let engine = |error| failure::engine_error(place.engine.name(), error);
-        if has(place.readiness.files(folder).await.map_err(engine)?.as_ref()) {
-            continue;
-        }
-        let files = place.readiness.files_now(folder).await.map_err(engine)?;
-        if !has(files.as_ref()) {
-            let known = files.as_ref().as_ref();
-            faults.push(Fault {
-                pointer: pointer(&field.name),
-                param: Some(field.name.to_string()),
-                message: format!("the engine has no such file in its models folder `{folder}`"),
-                allowed: None,
-                did_you_mean: known.and_then(|files| similar(files, &value)),
-                code: FaultKind::Invalid,
-            });
-        }
-    }
-    if faults.is_empty() { Ok(()) } else { Err(RunError::Request { faults: Faults(faults), url: false }) }
 }
 
 /// A JSON pointer of one step.

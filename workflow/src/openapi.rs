@@ -259,6 +259,14 @@ fn loras(param: &Param) -> Value {
     };
     let mut properties = json!({
         "name": {"type": "string", "maxLength": 1000, "description": "The file, with `/` between folders."},
+        "url": {
+            "type": "string",
+            "format": "uri",
+            "maxLength": 2048,
+            "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://",
+            "description": "Instead of `name`: an address that ends in the name of a file, which is looked for in all \
+                            folders. Nothing is fetched.",
+        },
         "strength": strength("How strongly it changes the diffusion model."),
     });
     properties["strength"]["default"] = json!(1);
@@ -272,7 +280,7 @@ fn loras(param: &Param) -> Value {
         "maxItems": shape.most,
         "items": {
             "type": "object",
-            "required": ["name"],
+            "anyOf": [{"required": ["name"]}, {"required": ["url"]}],
             "additionalProperties": false,
             "properties": properties,
         },

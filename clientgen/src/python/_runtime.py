@@ -45,10 +45,12 @@ Text is a data URI, base64, or an address that the server fetches, if it does su
 
 
 class Lora(TypedDict):
-    """A small file that changes a model."""
+    """A small file that changes a model. A request needs its name or a URL; of both, the name counts."""
 
-    name: str
+    name: NotRequired[str]
     """The file, with `/` between folders."""
+    url: NotRequired[str]
+    """Instead of the name: an address that ends in the name of a file of the server. Nothing is fetched."""
     strength: NotRequired[float]
     """How strongly it changes the diffusion model; 1, which is the default, is as it was trained."""
     strength_clip: NotRequired[float]

@@ -18,10 +18,12 @@ export type ParamsOf<P extends WorkflowPath> = Workflows[P]["params"];
  */
 export type Media = Blob | Uint8Array | ArrayBuffer | URL | string;
 
-/** A small file that changes a model. */
+/** A small file that changes a model. A request needs its name or a URL; of both, the name counts. */
 export interface Lora {
   /** The file, with `/` between folders. */
-  name: string;
+  name?: string;
+  /** Instead of the name: an address that ends in the name of a file of the server. Nothing is fetched. */
+  url?: string;
   /** How strongly it changes the diffusion model; 1, which is the default, is as it was trained. */
   strength?: number;
   /** How strongly it changes the text encoder, where the workflow does that; as `strength` where left out. */

@@ -40,8 +40,8 @@ pub(super) async fn check(
     endpoint: &Held<Endpoint>,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
-    let prepared = workflow::prepare(app, endpoint, request).await?;
-    let chosen = match app.runs.choose(&prepared).await {
+    let mut prepared = workflow::prepare(app, endpoint, request).await?;
+    let chosen = match app.runs.choose(&mut prepared).await {
         Ok(place) => Some(place.engine.name().to_owned()),
         Err(error @ RunError::Request { .. }) => return Err(Problem::from(error)),
         Err(_) => None,

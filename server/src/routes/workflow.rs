@@ -45,7 +45,7 @@ pub async fn post(
     let wishes = Wishes::read(request.headers())?;
     wishes.check(&endpoint)?;
     let mut prepared = prepare(&app, &endpoint, request).await?;
-    let place = app.runs.choose(&prepared).await?;
+    let place = app.runs.choose(&mut prepared).await?;
     prepared.options.timeout = match (prepared.options.timeout, wishes.wait) {
         (Some(option), Some(wait)) => Some(option.min(wait)),
         (option, wait) => option.or(wait),

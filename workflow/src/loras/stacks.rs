@@ -125,12 +125,15 @@ impl Stack {
         stack.filter(|stack| stack.most > 0 && stack.own.len() <= stack.most)
     }
 
-    /// The inputs that name files, as they are and as a list needs them.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> + Clone {
+    /// The inputs of the node that name files which a list takes the place of; at least one.
+    pub(crate) fn names<'s>(&'s self, node: &'s Node) -> Vec<&'s str> {
         let is_name = |input: &&StackInput| {
-            input.item.is_some() && input.listed.contains(&Fragment::Part(LoraPart::Name))
+            let goes = input.item.is_none() && input.otherwise.is_none();
+            goes || input.listed.contains(&Fragment::Part(LoraPart::Name))
         };
-        self.inputs.iter().filter(is_name).map(|input| input.name.as_str())
+        let all = self.inputs.iter().filter(is_name).map(|input| input.name.as_str());
+        let own: Vec<&str> = all.clone().filter(|name| node.inputs.contains_key(*name)).collect();
+        if own.is_empty() { all.take(1).collect() } else { own }
     }
 
     /// The names of the inputs that callers do not set together with a list.

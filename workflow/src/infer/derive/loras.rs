@@ -103,8 +103,8 @@ fn bindings(endpoint: &Endpoint, place: &LoraPlace) -> Vec<Binding> {
         }
         LoraPlace::Stack(stack) => {
             let node = endpoint.graph.node(&stack.node);
-            let names = stack.names();
-            node.into_iter().flat_map(|node| names.clone().map(|name| binding(node, name))).collect()
+            let names = |node| stack.names(node).into_iter().map(move |name| binding(node, name));
+            node.into_iter().flat_map(names).collect()
         }
     }
 }
