@@ -89,11 +89,14 @@ pub(crate) const FOLDERS: [&str; 20] = [
 ];
 
 /// What an engine that accepts any model lists of itself.
-const COMMON: [(&str, &str); 7] = [
+const COMMON: [(&str, &str); 10] = [
     ("checkpoints", "sd_xl_base_1.0.safetensors"),
     ("checkpoints", "v1-5-pruned-emaonly-fp16.safetensors"),
     ("loras", "lcm_lora_sdxl.safetensors"),
     ("loras", "more_details.safetensors"),
+    ("loras", "styles/ink wash.safetensors"),
+    ("loras", "sd15/pixel_art.safetensors"),
+    ("loras", "sdxl/pixel_art.safetensors"),
     ("upscale_models", "RealESRGAN_x4plus.safetensors"),
     ("vae", "ae.safetensors"),
     ("text_encoders", "clip_l.safetensors"),

@@ -1,11 +1,16 @@
 //! Parameters that people think in: what callers say, and what the engine is given for it.
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
-use crate::process::Comfyport;
+use crate::{
+    process::{Comfyport, repository, run},
+    project,
+};
+
+const LORA_FIXTURES: [&str; 3] = ["lora_stack.json", "lora_rows.json", "lora_stays.json"];
 
 const PIXEL: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==";
 
@@ -62,10 +67,15 @@ impl Studio {
         Self::of(&portrait())
     }
 
+    /// With a portrait, and workflows with LoRAs whose nodes the simulator has.
     fn of(portrait: &Value) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("portrait.json"), portrait.to_string()).unwrap();
-        let simulator = Comfyport::simulator();
+        let fixtures = PathBuf::from(repository("codegen/tests/clashes"));
+        for name in LORA_FIXTURES.into_iter().chain(["object_info.json"]) {
+            fs::copy(fixtures.join(name), folder.path().join(name)).unwrap();
+        }
+        let simulator = Comfyport::simulator_with(&folder.path().join("object_info.json"));
         let settings = [("COMFYPORT_WORKFLOWS_DIR", folder.path().to_str().unwrap())];
         let server = Comfyport::in_front_of_with(simulator.url(), &settings);
         Self { server, simulator, _folder: folder }
@@ -183,7 +193,7 @@ async fn a_list_of_loras_takes_the_place_of_the_chain() {
     for (loras, message) in [
         (json!({"name": file}), "must be a list"),
         (json!([{"name": file}, {"nmae": file}]), "item 1: unknown field `nmae`"),
-        (json!([{"strength": 1}]), "item 0: missing field `name`"),
+        (json!([{"strength": 1}]), "item 0: give `name` or `url`"),
         (json!([{"name": "../../etc/passwd"}]), "item 0: must be a file name"),
         (json!([{"name": file, "strength": 1e9}]), "item 0: a strength must be between -100 and 100"),
         (Value::from(vec![json!({"name": file}); 17]), "at most 16"),
@@ -196,6 +206,202 @@ async fn a_list_of_loras_takes_the_place_of_the_chain() {
     let both = json!({"prompt": "x", "image": PIXEL, "loras": [], "advanced": {"strength_model": 1}});
     let errors = studio.refused("/portrait", both).await;
     assert_eq!(errors[0].1, "give `loras` or `advanced.strength_model`, not both");
+}
+
+/// Requests with lists of LoRAs, and what the nodes then are that a workflow's list is about.
+const DETAILS: &str = "more_details.safetensors";
+
+fn lists() -> Vec<(&'static str, Value, Value)> {
+    let item = |strength: f64| json!({"name": DETAILS, "strength": strength});
+    let row = |strength: f64, two: f64| json!({"on": true, "lora": DETAILS, "strength": strength, "strengthTwo": two});
+    let model = |strength: f64, from: &str| json!({"lora_name": DETAILS, "strength_model": strength, "model": [from, 0]});
+    let fast = |from: &str| json!({"lora_name": "lcm_lora_sdxl.safetensors", "strength_model": 1, "model": [from, 0]});
+    let stack = |first: Value, second: Value| {
+        let off = json!(["Off", "None", 1, 1]);
+        let place = |place: Value| if place.is_null() { off.clone() } else { place };
+        let mut inputs = json!({});
+        for (at, place) in [place(first), place(second), off.clone()].into_iter().enumerate() {
+            for (value, name) in
+                ["switch", "lora_name", "model_weight", "clip_weight"].into_iter().enumerate()
+            {
+                inputs[format!("{name}_{}", at + 1)] = place[value].clone();
+            }
+        }
+        inputs
+    };
+    let two = json!({"prompt": "x", "loras": [item(0.1), {"name": DETAILS, "strength": 0.2, "strength_clip": 0.9}]});
+    vec![
+        (
+            "lora_stack",
+            json!({"prompt": "x"}),
+            json!({"10": stack(json!(["On", DETAILS, 0.5, 0.4]), json!(["Off", "a.safetensors", 1, 1]))}),
+        ),
+        (
+            "lora_stack",
+            json!({"prompt": "x", "loras": []}),
+            json!({"10": stack(json!(["Off", "None", 0.5, 0.4]), Value::Null)}),
+        ),
+        (
+            "lora_stack",
+            two.clone(),
+            json!({"10": stack(json!(["On", DETAILS, 0.1, 0.1]), json!(["On", DETAILS, 0.2, 0.9]))}),
+        ),
+        (
+            "lora_rows",
+            json!({"prompt": "x"}),
+            json!({"10": {
+                "PowerLoraLoaderHeaderWidget": {"type": "PowerLoraLoaderHeaderWidget"},
+                "lora_1": {"on": true, "lora": DETAILS, "strength": 0.5},
+                "lora_2": {"on": true, "lora": "lcm_lora_sdxl.safetensors", "strength": 1},
+                "lora_3": {"on": false, "lora": "a.safetensors", "strength": 1},
+                "➕ Add Lora": "", "model": ["1", 0], "clip": ["1", 1],
+            }}),
+        ),
+        (
+            "lora_rows",
+            two,
+            json!({"10": {
+                "PowerLoraLoaderHeaderWidget": {"type": "PowerLoraLoaderHeaderWidget"},
+                "lora_1": row(0.1, 0.1), "lora_3": row(0.2, 0.9),
+                "lora_2": {"on": true, "lora": "lcm_lora_sdxl.safetensors", "strength": 1},
+                "➕ Add Lora": "", "model": ["1", 0], "clip": ["1", 1],
+            }}),
+        ),
+        (
+            "lora_rows",
+            json!({"prompt": "x", "loras": []}),
+            json!({"10": {
+                "PowerLoraLoaderHeaderWidget": {"type": "PowerLoraLoaderHeaderWidget"},
+                "lora_2": {"on": true, "lora": "lcm_lora_sdxl.safetensors", "strength": 1},
+                "➕ Add Lora": "", "model": ["1", 0], "clip": ["1", 1],
+            }}),
+        ),
+        (
+            "lora_stays",
+            json!({"prompt": "x"}),
+            json!({"10": model(0.5, "1"), "11": fast("10"), "12": model(0.25, "11"), "20": fast("19")}),
+        ),
+        ("lora_stays", json!({"prompt": "x", "loras": []}), json!({"11": fast("1"), "20": fast("19")})),
+        (
+            "lora_stays",
+            json!({"prompt": "x", "loras": [item(0.1), item(0.2)]}),
+            json!({"10.lora0": model(0.1, "1"), "10": model(0.2, "10.lora0"), "11": fast("10"), "20": fast("19")}),
+        ),
+    ]
+}
+
+/// A value in which 1 and 1.0 are the same.
+fn loose(value: &Value) -> Value {
+    match value {
+        Value::Number(number) => json!(number.as_f64()),
+        Value::Array(items) => items.iter().map(loose).collect(),
+        Value::Object(members) => {
+            members.iter().map(|(name, member)| (name.clone(), loose(member))).collect::<Map<_, _>>().into()
+        }
+        other => other.clone(),
+    }
+}
+
+/// The inputs of the nodes whose class says that they hold LoRAs.
+fn holders(graph: &Map<String, Value>) -> Value {
+    let is_holder = |node: &Value| {
+        let class = node["class_type"].as_str().unwrap();
+        class.contains("Lo") && class.to_lowercase().contains("lora") && !class.contains("Apply")
+    };
+    let holders = graph.iter().filter(|(_, node)| is_holder(node));
+    holders.map(|(id, node)| (id.clone(), node["inputs"].clone())).collect::<Map<_, _>>().into()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_of_loras_fill_stacks_and_leave_few_step_loras_in_place() {
+    let studio = Studio::new();
+    for (path, request, expected) in lists() {
+        let (_, graph) = studio.run(&format!("/{path}"), request.clone()).await;
+        assert_eq!(loose(&holders(&graph)), loose(&expected), "{path}: {request}");
+        let last = graph["4"]["inputs"]["model"][0].as_str().unwrap();
+        let stays = if request["loras"].is_null() { "12" } else { "11" };
+        assert_eq!(last, if path == "lora_stays" { stays } else { last }, "{path}: {request}");
+    }
+    let both = json!({"prompt": "x", "loras": [], "advanced": {"switch_1": "On"}});
+    let errors = studio.refused("/lora_stack", both).await;
+    assert_eq!(errors[0].1, "give `loras` or `advanced.switch_1`, not both");
+    let many = Value::from(vec![json!({"name": DETAILS}); 4]);
+    let errors = studio.refused("/lora_stack", json!({"prompt": "x", "loras": many})).await;
+    assert_eq!(errors[0].1, "must have at most 3 items");
+    let errors = studio
+        .refused("/lora_stack", json!({"prompt": "x", "loras": [{"name": DETAILS, "strength": 11}]}))
+        .await;
+    assert_eq!(errors[0].1, "item 0: a strength must be between -10 and 10");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn loras_are_told_by_their_address() {
+    let studio = Studio::new();
+    let ink = "https://host.example/resolve/main/ink%20wash.safetensors?token=s3cret";
+    let (params, graph) =
+        studio.run("/lora_stack", json!({"prompt": "x", "loras": [{"url": ink, "strength": 0.3}]})).await;
+    assert_eq!(input(&graph, "10", "lora_name_1"), "styles/ink wash.safetensors");
+    assert_eq!(params["loras"], json!([{"name": "styles/ink wash.safetensors", "strength": 0.3}]));
+
+    let named = json!({"prompt": "x", "loras": [{"url": "https://host.example/models/12?token=s3cret", "name": DETAILS}]});
+    let (params, graph) = studio.run("/lora_stack", named).await;
+    assert_eq!(input(&graph, "10", "lora_name_1"), DETAILS);
+    assert_eq!(params["loras"], json!([{"name": DETAILS, "strength": 1.0}]));
+
+    let address = |tail: &str| format!("https://host.example/{tail}?token=s3cret");
+    for (url, message) in [
+        (address("models/12"), "item 0: `url` does not end in the name of a LoRA file"),
+        (
+            address("lost.safetensors"),
+            "item 0: the engine has no file `lost.safetensors` in its models folder `loras`, and this release does not \
+             fetch it from https://host.example/lost.safetensors: put it there, or say in `name` which file to use",
+        ),
+        (
+            address("pixel_art.safetensors"),
+            "item 0: the engine has 2 files `pixel_art.safetensors`, `sd15/pixel_art.safetensors`, \
+             `sdxl/pixel_art.safetensors`: say in `name` which one to use",
+        ),
+        ("file:///etc/passwd".to_owned(), "item 0: `url` must be an http or https address"),
+        ("https://me:s3cret@host.example/a.pt".to_owned(), "must not hold a user name or a password"),
+        (format!("https://host.example/{}.pt", "a".repeat(2048)), "must have at most 2048 bytes"),
+    ] {
+        for path in ["/lora_stack", "/lora_stack:check"] {
+            let errors = studio.refused(path, json!({"prompt": "x", "loras": [{"url": url}]})).await;
+            assert!(errors[0].0 == "/loras" && errors[0].1.contains(message), "{url}: {errors:?}");
+            assert!(!errors[0].1.contains("s3cret"), "{errors:?}");
+        }
+    }
+    let both = json!({"prompt": "x", "loras": [{"url": address("pixel_art.safetensors")}]});
+    let problem = studio.server.call("/lora_stack", &both, 422).await;
+    assert_eq!(
+        problem["errors"][0]["allowed"],
+        json!(["sd15/pixel_art.safetensors", "sdxl/pixel_art.safetensors"])
+    );
+    assert!(!studio.server.log().contains("s3cret"), "{}", studio.server.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "builds all of comfyport once more; `.ci/run` asks for it"]
+async fn lists_of_loras_are_compiled_as_they_are_read_from_a_folder() {
+    let parent = tempfile::tempdir().unwrap();
+    let own = parent.path().join("own-loras");
+    let made = run(&["new", own.to_str().unwrap(), "--path", &repository("")]);
+    assert!(made.status.success());
+    let fixtures = PathBuf::from(repository("codegen/tests/clashes"));
+    for name in LORA_FIXTURES.into_iter().chain(["object_info.json"]) {
+        fs::copy(fixtures.join(name), own.join("workflow_templates").join(name)).unwrap();
+    }
+    let binary = project::build(&own);
+    let simulator = Comfyport::simulator_with(&fixtures.join("object_info.json"));
+    let server = Comfyport::in_front_of_by(&binary, simulator.url());
+    let studio = Studio { server, simulator, _folder: parent };
+    for (path, request, expected) in lists() {
+        let (_, graph) = studio.run(&format!("/{path}"), request.clone()).await;
+        assert_eq!(loose(&holders(&graph)), loose(&expected), "{path}: {request}");
+    }
+    let ink = "https://host.example/ink%20wash.safetensors?token=s3cret";
+    let (params, _) = studio.run("/lora_rows", json!({"prompt": "x", "loras": [{"url": ink}]})).await;
+    assert_eq!(params["loras"], json!([{"name": "styles/ink wash.safetensors", "strength": 1.0}]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -56,6 +56,19 @@ impl Comfyport {
         Self::start(command(&["serve", "--listen", "127.0.0.1:0", "--comfyui-url", url]), true, settings)
     }
 
+    /// The server of another project in front of a ComfyUI at `url`.
+    pub(crate) fn in_front_of_by(binary: &Path, url: &str) -> Self {
+        let arguments = ["serve", "--listen", "127.0.0.1:0", "--comfyui-url", url];
+        Self::start(command_of(binary, &arguments), true, &[])
+    }
+
+    /// A simulator alone, with further node definitions.
+    pub(crate) fn simulator_with(object_info: &Path) -> Self {
+        let object_info = object_info.to_str().unwrap();
+        let arguments = ["simulate", "--listen", "127.0.0.1:0", "--object-info", object_info];
+        Self::start(command(&arguments), false, &[])
+    }
+
     /// A simulator alone.
     pub(crate) fn simulator() -> Self {
         Self::start(command(&["simulate", "--listen", "127.0.0.1:0"]), false, &[])
