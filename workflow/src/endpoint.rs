@@ -60,9 +60,9 @@ pub struct Endpoint {
     /// Empty where there are no switches.
     #[serde(skip)]
     pub variants: Vec<Graph>,
-    /// What a list of LoRAs takes the place of.
+    /// What lists of LoRAs take the place of.
     #[serde(skip)]
-    pub lora_list: Option<LoraList>,
+    pub lora_lists: Vec<LoraList>,
     /// How its API differs from the locked one.
     #[serde(skip)]
     pub changes: Vec<Change>,

@@ -148,7 +148,7 @@ fn infer_one(source: Source, options: &Options<'_>) -> Endpoint {
         rules: Vec::new(),
         switches: Vec::new(),
         variants: Vec::new(),
-        lora_list: None,
+        lora_lists: Vec::new(),
     };
     let held = options.lock.map(|lock| Held::new(lock, &graph, options.sidecar));
     if let Some(held) = &held {

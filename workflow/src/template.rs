@@ -6,7 +6,7 @@ use crate::{
     endpoint::{Endpoint, Tier},
     graph::{Graph, Input, Link, Node, NodeId, compare_ids},
     json::write_text,
-    loras::{Chain, Fragment, LoraList, LoraPart, LoraPlace, Stack, StackInput},
+    loras::{Chain, Fragment, LoraPart, LoraPlace, Stack, StackInput},
 };
 
 /// A part of a prompt.
@@ -83,9 +83,11 @@ pub fn pieces(endpoint: &Endpoint) -> Vec<Piece> {
     // What is always there comes first: the comma belongs to what follows.
     ids.sort_by_key(|id| graphs.iter().any(|graph| !graph.nodes.contains_key(*id)));
 
-    let list = endpoint.lora_list.as_ref().and_then(|list| Some((endpoint.field(&list.field)?, list)));
+    let lists =
+        endpoint.lora_lists.iter().filter_map(|list| Some((endpoint.field(&list.field)?, &list.place)));
+    let lists = lists.collect();
     let mut writer =
-        Writer { holes: holes(endpoint), switches, list, pieces: Vec::new(), text: String::from("{") };
+        Writer { holes: holes(endpoint), switches, lists, pieces: Vec::new(), text: String::from("{") };
     for (index, id) in ids.into_iter().enumerate() {
         let states: Vec<Option<&Node>> = graphs.iter().map(|graph| graph.node(id)).collect();
         writer.states(&states, index > 0);
@@ -97,7 +99,7 @@ pub fn pieces(endpoint: &Endpoint) -> Vec<Piece> {
 struct Writer<'e> {
     holes: BTreeMap<(&'e str, &'e str), Piece>,
     switches: Vec<u16>,
-    list: Option<(u16, &'e LoraList)>,
+    lists: Vec<(u16, &'e LoraPlace)>,
     pieces: Vec<Piece>,
     text: String,
 }
@@ -134,29 +136,32 @@ impl Writer<'_> {
 
     /// A node, or what takes its place where callers list LoRAs.
     fn entry(&mut self, node: &Node, follows: bool) {
-        match self.list {
-            Some((field, LoraList { place: LoraPlace::Chain(chain), .. })) => {
-                if chain.nodes.contains(&node.id) {
-                    let no = self.apart(|writer| writer.plain(node, follows));
-                    self.flush();
-                    let yes = chain.nodes.first().filter(|first| **first == node.id);
-                    let yes = yes.and_then(|_| loaders(field, chain, node)).into_iter().collect();
-                    self.pieces.push(Piece::Given { field, yes, no });
-                } else {
-                    self.plain(node, follows);
-                    if chain.before.as_ref() == Some(&node.id) {
-                        self.flush();
-                        self.pieces.extend(loaders(field, chain, node));
-                    }
-                }
+        let is_about = |place: &LoraPlace| match place {
+            LoraPlace::Chain(chain) => {
+                chain.nodes.contains(&node.id) || chain.before.as_ref() == Some(&node.id)
             }
-            Some((field, LoraList { place: LoraPlace::Stack(stack), .. })) if stack.node == node.id => {
+            LoraPlace::Stack(stack) => stack.node == node.id,
+        };
+        match self.lists.iter().find(|(_, place)| is_about(place)).copied() {
+            Some((field, LoraPlace::Chain(chain))) if chain.nodes.contains(&node.id) => {
+                let no = self.apart(|writer| writer.plain(node, follows));
+                self.flush();
+                let yes = chain.nodes.first().filter(|first| **first == node.id);
+                let yes = yes.and_then(|_| loaders(field, chain, node)).into_iter().collect();
+                self.pieces.push(Piece::Given { field, yes, no });
+            }
+            Some((field, LoraPlace::Chain(chain))) => {
+                self.plain(node, follows);
+                self.flush();
+                self.pieces.extend(loaders(field, chain, node));
+            }
+            Some((field, LoraPlace::Stack(stack))) => {
                 let yes = self.apart(|writer| writer.stack(node, follows, field, stack));
                 let no = self.apart(|writer| writer.plain(node, follows));
                 self.flush();
                 self.pieces.push(Piece::Given { field, yes, no });
             }
-            _ => self.plain(node, follows),
+            None => self.plain(node, follows),
         }
     }
 
@@ -249,18 +254,8 @@ impl Writer<'_> {
     /// A link, and where it leads once there is a list.
     fn link(&mut self, node: &Node, input: &str, link: &Link) {
         let now = json(link);
-        let Some((field, LoraList { place: LoraPlace::Chain(chain), .. })) = self.list else {
-            return self.text.push_str(&now);
-        };
-        let listed = if chain.before.as_ref() == Some(&node.id) {
-            let slot =
-                ["model", "clip"].iter().take(1 + usize::from(chain.clip)).position(|one| *one == input);
-            slot.and_then(|slot| Some(Link { node: chain.last.clone(), slot: u32::try_from(slot).ok()? }))
-        } else {
-            chain.moved.iter().find(|(from, _)| from == link).map(|(_, to)| to.clone())
-        };
-        match listed {
-            Some(listed) => {
+        match self.lists.iter().find_map(|(field, place)| Some((*field, moved(place, node, input, link)?))) {
+            Some((field, listed)) => {
                 self.flush();
                 let (yes, no) = (vec![Piece::Text(json(&listed))], vec![Piece::Text(now)]);
                 self.pieces.push(Piece::Listed { field, item: 0, yes, no });
@@ -301,6 +296,20 @@ fn loaders(field: u16, chain: &Chain, node: &Node) -> Option<Piece> {
         model: json(node.link("model")?),
         clip: node.link("clip").filter(|_| chain.clip).map(json),
     })
+}
+
+/// Where a link leads once there is a list, if that is elsewhere.
+fn moved(place: &LoraPlace, node: &Node, input: &str, link: &Link) -> Option<Link> {
+    let LoraPlace::Chain(chain) = place else { return None };
+    if chain.before.as_ref() != Some(&node.id) {
+        return chain.moved.iter().find(|(from, _)| from == link).map(|(_, to)| to.clone());
+    }
+    let slot = match input {
+        "model" => 0,
+        "clip" if chain.clip => 1,
+        _ => return None,
+    };
+    Some(Link { node: chain.last.clone(), slot })
 }
 
 fn json(link: &Link) -> String {

@@ -508,3 +508,45 @@ fn few_step_loras_keep_their_places_in_a_stack() {
         find(&endpoint, "loras").unwrap().bindings.iter().map(|binding| &*binding.input).collect();
     assert_eq!(sets, ["lora_0", "lora_2", "lora_3", "lora_4"]);
 }
+
+/// Two models, one after the other, each with its own loader of a LoRA.
+fn two_models(files: [(&str, &str); 2]) -> Value {
+    let mut graph = painting();
+    for (at, (model, lora)) in files.into_iter().enumerate() {
+        graph[format!("2{at}")] = node("UNETLoader", json!({"unet_name": model, "weight_dtype": "default"}));
+        graph[format!("3{at}")] =
+            node(MODEL, json!({"lora_name": lora, "strength_model": 1, "model": [format!("2{at}"), 0]}));
+    }
+    graph["9"] = graph["4"].clone();
+    graph["9"]["inputs"]["latent_image"] = json!(["4", 0]);
+    graph["4"]["inputs"]["model"] = json!(["30", 0]);
+    graph["9"]["inputs"]["model"] = json!(["31", 0]);
+    graph["5"]["inputs"]["samples"] = json!(["9", 0]);
+    graph
+}
+
+#[test]
+fn lists_of_two_models_are_told_apart_by_words_or_not_offered() {
+    let lists = |graph: &Value| -> Vec<(String, String)> {
+        let endpoint = read(graph, "", None);
+        let lists = endpoint.params.iter().filter(|param| param.derived == Some(Derived::Loras));
+        lists.map(|param| (param.name.clone(), param.default.as_ref().unwrap().to_json())).collect()
+    };
+    let wan = [("wan_HIGH_fp8.safetensors", "a.st"), ("wan_low_noise.safetensors", "b.st")];
+    let own = |file: &str| format!("[{{\"name\":\"{file}\",\"strength\":1}}]");
+    assert_eq!(
+        lists(&two_models(wan)),
+        [("high_noise_loras".to_owned(), own("a.st")), ("low_noise_loras".to_owned(), own("b.st")),]
+    );
+    let fast = [("wan_high_noise.safetensors", "lightx2v.st"), ("wan_low_noise.safetensors", "lightx2v.st")];
+    assert_eq!(
+        lists(&two_models(fast)),
+        [("high_noise_loras".to_owned(), "[]".to_owned()), ("low_noise_loras".to_owned(), "[]".to_owned())]
+    );
+    let mut mute = two_models([("a.safetensors", "a.st"), ("b.safetensors", "b.st")]);
+    assert_eq!(lists(&mute), []);
+    mute["30"]["_meta"] = json!({"title": "LoRA of the draft"});
+    mute["31"]["_meta"] = json!({"title": "Finish LoRA"});
+    let names: Vec<String> = lists(&mute).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["draft_loras", "finish_loras"]);
+}

@@ -5,6 +5,7 @@
 
 use super::{Deriving, field};
 use crate::{
+    catalog::Catalog,
     endpoint::{Binding, Derived, Endpoint, Param, ParamType, Tier},
     graph::{Graph, Node, NodeId},
     json::{Number, Object, Value},
@@ -13,6 +14,10 @@ use crate::{
 };
 
 mod chains;
+mod names;
+
+/// More lists than this nobody tells apart.
+const MOST_LISTS: usize = 4;
 
 /// A place for a list.
 pub(super) struct Offered {
@@ -21,22 +26,33 @@ pub(super) struct Offered {
     pub(super) needs: Vec<NodeId>,
 }
 
-/// The place for a list, where there is one and no other that could be meant.
-pub(super) fn find(graph: &Graph) -> Option<Offered> {
-    let mut stacks = graph.nodes.values().filter(|node| Stack::is_class(&node.class_type));
-    let chains = chains::find(graph)?;
-    let (place, needs) = match stacks.next() {
-        Some(node) => {
-            let alone = stacks.next().is_none() && chains.iter().all(|found| found.chain.nodes.is_empty());
-            (LoraPlace::Stack(Stack::of(node).filter(|_| alone)?), vec![node.id.clone()])
+/// The places for lists: of several, those that words tell apart. Nothing where a chain and a stack could both be meant.
+pub(super) fn find(graph: &Graph, catalog: &Catalog) -> Vec<Offered> {
+    let places = places(graph).unwrap_or_default();
+    let names = match places.len() {
+        0 | 1 => Some(vec!["loras".to_owned(); places.len()]),
+        2..=MOST_LISTS => {
+            let all: Vec<LoraPlace> = places.iter().map(|(place, _)| place.clone()).collect();
+            names::tell_apart(graph, catalog, &all)
         }
-        None => {
-            let mut chains = chains.into_iter();
-            let only = chains.next().filter(|_| chains.len() == 0)?;
-            (LoraPlace::Chain(only.chain), only.needs)
-        }
+        _ => None,
     };
-    Some(Offered { list: LoraList { field: "loras".to_owned(), place }, needs })
+    let named = names.unwrap_or_default().into_iter().zip(places);
+    named.map(|(field, (place, needs))| Offered { list: LoraList { field, place }, needs }).collect()
+}
+
+/// Where lists can go, and which nodes a switch must leave in place for each.
+fn places(graph: &Graph) -> Option<Vec<(LoraPlace, Vec<NodeId>)>> {
+    let chains = chains::find(graph)?;
+    let stacks: Vec<&Node> =
+        graph.nodes.values().filter(|node| Stack::is_class(&node.class_type)).take(MOST_LISTS + 1).collect();
+    if stacks.is_empty() {
+        let place = |found: chains::Found| (LoraPlace::Chain(found.chain), found.needs);
+        return Some(chains.into_iter().map(place).collect());
+    }
+    let place = |node: &&Node| Some((LoraPlace::Stack(Stack::of(node)?), vec![node.id.clone()]));
+    let alone = chains.iter().all(|found| found.chain.nodes.is_empty());
+    if alone { stacks.iter().map(place).collect() } else { None }
 }
 
 /// The field, with the workflow's own list as its default.
@@ -58,6 +74,7 @@ fn param(endpoint: &Endpoint, list: &LoraList) -> Option<Param> {
         Value::Object(item)
     };
     let mut param = field(&list.field, Derived::Loras, ParamType::Loras, &bindings(endpoint, &list.place));
+    param.role = Some("loras".to_owned());
     param.default = Some(Value::Array(own.iter().map(item).collect()));
     param.folder = Some("loras".to_owned());
     param.loras = Some(list.place.shape());

@@ -56,7 +56,9 @@ pub(super) fn offer(endpoint: &mut Endpoint, with: &Deriving<'_>) {
     for part in asked(endpoint, with) {
         offer_part(endpoint, with, part, &mut found);
     }
-    loras(endpoint, with, &mut found);
+    for offered in loras::find(&endpoint.graph, with.catalog) {
+        loras(endpoint, with, offered, &mut found);
+    }
     files(endpoint, with, &mut found);
     for part in guessed(endpoint, with) {
         offer_part(endpoint, with, part, &mut found);
@@ -105,8 +107,12 @@ impl Found {
 }
 
 /// A list of LoRAs; an empty one takes the loaders out.
-fn loras(endpoint: &mut Endpoint, with: &Deriving<'_>, found: &mut Found) -> Option<()> {
-    let Offered { mut list, needs } = loras::find(&endpoint.graph)?;
+fn loras(
+    endpoint: &mut Endpoint,
+    with: &Deriving<'_>,
+    Offered { mut list, needs }: Offered,
+    found: &mut Found,
+) -> Option<()> {
     if found.accepted.iter().any(|switch| switch.nodes.iter().any(|node| needs.contains(node))) {
         return None;
     }
@@ -123,9 +129,9 @@ fn loras(endpoint: &mut Endpoint, with: &Deriving<'_>, found: &mut Found) -> Opt
         more.accepted.last_mut()?.param.clone_from(&list.field);
         *found = more;
     }
-    found.listed = needs;
+    found.listed.extend(needs);
     loras::exclude_raw(endpoint, &list);
-    endpoint.lora_list = Some(list);
+    endpoint.lora_lists.push(list);
     Some(())
 }
 
