@@ -7,7 +7,8 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::{
-    DecodeLimits, Endpoint, Fault, FaultKind, Faults, Field, Held, Kind, Lora, Media, MediaSource, Request, State,
+    DecodeLimits, Endpoint, Fault, FaultKind, Faults, Field, Held, Kind, Lora, Media, MediaSource, Request,
+    State,
     fault::{ValueFault, nearest, step},
     rule,
     slot::{Raw, write_text},

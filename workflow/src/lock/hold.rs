@@ -33,11 +33,14 @@ impl Held {
             }
         };
         for param in &mut present.params {
-            let is_switch = param.derived.as_deref() == Some(Derived::Switch.as_str());
+            // What these are about are nodes: which of their inputs are fed does not matter.
+            let of_nodes = [Derived::Switch, Derived::Loras]
+                .iter()
+                .any(|derived| param.derived.as_deref() == Some(derived.as_str()));
             param.bindings.retain_mut(|binding| {
                 let Some(now) = nodes.now(&binding.node.id) else { return false };
                 let still =
-                    is_switch || graph.node(now).is_some_and(|node| node.literal(&binding.input).is_some());
+                    of_nodes || graph.node(now).is_some_and(|node| node.literal(&binding.input).is_some());
                 note(&binding.node.class, &binding.node.id, now);
                 now.clone_into(&mut binding.node.id);
                 still
