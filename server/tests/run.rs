@@ -57,10 +57,10 @@ impl Stage {
 
     async fn start(
         &self,
-        prepared: Prepared,
+        mut prepared: Prepared,
         updates: Option<mpsc::Sender<Update>>,
     ) -> Result<Running, RunError> {
-        let place = self.runs.choose(&prepared).await?;
+        let place = self.runs.choose(&mut prepared).await?;
         let options = prepared.options;
         self.runs.start(Plan::Endpoint(Box::new(prepared)), place, options, updates)
     }
@@ -304,8 +304,8 @@ async fn without_an_engine_nothing_is_queued() {
     drop(free);
     let runs = Arc::new(runs(&format!("http://{address}"), data.path()));
     let body = Body::Json(r#"{"prompt":"x"}"#.into());
-    let prepared = Prepared::read(Held::Static(&PAINT), body, &runs.settings().request).unwrap();
-    let error = runs.choose(&prepared).await.unwrap_err();
+    let mut prepared = Prepared::read(Held::Static(&PAINT), body, &runs.settings().request).unwrap();
+    let error = runs.choose(&mut prepared).await.unwrap_err();
     assert!(matches!(error, RunError::Unreachable { .. }), "{error:?}");
     let report = runs.report(&PAINT).await;
     assert!(!report[0].ready && report[0].reason.is_some());
