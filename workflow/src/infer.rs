@@ -86,6 +86,10 @@ fn infer_one(source: Source, options: &Options<'_>) -> Endpoint {
     let mut results = outputs::find(&graph, options.catalog);
     wishes::choose_outputs(&facts, &mut results);
     refuse_more_than(MOST_OUTPUTS, "results", &mut results, &mut diagnostics);
+    outputs::drop_repeats(&graph, &mut results, |node| {
+        options.sidecar.is_some_and(|sidecar| sidecar.outputs.contains_key(node))
+            || options.lock.is_some_and(|lock| lock.has_output(node))
+    });
     if results.is_empty() && !diagnostics.iter().any(Diagnostic::is_error) {
         diagnostics.push(
             Diagnostic::error("no-outputs", "no node of this workflow yields a result")
