@@ -115,6 +115,7 @@ fn infer_one(source: Source, options: &Options<'_>) -> Endpoint {
     wishes::source_models(&facts, &mut models);
     media::mark(&context, &mut candidates);
     declared::mark(&context, &mut candidates, &mut diagnostics);
+    media::fix(&mut candidates, &mut diagnostics);
     text::mark(&context, &mut candidates);
     roles::mark(&mut candidates);
     tiers::assign(&context, &mut candidates);
@@ -217,6 +218,9 @@ fn prominence(param: &crate::Param) -> usize {
         "lyrics",
         "negative_prompt",
         "segment_prompt",
+        "detect_prompt",
+        "qr_text",
+        "overlay_text",
         "aspect_ratio",
         "megapixels",
         "width",
