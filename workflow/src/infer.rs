@@ -28,6 +28,7 @@ mod outputs;
 mod prune;
 mod roles;
 mod sampling;
+mod siblings;
 mod text;
 mod tiers;
 mod types;
@@ -87,7 +88,7 @@ fn infer_one(source: Source, options: &Options<'_>) -> Endpoint {
     wishes::choose_outputs(&facts, &mut results);
     refuse_more_than(MOST_OUTPUTS, "results", &mut results, &mut diagnostics);
     outputs::drop_repeats(&graph, &mut results, |node| {
-        options.sidecar.is_some_and(|sidecar| sidecar.outputs.contains_key(node))
+        options.sidecar.is_some_and(|sidecar| !sidecar.outputs.is_empty())
             || options.lock.is_some_and(|lock| lock.has_output(node))
     });
     if results.is_empty() && !diagnostics.iter().any(Diagnostic::is_error) {

@@ -201,10 +201,20 @@ fn is_inactive(node: &Node, input: &str) -> bool {
     let Some((family, index)) = input.rsplit_once('_') else { return false };
     let Ok(index) = index.parse::<u64>() else { return false };
     let stem = family.split('_').next().unwrap_or(family);
-    let count = [format!("{stem}_count"), "num_loras".to_owned(), format!("num_{stem}s")];
     let switched_off = node.literal(&format!("switch_{index}")).and_then(Value::as_str) == Some("Off");
+    switched_off || is_beyond_count(node, stem, index)
+}
+
+fn is_beyond_count(node: &Node, stem: &str, index: u64) -> bool {
+    let count = [format!("{stem}_count"), "num_loras".to_owned(), format!("num_{stem}s")];
     let counted = count.iter().find_map(|name| node.literal(name)?.as_u64());
-    switched_off || counted.is_some_and(|count| index > count)
+    counted.is_some_and(|count| index > count)
+}
+
+/// Whether a value goes with a LoRA that the node does not count: `lora_wt_3` with `lora_count` 2.
+pub(super) fn goes_with_uncounted(node: &Node, input: &str) -> bool {
+    let index = input.rsplit_once('_').and_then(|(_, index)| index.parse::<u64>().ok());
+    index.is_some_and(|index| is_beyond_count(node, "lora", index))
 }
 
 /// Stacks keep their files in objects: `{"on": true, "lora": "…"}` or a list of `{"active": true, "name": "…"}`.

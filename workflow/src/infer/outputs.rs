@@ -115,7 +115,7 @@ fn from_links(node: &Node, graph: &Graph, catalog: &Catalog) -> Option<OutputKin
 }
 
 /// Leaves out what is the same as another result: the same class keeps the same thing in the same way. A title, or
-/// whoever names a node elsewhere, means that one.
+/// whoever decides about results elsewhere, means that one.
 pub(super) fn drop_repeats(graph: &Graph, found: &mut Vec<Found>, is_meant: impl Fn(&str) -> bool) {
     let same = |one: &Node, other: &Node| {
         let prefix = |name: &&String| *name != "filename_prefix";

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Context, candidate::Candidate, outputs, text::is_primary_text};
+use super::{Context, candidate::Candidate, models, outputs, text::is_primary_text};
 use crate::{
     endpoint::{ParamType, Tier},
     graph::{Node, NodeId},
@@ -166,6 +166,9 @@ pub(super) fn hidden(context: &Context<'_>, node: &Node, candidate: &Candidate) 
     }
     if SHOWS.iter().any(|word| class.contains(word)) && candidate.value.as_str().is_some() {
         return Some("what the node showed last");
+    }
+    if models::goes_with_uncounted(node, &candidate.input) {
+        return Some("goes with a LoRA that is not counted");
     }
     if input == "type" && class.contains("loader") {
         return Some("goes with the model");
