@@ -47,7 +47,7 @@ fn alike(one: &str, other: &str) -> bool {
 }
 
 fn squeezed(text: &str) -> String {
-    spelt_out(text).chars().filter(is_letter).flat_map(char::to_lowercase).collect()
+    spelt_out(text).chars().filter(|one| is_letter(*one)).flat_map(char::to_lowercase).collect()
 }
 
 fn spelt_out(text: &str) -> String {
@@ -55,8 +55,8 @@ fn spelt_out(text: &str) -> String {
 }
 
 /// Letters and digits, but not those that packs draw in circles to sign their nodes.
-fn is_letter(one: &char) -> bool {
-    one.is_alphanumeric() && !('\u{1F100}'..='\u{1F1FF}').contains(one)
+fn is_letter(one: char) -> bool {
+    one.is_alphanumeric() && !('\u{1F100}'..='\u{1F1FF}').contains(&one)
 }
 
 /// Words in brackets that name a pack or a variant of the node, not what the author uses it for.
@@ -89,11 +89,8 @@ const TAGS: &[&str] = &[
 
 /// A name without the pack's sign behind it: `Math Expression 🐍`, `Switch | pysssss`, `Load Video (Upload)`.
 fn without_tags(text: &str) -> &str {
-    let mut rest = text
-        .split('|')
-        .next()
-        .unwrap_or(text)
-        .trim_end_matches(|one| !is_letter(&one) && !")]".contains(one));
+    let mut rest =
+        text.split('|').next().unwrap_or(text).trim_end_matches(|one| !is_letter(one) && !")]".contains(one));
     loop {
         let open = match rest.chars().last() {
             Some(')') => '(',
@@ -105,7 +102,7 @@ fn without_tags(text: &str) -> &str {
         if !known || before.trim().is_empty() {
             return rest;
         }
-        rest = before.trim_end_matches(|one| !is_letter(&one) && !")]".contains(one));
+        rest = before.trim_end_matches(|one| !is_letter(one) && !")]".contains(one));
     }
 }
 
@@ -139,7 +136,7 @@ fn words(text: &str) -> Vec<String> {
     let mut previous_lower = false;
     let mut open = false;
     for one in spelt_out(text).chars() {
-        if !is_letter(&one) {
+        if !is_letter(one) {
             open = false;
             continue;
         }

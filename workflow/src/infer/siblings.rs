@@ -217,7 +217,7 @@ impl<'c, 'a> Siblings<'c, 'a> {
                 if passes {
                     open.push((*next, control_word(&next.class_type).or(drawn)));
                 } else {
-                    found.push(Landing { node: next, input: *input, drawn });
+                    found.push(Landing { node: next, input, drawn });
                 }
             }
         }

@@ -447,9 +447,7 @@ fn ignores_negative(context: &Context<'_>, node: &Node) -> bool {
                 value.as_f64()
             }
         });
-    #[expect(clippy::float_cmp, reason = "only the very value cancels out")]
-    let cancels = scale == Some(1.0);
-    cancels
+    scale == Some(1.0)
 }
 
 /// The walk from conditioning inputs back to texts.
@@ -488,7 +486,7 @@ impl<'c, 'a> Walk<'c, 'a> {
 
     /// Samplers, guiders, detailers: their outputs are no conditioning any more.
     fn is_start(&self, node: &Node) -> bool {
-        !purpose(&node.class_type).is_some_and(|purpose| !is_written(purpose))
+        purpose(&node.class_type).is_none_or(is_written)
             && node.inputs.keys().any(|input| input_polarity(input).is_some())
             && !self.context.fed_by(&node.id).iter().any(|consumer| input_polarity(consumer.input).is_some())
     }
