@@ -436,7 +436,7 @@ fn normalises(graph: &Graph) -> bool {
     })
 }
 
-/// Whether a sampler makes nothing of its negative conditioning: with a scale of exactly 1 it cancels out.
+/// Whether a sampler makes nothing of its negative conditioning: with a scale of 1 it cancels out.
 fn ignores_negative(context: &Context<'_>, node: &Node) -> bool {
     let scale =
         ["cfg", "cfg_scale", "guidance_scale"].into_iter().find_map(|name| match node.inputs.get(name)? {
@@ -447,7 +447,8 @@ fn ignores_negative(context: &Context<'_>, node: &Node) -> bool {
                 value.as_f64()
             }
         });
-    scale == Some(1.0)
+    // Editors write 1 as 1.0000000000000002.
+    scale.is_some_and(|scale| (scale - 1.0).abs() < 1e-6)
 }
 
 /// The walk from conditioning inputs back to texts.
@@ -597,6 +598,7 @@ mod tests {
         let (tier, told) = tier_of_negative(&painting(&json!(1)));
         assert_eq!(tier, crate::Tier::Advanced);
         assert!(told.contains("cfg is above 1"), "{told}");
+        assert_eq!(tier_of_negative(&painting(&json!(1.000_000_000_000_000_2))).0, crate::Tier::Advanced);
         assert_eq!(tier_of_negative(&painting(&json!(1.5))).0, crate::Tier::Primary);
         // One sampler that uses it is enough.
         let mut two = painting(&json!(1));
