@@ -10,7 +10,7 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use comfyport_codegen::{Generated, Template, generate};
-use comfyport_workflow::{Endpoint, Options, Sidecar, Tier, json};
+use comfyport_workflow::{Endpoint, Lock, Options, Sidecar, Tier, json};
 
 fn bundled() -> (Vec<Template>, comfyport_workflow::Catalog) {
     let folder: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../workflow_templates");
@@ -75,9 +75,15 @@ fn emitted_fields_are_the_inferred_ones() {
 
 fn inferred(template: &Template, catalog: &comfyport_workflow::Catalog) -> Endpoint {
     let sidecar = template.sidecar.as_deref().map(|text| Sidecar::parse(text).expect("a sidecar"));
+    let lock = template.lock.as_deref().map(|text| Lock::parse(text).expect("a lock"));
     let file = format!("{}.json", template.path);
-    let options =
-        Options { file: &file, path: &template.path, catalog, sidecar: sidecar.as_ref(), lock: None };
+    let options = Options {
+        file: &file,
+        path: &template.path,
+        catalog,
+        sidecar: sidecar.as_ref(),
+        lock: lock.as_ref(),
+    };
     comfyport_workflow::endpoint(&template.bytes, &options).expect("an endpoint")
 }
 

@@ -28,6 +28,7 @@ mod outputs;
 mod prune;
 mod roles;
 mod sampling;
+mod siblings;
 mod text;
 mod tiers;
 mod types;
@@ -86,6 +87,10 @@ fn infer_one(source: Source, options: &Options<'_>) -> Endpoint {
     let mut results = outputs::find(&graph, options.catalog);
     wishes::choose_outputs(&facts, &mut results);
     refuse_more_than(MOST_OUTPUTS, "results", &mut results, &mut diagnostics);
+    outputs::drop_repeats(&graph, &mut results, |node| {
+        options.sidecar.is_some_and(|sidecar| !sidecar.outputs.is_empty())
+            || options.lock.is_some_and(|lock| lock.has_output(node))
+    });
     if results.is_empty() && !diagnostics.iter().any(Diagnostic::is_error) {
         diagnostics.push(
             Diagnostic::error("no-outputs", "no node of this workflow yields a result")
@@ -111,6 +116,7 @@ fn infer_one(source: Source, options: &Options<'_>) -> Endpoint {
     wishes::source_models(&facts, &mut models);
     media::mark(&context, &mut candidates);
     declared::mark(&context, &mut candidates, &mut diagnostics);
+    media::fix(&mut candidates, &mut diagnostics);
     text::mark(&context, &mut candidates);
     roles::mark(&mut candidates);
     tiers::assign(&context, &mut candidates);
@@ -213,6 +219,9 @@ fn prominence(param: &crate::Param) -> usize {
         "lyrics",
         "negative_prompt",
         "segment_prompt",
+        "detect_prompt",
+        "qr_text",
+        "overlay_text",
         "aspect_ratio",
         "megapixels",
         "width",

@@ -112,6 +112,11 @@ struct LockedNode {
 }
 
 impl Lock {
+    /// Whether a node's result was offered.
+    pub(crate) fn has_output(&self, node: &str) -> bool {
+        self.outputs.iter().any(|output| output.node.id == node)
+    }
+
     /// Reads a lock file.
     pub fn parse(text: &str) -> Result<Self, Vec<Diagnostic>> {
         let odd = |message: String| {

@@ -36,6 +36,8 @@ pub(super) struct Candidate {
     pub(super) options: Vec<Value>,
     pub(super) open: bool,
     pub(super) multiline: bool,
+    /// Whether it takes effect only where another value is changed too.
+    pub(super) idle: bool,
     pub(super) encoding: Option<&'static str>,
     pub(super) folder: Option<String>,
     pub(super) signal: String,

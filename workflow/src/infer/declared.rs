@@ -22,6 +22,11 @@ pub(super) mod unwrap;
 
 pub(super) use title::{plain as plain_title, switches};
 
+/// Whether a value is nothing but a placeholder.
+pub(super) fn is_placeholder(value: &str) -> bool {
+    placeholder::parse(value.trim()).is_some()
+}
+
 /// Applies every declaration. What contradicts itself or cannot be read is among the diagnostics.
 pub(super) fn mark(context: &Context<'_>, candidates: &mut [Candidate], diagnostics: &mut Vec<Diagnostic>) {
     let mut board = board::Board::new(context, candidates, diagnostics);

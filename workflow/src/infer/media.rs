@@ -1,12 +1,40 @@
 //! Which literals are files that callers bring.
 
-use super::{Context, candidate::Candidate};
+use super::{Context, candidate::Candidate, declared::is_placeholder};
 use crate::{
     catalog::{Upload, model_folders::is_media_file},
+    diagnostic::Diagnostic,
     endpoint::{ParamType, Tier},
     graph::Node,
     json::Value,
 };
+
+/// Leaves files as the workflow says where no request could be run with another one, because callers may make the
+/// engine read neither addresses nor paths. What the author declared is left to the author.
+pub(super) fn fix(candidates: &mut [Candidate], diagnostics: &mut Vec<Diagnostic>) {
+    let is_fixed = |candidate: &&mut Candidate| {
+        candidate.ty.is_media()
+            && !candidate.settled
+            && matches!(candidate.encoding, Some("url" | "path"))
+            && candidate.value.as_str().is_some_and(is_own)
+    };
+    for candidate in candidates.iter_mut().filter(is_fixed) {
+        candidate.required = false;
+        candidate.put(Tier::Hidden, "an address that callers cannot set");
+        diagnostics.push(
+            Diagnostic::warning(
+                "fixed-file",
+                format!(
+                    "`{}` reads an address or a path, which callers cannot set: the workflow's own stays",
+                    candidate.class_type
+                ),
+            )
+            .at_node(&candidate.node, None)
+            .at_input(&candidate.input)
+            .help("to let callers send the file, put a node in its place that the editor uploads to, such as Load Image"),
+        );
+    }
+}
 
 pub(super) fn mark(context: &Context<'_>, candidates: &mut [Candidate]) {
     for candidate in candidates.iter_mut().filter(|candidate| candidate.tier != Tier::Model) {
@@ -21,6 +49,11 @@ pub(super) fn mark(context: &Context<'_>, candidates: &mut [Candidate]) {
         candidate.put(Tier::Primary, signal);
         candidate.suggested = Some(meaning(context, node, ty));
     }
+}
+
+/// Whether a value says which file it is, rather than that one is wanted.
+fn is_own(value: &str) -> bool {
+    !value.trim().is_empty() && !is_placeholder(value)
 }
 
 type Medium = (ParamType, &'static str, &'static str);
@@ -76,10 +109,13 @@ fn by_class(node: &Node, candidate: &Candidate) -> Option<Medium> {
     let named = ["image", "video", "audio", "file", "mask", "url", "base64", "path"].iter().any(|word| {
         input == *word || input.ends_with(&format!("_{word}")) || input.starts_with(&format!("{word}_"))
     });
-    if !named || input.contains("output") {
+    let address = candidate.value.as_str().is_some_and(|value| value.trim_start().starts_with("http"));
+    if !(named || address) || input.contains("output") {
         return None;
     }
-    let encoding = if class.contains("base64") || input.contains("base64") {
+    let encoding = if takes_data_urls(node) {
+        "data_url"
+    } else if class.contains("base64") || input.contains("base64") {
         "base64"
     } else if class.contains("url") || input == "url" {
         "url"
@@ -89,6 +125,11 @@ fn by_class(node: &Node, candidate: &Candidate) -> Option<Medium> {
         "upload_name"
     };
     Some((ty, encoding, "a node that loads files"))
+}
+
+/// Art Venture's loader, told from its namesakes by its other inputs, also reads an address that holds the picture.
+fn takes_data_urls(node: &Node) -> bool {
+    node.class_type == "LoadImageFromUrl" && node.literal("keep_alpha_channel").is_some()
 }
 
 fn by_ending(candidate: &Candidate) -> Option<Medium> {
@@ -141,4 +182,40 @@ fn meaning(context: &Context<'_>, node: &Node, ty: ParamType) -> String {
     }
     let only_mask = context.fed_by(&node.id).iter().all(|consumer| consumer.slot == 1);
     if only_mask && !context.fed_by(&node.id).is_empty() { "mask".to_owned() } else { kind.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Catalog, Options, Tier, endpoint};
+
+    /// The tier, encoding and necessity of one loader's file, and whether it is reported as fixed.
+    fn file(class: &str, inputs: &str) -> (Tier, Option<String>, bool, bool) {
+        let graph = format!(
+            r#"{{"1":{{"class_type":"{class}","inputs":{inputs}}},
+            "2":{{"class_type":"SaveImage","inputs":{{"images":["1",0],"filename_prefix":"a"}}}}}}"#
+        );
+        let options =
+            Options { file: "a.json", path: "a", catalog: Catalog::core(), sidecar: None, lock: None };
+        let endpoint = endpoint(graph.as_bytes(), &options).unwrap();
+        let fixed = endpoint.diagnostics.iter().any(|found| found.code == "fixed-file");
+        let param = endpoint.params.iter().find(|param| param.bindings[0].node == "1").unwrap();
+        (param.tier, param.encoding.clone(), param.required, fixed)
+    }
+
+    #[test]
+    fn what_only_the_engine_can_fetch_stays() {
+        let own = r#"{"image":"https://pictures.example/a.png"}"#;
+        assert_eq!(file("PackLoadImageFromUrl", own), (Tier::Hidden, Some("url".to_owned()), false, true));
+        let path = r#"{"video":"/films/a.mp4"}"#;
+        assert_eq!(file("PackLoadVideoPath", path), (Tier::Hidden, Some("path".to_owned()), false, true));
+        let declared = r#"{"video":"/films/a.mp4"},"_meta":{"title":"{film}"}"#;
+        assert_eq!(
+            file("PackLoadVideoPath", declared),
+            (Tier::Primary, Some("path".to_owned()), true, false)
+        );
+        let asked = r#"{"image":"{{picture}}"}"#;
+        assert_eq!(file("PackLoadImageFromUrl", asked), (Tier::Primary, Some("url".to_owned()), true, false));
+        let data = r#"{"image":"https://pictures.example/a.png","keep_alpha_channel":false}"#;
+        assert_eq!(file("LoadImageFromUrl", data), (Tier::Primary, Some("data_url".to_owned()), true, false));
+    }
 }

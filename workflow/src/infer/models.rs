@@ -1,6 +1,6 @@
 //! Which literals are model files, and in which folder those are looked up.
 
-use super::{Context, candidate::Candidate};
+use super::{Context, candidate::Candidate, declared::is_placeholder};
 use crate::{
     catalog::model_folders::{exact, is_model_file},
     endpoint::{ModelRef, ParamType, Tier},
@@ -10,6 +10,9 @@ use crate::{
 
 /// `(words of the input's name, folder)`, first match.
 const BY_INPUT: &[(&str, &str)] = &[
+    ("face_restore", "facerestore_models"),
+    ("facerestore", "facerestore_models"),
+    ("swap_model", "insightface"),
     ("ckpt", "checkpoints"),
     ("checkpoint", "checkpoints"),
     ("lora", "loras"),
@@ -63,6 +66,15 @@ const BY_CLASS: &[(&str, &str)] = &[
 /// Classes that fetch their models themselves.
 const FETCHES: &[&str] = &["preprocessor", "annotator", "vfi", "downloadandload", "rembg", "florence2"];
 
+/// Those of them that keep what they fetch to themselves, in no folder of the engine.
+const KEEPS: &[&str] = &["preprocessor", "annotator", "vfi"];
+
+/// The folder of what a node loads by `owner/name`.
+const REPOSITORY: &str = "huggingface";
+
+/// Words of classes that load models by repository.
+const BY_REPOSITORY: &[&str] = &["transformers", "huggingface", "pretrained", "diffusers"];
+
 /// Values that stand for no file.
 const NO_FILE: &[&str] = &["", "none", "baked vae", "pixel_space", "default", "disabled", "auto"];
 
@@ -76,6 +88,11 @@ pub(super) fn find(context: &Context<'_>, candidates: &mut [Candidate]) -> Vec<M
         }
         let Some(text) = candidate.value.as_str().map(str::to_owned) else { continue };
         embeddings(node, &candidate.input, &text, &mut models);
+        if is_lora_text(node, &candidate.input) {
+            lora_tags(node, &candidate.input, &text, &mut models);
+            candidate.put(Tier::Hidden, "the names of LoRAs");
+            continue;
+        }
         let Some((folder, signal)) = folder(context, node, candidate, &text) else { continue };
         let inactive =
             is_inactive(node, &candidate.input) || NO_FILE.contains(&text.trim().to_lowercase().as_str());
@@ -85,8 +102,9 @@ pub(super) fn find(context: &Context<'_>, candidates: &mut [Candidate]) -> Vec<M
         candidate.role = Some("model");
         candidate.open = true;
         candidate.folder = Some(folder.to_owned());
-        if !inactive {
-            let auto = FETCHES.iter().any(|word| node.class_type.to_lowercase().contains(word));
+        if !inactive && !is_placeholder(&text) {
+            let auto = folder == REPOSITORY
+                || FETCHES.iter().any(|word| node.class_type.to_lowercase().contains(word));
             let taesd = folder == "vae" && text.to_lowercase().starts_with("tae");
             models.push(model(
                 node,
@@ -141,6 +159,13 @@ fn folder<'f>(
     if !plain || (closed && !file) || ["sampler_name", "control_net_type"].contains(&input.as_str()) {
         return None;
     }
+    if file && KEEPS.iter().any(|word| class.contains(word)) {
+        return Some(("unknown", "a model that the node fetches itself"));
+    }
+    let repository = !file && is_repository(text);
+    if repository && BY_REPOSITORY.iter().any(|word| class.contains(word)) && named {
+        return Some((REPOSITORY, "its value is the name of a model repository"));
+    }
     if named || file {
         let by_input = BY_INPUT.iter().find(|(word, _)| input.contains(word));
         // Without an ending only the names that loaders use are trusted.
@@ -159,15 +184,16 @@ fn folder<'f>(
             BY_CLASS.iter().find(|(word, _)| class.contains(word)).map_or("unknown", |(_, folder)| folder);
         return Some((by_class, "its value is the name of a model file"));
     }
-    let repository = text.split_once('/').is_some_and(|(owner, name)| {
-        let word = |text: &str| {
-            !text.is_empty()
-                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
-        };
-        word(owner) && word(name)
-    });
     let wants_repository = ["model", "repo", "hf"].iter().any(|word| input.contains(word));
-    (repository && wants_repository).then_some(("huggingface", "its value is the name of a model repository"))
+    (repository && wants_repository).then_some((REPOSITORY, "its value is the name of a model repository"))
+}
+
+/// `owner/name`.
+fn is_repository(text: &str) -> bool {
+    let word = |text: &str| {
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    };
+    text.split_once('/').is_some_and(|(owner, name)| word(owner) && word(name))
 }
 
 /// Counted families keep values beyond their count: `lora_name_3` with `lora_count` 2.
@@ -175,10 +201,20 @@ fn is_inactive(node: &Node, input: &str) -> bool {
     let Some((family, index)) = input.rsplit_once('_') else { return false };
     let Ok(index) = index.parse::<u64>() else { return false };
     let stem = family.split('_').next().unwrap_or(family);
-    let count = [format!("{stem}_count"), "num_loras".to_owned(), format!("num_{stem}s")];
     let switched_off = node.literal(&format!("switch_{index}")).and_then(Value::as_str) == Some("Off");
+    switched_off || is_beyond_count(node, stem, index)
+}
+
+fn is_beyond_count(node: &Node, stem: &str, index: u64) -> bool {
+    let count = [format!("{stem}_count"), "num_loras".to_owned(), format!("num_{stem}s")];
     let counted = count.iter().find_map(|name| node.literal(name)?.as_u64());
-    switched_off || counted.is_some_and(|count| index > count)
+    counted.is_some_and(|count| index > count)
+}
+
+/// Whether a value goes with a LoRA that the node does not count: `lora_wt_3` with `lora_count` 2.
+pub(super) fn goes_with_uncounted(node: &Node, input: &str) -> bool {
+    let index = input.rsplit_once('_').and_then(|(_, index)| index.parse::<u64>().ok());
+    index.is_some_and(|index| is_beyond_count(node, "lora", index))
 }
 
 /// Stacks keep their files in objects: `{"on": true, "lora": "…"}` or a list of `{"active": true, "name": "…"}`.
@@ -209,6 +245,84 @@ fn embeddings(node: &Node, input: &str, text: &str, models: &mut Vec<ModelRef>) 
         let end = rest.find(|one: char| one.is_whitespace() || ",()<>:".contains(one)).unwrap_or(rest.len());
         if end > 0 {
             models.push(model(node, input, &rest[..end], "embeddings", false));
+        }
+    }
+}
+
+/// LoraManager's nodes list LoRAs in a text of their own.
+fn is_lora_text(node: &Node, input: &str) -> bool {
+    input == "text" && node.class_type.contains("(LoraManager)")
+}
+
+/// `<lora:name:0.8>`, which a list of the same node repeats and overrules.
+fn lora_tags(node: &Node, input: &str, text: &str, models: &mut Vec<ModelRef>) {
+    if node.literal("loras").is_some() {
+        return;
+    }
+    for (at, tag) in text.match_indices("<lora:") {
+        let rest = &text[at + tag.len()..];
+        let end = rest.find([':', '>', '<', '\n']).unwrap_or(rest.len());
+        let name = rest[..end].trim();
+        if !name.is_empty() && rest[end..].contains('>') {
+            models.push(model(node, input, name, "loras", false));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Catalog, Options, endpoint};
+
+    /// The models of one loader whose result is shown.
+    fn models(class: &str, inputs: &str) -> Vec<String> {
+        let graph = format!(
+            r#"{{"1":{{"class_type":"{class}","inputs":{inputs}}},
+            "2":{{"class_type":"SaveImage","inputs":{{"images":["1",0],"filename_prefix":"a"}}}}}}"#
+        );
+        let options =
+            Options { file: "a.json", path: "a", catalog: Catalog::core(), sidecar: None, lock: None };
+        let endpoint = endpoint(graph.as_bytes(), &options).unwrap();
+        let line = |model: crate::ModelRef| {
+            format!("{} {}{}", model.folder, model.file, if model.auto_download { " fetched" } else { "" })
+        };
+        endpoint.models.into_iter().map(line).collect()
+    }
+
+    #[test]
+    fn models_are_looked_up_where_their_nodes_look() {
+        for (class, inputs, expected) in [
+            ("SwapFaces", r#"{"face_restore_model":"restore.pth"}"#, &["facerestore_models restore.pth"][..]),
+            ("SwapFaces", r#"{"swap_model":"swap.onnx"}"#, &["insightface swap.onnx"]),
+            (
+                "PackTransformersLoader",
+                r#"{"ckpt_name":"maker/words-1.3B"}"#,
+                &["huggingface maker/words-1.3B fetched"],
+            ),
+            ("DWPreprocessor", r#"{"bbox_detector":"boxes.onnx"}"#, &["unknown boxes.onnx fetched"]),
+            (
+                "DWPreprocessor",
+                r#"{"pose_estimator":"poses.torchscript.pt"}"#,
+                &["unknown poses.torchscript.pt fetched"],
+            ),
+            ("CheckpointLoaderSimple", r#"{"ckpt_name":"%model%"}"#, &[]),
+            ("CheckpointLoaderSimple", r#"{"ckpt_name":"{{model}}"}"#, &[]),
+            (
+                "CheckpointLoaderSimple",
+                r#"{"ckpt_name":"sub/a.safetensors"}"#,
+                &["checkpoints sub/a.safetensors"],
+            ),
+            (
+                "Lora Loader (LoraManager)",
+                r#"{"text":"<lora:ink:0.8> <lora:wash:1:1> <lora:cut"}"#,
+                &["loras ink", "loras wash"],
+            ),
+            (
+                "Lora Loader (LoraManager)",
+                r#"{"text":"<lora:ink:0.8>","loras":{"__value__":[{"name":"ink","active":true}]}}"#,
+                &["loras ink"],
+            ),
+        ] {
+            assert_eq!(models(class, inputs), expected, "{class} {inputs}");
         }
     }
 }

@@ -2,7 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Context, candidate::Candidate, roles::describe};
+use super::{
+    Context,
+    candidate::Candidate,
+    roles::describe,
+    siblings::{FIRST_PASS, Siblings, Turn, class_word, input_word},
+};
 use crate::{
     diagnostic::Diagnostic,
     endpoint::{Binding, Param, ParamType, Tier},
@@ -159,28 +164,43 @@ fn base_name(context: &Context<'_>, group: &Group) -> String {
     }
 }
 
-/// Where names collide: the title first, then the class, and a number only at the end.
+/// Where names collide: the title first, then what tells siblings apart, and a number only at the end.
 fn distinguish(context: &Context<'_>, groups: &[Group], bases: Vec<String>) -> (Vec<String>, Vec<Twins>) {
-    let mut names = bases.clone();
-    let titled = |index: usize| {
-        let title = title(context, &groups[index][0]).filter(|title| *title != bases[index]);
-        title.map(|title| format!("{title}_{}", bases[index]))
+    let mut names = bases;
+    let siblings = Siblings::new(context);
+    let turns: Vec<_> = groups.iter().map(|group| siblings.turn(&group[0])).collect();
+    let titled = |index: usize, name: &str| {
+        let title = title(context, &groups[index][0]).filter(|title| *title != name)?;
+        let says_it = title.strip_suffix(name).is_some_and(|before| before.ends_with('_'));
+        Some(if says_it { title } else { format!("{title}_{name}") })
     };
-    let classed =
-        |index: usize| slug(&groups[index][0].class_type).map(|class| format!("{class}_{}", bases[index]));
-    let choices: [&dyn Fn(usize) -> Option<String>; 2] = [&titled, &classed];
-    for better in choices {
-        for indices in collisions(context, groups, &names) {
-            // The one that the author named, or that callers most likely mean, keeps the plain name.
-            for index in indices.into_iter().skip(1) {
-                if groups[index][0].declared.is_none() {
-                    names[index] = better(index).unwrap_or_else(|| names[index].clone());
+    for indices in collisions(context, groups, &names, &turns) {
+        // The one that the author named, or that callers most likely mean, keeps the plain name.
+        for index in indices.into_iter().skip(1).filter(|index| groups[*index][0].declared.is_none()) {
+            names[index] = titled(index, &names[index]).unwrap_or_else(|| names[index].clone());
+        }
+    }
+    for tells in [Tells::Control, Tells::Place, Tells::Model, Tells::Pass, Tells::Input, Tells::Class] {
+        for indices in collisions(context, groups, &names, &turns) {
+            let words = indices.iter().map(|index| tells.word(&siblings, &groups[*index][0], &names[*index]));
+            let words: Vec<Option<String>> = words.collect();
+            // Of first passes nobody speaks where there is no other.
+            let told = |word: &Option<String>| word.as_deref().is_some_and(|word| word != FIRST_PASS);
+            if words.iter().all(|word| *word == words[0]) || !words.iter().any(told) {
+                continue;
+            }
+            let plain = words[0].clone();
+            for (index, word) in indices.into_iter().zip(words) {
+                let first = &groups[index][0];
+                if let Some(word) = word.filter(|word| tells.parts_all(first) || plain.as_ref() != Some(word))
+                {
+                    names[index] = with_word(&word, &names[index], first.ty);
                 }
             }
         }
     }
     let mut taken: BTreeSet<String> = names.iter().cloned().collect();
-    let numbered = collisions(context, groups, &names);
+    let numbered = collisions(context, groups, &names, &turns);
     let twins = twins(context, groups, &numbered);
     for indices in numbered {
         for (number, index) in indices.into_iter().enumerate().skip(1) {
@@ -199,11 +219,65 @@ fn distinguish(context: &Context<'_>, groups: &[Group], bases: Vec<String>) -> (
     (names, twins)
 }
 
+/// What siblings may be told apart by, the most telling first.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tells {
+    Control,
+    Place,
+    Model,
+    Pass,
+    Input,
+    Class,
+}
+
+impl Tells {
+    fn word(self, siblings: &Siblings<'_, '_>, candidate: &Candidate, name: &str) -> Option<String> {
+        if candidate.declared.is_some() || matches!(candidate.tier, Tier::Hidden | Tier::Model) {
+            return None;
+        }
+        let word = match self {
+            Self::Control => siblings.control(candidate).map(str::to_owned),
+            Self::Place => siblings.place(candidate),
+            Self::Model => siblings.model(candidate).map(str::to_owned),
+            Self::Pass => siblings.pass(candidate).map(str::to_owned),
+            Self::Input => input_word(&candidate.input, name),
+            Self::Class => class_word(&candidate.class_type, name),
+        }?;
+        // Said once is enough.
+        let said =
+            name == word || name.starts_with(&format!("{word}_")) || name.ends_with(&format!("_{word}"));
+        (!said).then_some(word)
+    }
+
+    /// Whether the first of several, and what is like it, is told apart too, rather than keep the plain name: callers
+    /// of a prompt or a seed look for it under that name.
+    fn parts_all(self, first: &Candidate) -> bool {
+        let plain = first.tier == Tier::Primary && !first.ty.is_media();
+        matches!(self, Self::Control | Self::Place) && !plain
+    }
+}
+
+/// A picture of depth is a `depth_image`, whatever else it is.
+fn with_word(word: &str, name: &str, ty: ParamType) -> String {
+    let kind = ty.as_str();
+    let is_kind =
+        ty.is_media() && (name == kind || name.strip_suffix(kind).is_some_and(|rest| rest.ends_with('_')));
+    match () {
+        () if is_kind && word == "mask" => word.to_owned(),
+        () if is_kind => format!("{word}_{kind}"),
+        () => format!("{word}_{name}"),
+    }
+}
+
 fn twins(context: &Context<'_>, groups: &[Group], numbered: &[Vec<usize>]) -> Vec<Twins> {
-    // Told apart by ids alone: rare enough to look at the whole graph only then.
+    // Told apart by ids alone: rare enough to look at the whole graph only then. The first has the plain name; which
+    // of the others comes next nobody could say.
     let primary: Vec<Vec<&Candidate>> = numbered
         .iter()
-        .map(|indices| indices.iter().map(|index| &groups[*index][0]).filter(|one| one.tier == Tier::Primary))
+        .map(|indices| {
+            let rest = indices.iter().skip(1).map(|index| &groups[*index][0]);
+            rest.filter(|one| one.tier == Tier::Primary)
+        })
         .map(Iterator::collect)
         .filter(|rivals: &Vec<&Candidate>| rivals.len() > 1)
         .collect();
@@ -230,19 +304,20 @@ fn twins(context: &Context<'_>, groups: &[Group], numbered: &[Vec<usize>]) -> Ve
 }
 
 /// Groups that share a name where callers would see both, the most prominent first.
-fn collisions(context: &Context<'_>, groups: &[Group], names: &[String]) -> Vec<Vec<usize>> {
+fn collisions(context: &Context<'_>, groups: &[Group], names: &[String], turns: &[Turn]) -> Vec<Vec<usize>> {
     // An author who titles a node with a name means that one.
     let titled = |index: usize| title(context, &groups[index][0]).is_some_and(|title| title == names[index]);
     let mut shared: BTreeMap<(bool, &str), Vec<usize>> = BTreeMap::new();
     for (index, group) in groups.iter().enumerate() {
-        let seen = matches!(group[0].tier, Tier::Primary | Tier::Advanced);
-        shared.entry((seen, &names[index])).or_default().push(index);
+        // Numbers are for what callers see.
+        let unseen = matches!(group[0].tier, Tier::Model | Tier::Hidden);
+        shared.entry((unseen, &names[index])).or_default().push(index);
     }
     let mut collisions: Vec<Vec<usize>> = shared.into_values().filter(|indices| indices.len() > 1).collect();
     for indices in &mut collisions {
         indices.sort_by_key(|index| {
             let first = &groups[*index][0];
-            (!first.settled, first.tier, !titled(*index), *index)
+            (!first.settled, first.tier, !titled(*index), turns[*index], *index)
         });
     }
     collisions

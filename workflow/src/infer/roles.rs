@@ -51,7 +51,9 @@ pub(super) fn describe(role: &str) -> Option<(&'static str, Option<&'static str>
         "negative_prompt" => ("What to keep out, in words.", None),
         "tags" => ("Style tags: genre, instruments, mood, tempo.", None),
         "lyrics" => ("The words to sing; may be empty.", None),
-        "segment_prompt" => ("What to find in the picture, in words.", None),
+        "segment_prompt" | "detect_prompt" => ("What to find in the picture, in words.", None),
+        "qr_text" => ("What the code in the picture says.", None),
+        "overlay_text" => ("What is written in the picture.", None),
         "instruction" => ("What a language model in the workflow is told to do.", None),
         "seed" => {
             ("The same seed and parameters give the same result; drawn at random where left out.", None)

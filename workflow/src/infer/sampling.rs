@@ -56,7 +56,7 @@ impl Stages {
 }
 
 /// A sampler turns a latent, or nothing, into one under some conditioning.
-fn is_sampler(node: &Node) -> bool {
+pub(super) fn is_sampler(node: &Node) -> bool {
     let class = node.class_type.to_lowercase();
     let samples = class.contains("sampler") && !class.contains("select") && !class.contains("modelsampling");
     let named = samples || class.contains("detailer") || class.contains("ultimatesdupscale");

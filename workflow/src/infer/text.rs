@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Context, candidate::Candidate};
+use super::{Context, candidate::Candidate, names::slug, tiers::is_formula};
 use crate::{
     catalog::InputKind,
     endpoint::{Param, ParamType, Tier},
-    graph::{Graph, Node},
+    graph::{Graph, Input, Node},
     json::Value,
 };
 
@@ -91,21 +91,109 @@ const LANGUAGE_MODELS: &[&str] = &[
     "wd14",
 ];
 
+/// Classes whose text says what to find in a picture, by words of their names, and what the text is called.
+const FINDERS: &[(&[&str], &str)] = &[
+    (
+        &["grounding", "dino", "florence", "florence2", "detect", "detector", "detection", "yolo"],
+        "detect_prompt",
+    ),
+    (
+        &[
+            "segment",
+            "segmentation",
+            "segs",
+            "sam",
+            "sam2",
+            "sam3",
+            "sammodel",
+            "clipseg",
+            "clip_seg",
+            "track",
+            "tracker",
+        ],
+        "segment_prompt",
+    ),
+];
+
+/// Classes whose text stands in the picture itself, by words of their names, and what the text is called.
+const WRITERS: &[(&[&str], &str)] = &[
+    (&["qr", "qrcode", "barcode"], "qr_text"),
+    (
+        &[
+            "drawtext",
+            "draw_text",
+            "textoverlay",
+            "text_overlay",
+            "overlaytext",
+            "overlay_text",
+            "addtext",
+            "watermark",
+        ],
+        "overlay_text",
+    ),
+];
+
+/// Inputs of such classes that hold the text.
+const WRITTEN: &[&str] = &["text", "data", "content", "payload", "string", "url", "value", "message"];
+
+/// What a text is for where it does not condition a sampler.
+fn purpose(class_type: &str) -> Option<&'static str> {
+    let class = class_type.to_lowercase();
+    // Words that do not stand in others, and those of several parts wherever they stand.
+    let slug = slug(class_type).unwrap_or_default();
+    let words: Vec<&str> = slug.split('_').collect();
+    let says = |word: &&str| {
+        words.contains(word)
+            || (word.len() > 5 || word.contains('_')) && (class.contains(*word) || slug.contains(*word))
+    };
+    if words.contains(&"sampler") || words.contains(&"ksampler") || class.contains("detailer") {
+        return None;
+    }
+    let find = |table: &[(&'static [&'static str], &'static str)]| {
+        table.iter().find(|(words, _)| words.iter().any(says)).map(|(_, name)| *name)
+    };
+    find(WRITERS).or_else(|| find(FINDERS))
+}
+
+fn is_written(purpose: &str) -> bool {
+    WRITERS.iter().any(|(_, name)| *name == purpose)
+}
+
 pub(super) fn mark(context: &Context<'_>, candidates: &mut [Candidate]) {
-    let reached = Walk::new(context).run();
+    let reached = Walk::new(context).from(|_, _| true);
+    let normalised = normalises(context.graph);
+    let effective = Walk::new(context).from(|node, polarity| {
+        polarity == Polarity::Positive || normalised || !ignores_negative(context, node)
+    });
+    let serving = serving(context);
     for candidate in candidates.iter_mut().filter(|candidate| candidate.is_free_text()) {
         let Some(node) = context.graph.node(&candidate.node) else { continue };
-        if !is_text(context, node, &candidate.input, &candidate.value) {
+        let Some((input, _)) = node.inputs.get_key_value(&candidate.input) else { continue };
+        let place = (node.id.as_str(), input.as_str());
+        let purpose = serving.get(&place).copied().filter(|_| !reached.contains_key(&place));
+        let text = is_text(context, node, &candidate.input, &candidate.value);
+        if !(text || purpose.is_some()) || is_formula(node) {
             continue;
         }
         candidate.multiline = true;
+        if let Some(purpose) = purpose {
+            candidate.role = Some(purpose);
+            continue;
+        }
         if is_language_model(node) {
             candidate.role = Some("instruction");
             continue;
         }
-        let found = reached.get(&(node.id.as_str(), candidate.input.as_str())).cloned();
-        match found {
-            Some(polarities) => prompt(candidate, node, &polarities, &reached),
+        match reached.get(&place) {
+            Some(polarities) => {
+                prompt(candidate, node, polarities, &reached);
+                let negative = effective.get(&place).is_some_and(|found| found.contains(&Polarity::Negative));
+                if candidate.is("negative_prompt") && !negative && polarities.contains(&Polarity::Negative) {
+                    candidate.idle = true;
+                    let told = "What to keep out, in words; takes effect only where cfg is above 1.";
+                    candidate.description.get_or_insert_with(|| told.to_owned());
+                }
+            }
             None => unreached(candidate, node),
         }
     }
@@ -177,11 +265,6 @@ fn unreached(candidate: &mut Candidate, node: &Node) {
         candidate.role = Some("instruction");
     } else if input == "tags" || input == "lyrics" {
         candidate.role = Some(if input == "tags" { "tags" } else { "lyrics" });
-    } else if ["segment", "sam", "grounding", "detect"]
-        .iter()
-        .any(|word| node.class_type.to_lowercase().contains(word))
-    {
-        candidate.role = Some("segment_prompt");
     } else {
         let named = polarity(&input).or_else(|| node.title.as_deref().and_then(polarity));
         match named {
@@ -288,6 +371,86 @@ fn is_text(context: &Context<'_>, node: &Node, input: &str, value: &Value) -> bo
     }
 }
 
+/// What the texts are for that feed nodes which find or write something.
+fn serving<'a>(context: &Context<'a>) -> BTreeMap<(&'a str, &'a str), &'static str> {
+    let mut found = BTreeMap::new();
+    let mut open: Vec<(&'a Node, &'a str, &'static str)> = Vec::new();
+    let mut visited: BTreeSet<(&str, &str)> = BTreeSet::new();
+    for node in context.graph.nodes.values() {
+        let Some(purpose) = purpose(&node.class_type) else { continue };
+        for (name, input) in &node.inputs {
+            let lower = name.to_lowercase();
+            let takes = if is_written(purpose) {
+                WRITTEN.contains(&lower.as_str())
+            } else {
+                let asks =
+                    ["prompt", "text", "caption", "query", "conditioning", "labels", "classes", "positive"];
+                asks.iter().any(|word| lower.starts_with(word) || lower.ends_with(word))
+                    && !lower.contains("negative")
+            };
+            let is_text = match input {
+                Input::Link(_) => true,
+                Input::Literal(value) => value.as_str().is_some() && !has_options(context, node, name),
+            };
+            if takes && is_text {
+                open.push((node, name, purpose));
+            }
+        }
+    }
+    while let Some((node, input, purpose)) = open.pop() {
+        if !visited.insert((&node.id, input)) {
+            continue;
+        }
+        let Some(link) = node.link(input) else {
+            found.insert((node.id.as_str(), input), purpose);
+            continue;
+        };
+        let Some(source) = context.graph.node(&link.node) else { continue };
+        // What a model writes is no text of callers.
+        if is_language_model(source) || is_formula(source) {
+            continue;
+        }
+        for (name, value) in &source.inputs {
+            let lower = name.to_lowercase();
+            let carries = match value {
+                Input::Link(_) => TEXT_INPUTS.contains(&lower.as_str()),
+                Input::Literal(value) => is_text(context, source, name, value),
+            };
+            if carries {
+                open.push((source, name, purpose));
+            }
+        }
+    }
+    found
+}
+
+fn has_options(context: &Context<'_>, node: &Node, input: &str) -> bool {
+    context.input(node, input).is_some_and(|definition| definition.kind != InputKind::Text)
+}
+
+/// Guidance that normalises attention uses the negative conditioning whatever the scale is.
+fn normalises(graph: &Graph) -> bool {
+    graph.nodes.values().any(|node| {
+        slug(&node.class_type).is_some_and(|slug| slug.split('_').any(|word| word.ends_with("nag")))
+            || node.inputs.keys().any(|input| input.starts_with("nag_"))
+    })
+}
+
+/// Whether a sampler makes nothing of its negative conditioning: with a scale of 1 it cancels out.
+fn ignores_negative(context: &Context<'_>, node: &Node) -> bool {
+    let scale =
+        ["cfg", "cfg_scale", "guidance_scale"].into_iter().find_map(|name| match node.inputs.get(name)? {
+            Input::Literal(value) => value.as_f64(),
+            Input::Link(link) => {
+                let mut literals = context.graph.node(&link.node)?.literals();
+                let (_, value) = literals.next().filter(|_| literals.next().is_none())?;
+                value.as_f64()
+            }
+        });
+    // Editors write 1 as 1.0000000000000002.
+    scale.is_some_and(|scale| (scale - 1.0).abs() < 1e-6)
+}
+
 /// The walk from conditioning inputs back to texts.
 struct Walk<'c, 'a> {
     context: &'c Context<'a>,
@@ -301,14 +464,15 @@ impl<'c, 'a> Walk<'c, 'a> {
         Self { context, reached: BTreeMap::new(), visited: BTreeSet::new(), open: Vec::new() }
     }
 
-    fn run(mut self) -> Reached<'a> {
+    /// From the inputs that are asked for.
+    fn from(mut self, is_start: impl Fn(&Node, Polarity) -> bool) -> Reached<'a> {
         let graph = self.context.graph;
         for node in graph.nodes.values() {
             if !self.is_start(node) {
                 continue;
             }
             for input in node.inputs.keys() {
-                if let Some(polarity) = input_polarity(input) {
+                if let Some(polarity) = input_polarity(input).filter(|polarity| is_start(node, *polarity)) {
                     self.enter(node, input, polarity);
                 }
             }
@@ -323,7 +487,8 @@ impl<'c, 'a> Walk<'c, 'a> {
 
     /// Samplers, guiders, detailers: their outputs are no conditioning any more.
     fn is_start(&self, node: &Node) -> bool {
-        node.inputs.keys().any(|input| input_polarity(input).is_some())
+        purpose(&node.class_type).is_none_or(is_written)
+            && node.inputs.keys().any(|input| input_polarity(input).is_some())
             && !self.context.fed_by(&node.id).iter().any(|consumer| input_polarity(consumer.input).is_some())
     }
 
@@ -369,5 +534,122 @@ impl<'c, 'a> Walk<'c, 'a> {
 pub(super) fn is_primary_text(candidate: &Candidate) -> bool {
     candidate.ty == ParamType::String
         && candidate.tier != Tier::Hidden
-        && matches!(candidate.role, Some("prompt" | "negative_prompt" | "tags" | "lyrics" | "segment_prompt"))
+        && matches!(
+            candidate.role,
+            Some(
+                "prompt"
+                    | "negative_prompt"
+                    | "tags"
+                    | "lyrics"
+                    | "segment_prompt"
+                    | "detect_prompt"
+                    | "qr_text"
+                    | "overlay_text"
+            )
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::{Catalog, Endpoint, Options, endpoint};
+
+    fn read(graph: &Value) -> Endpoint {
+        let options =
+            Options { file: "a.json", path: "a", catalog: Catalog::core(), sidecar: None, lock: None };
+        endpoint(graph.to_string().as_bytes(), &options).unwrap()
+    }
+
+    fn node(class: &str, inputs: Value) -> Value {
+        json!({"class_type": class, "inputs": inputs})
+    }
+
+    /// The fields, with an exclamation mark where callers must give one.
+    fn primary(graph: &Value) -> Vec<String> {
+        let endpoint = read(graph);
+        let shown = endpoint.tier(crate::Tier::Primary).filter(|param| param.derived.is_none());
+        shown.map(|param| format!("{}{}", param.name, if param.required { "!" } else { "" })).collect()
+    }
+
+    fn painting(cfg: &Value) -> Value {
+        json!({
+            "1": node("CheckpointLoaderSimple", json!({"ckpt_name": "a.safetensors"})),
+            "2": node("CLIPTextEncode", json!({"text": "a hill", "clip": ["1", 1]})),
+            "3": node("CLIPTextEncode", json!({"text": "fog", "clip": ["1", 1]})),
+            "4": node("EmptyLatentImage", json!({"width": 512, "height": 768, "batch_size": 1})),
+            "5": node("KSampler", json!({
+                "seed": 1, "steps": 20, "cfg": cfg, "sampler_name": "euler", "scheduler": "normal", "denoise": 1,
+                "model": ["1", 0], "positive": ["2", 0], "negative": ["3", 0], "latent_image": ["4", 0],
+            })),
+            "6": node("VAEDecode", json!({"samples": ["5", 0], "vae": ["1", 2]})),
+            "7": node("SaveImage", json!({"images": ["6", 0], "filename_prefix": "a"})),
+        })
+    }
+
+    fn tier_of_negative(graph: &Value) -> (crate::Tier, String) {
+        let endpoint = read(graph);
+        let negative = endpoint.params.iter().find(|param| param.name == "negative_prompt").unwrap();
+        (negative.tier, negative.description.clone().unwrap())
+    }
+
+    #[test]
+    fn a_negative_prompt_that_cancels_out_is_advanced() {
+        let (tier, told) = tier_of_negative(&painting(&json!(1)));
+        assert_eq!(tier, crate::Tier::Advanced);
+        assert!(told.contains("cfg is above 1"), "{told}");
+        assert_eq!(tier_of_negative(&painting(&json!(1.000_000_000_000_000_2))).0, crate::Tier::Advanced);
+        assert_eq!(tier_of_negative(&painting(&json!(1.5))).0, crate::Tier::Primary);
+        // One sampler that uses it is enough.
+        let mut two = painting(&json!(1));
+        let mut sampler = two["5"].clone();
+        sampler["inputs"]["cfg"] = json!(4);
+        sampler["inputs"]["latent_image"] = json!(["5", 0]);
+        two["8"] = sampler;
+        two["6"]["inputs"]["samples"] = json!(["8", 0]);
+        assert_eq!(tier_of_negative(&two).0, crate::Tier::Primary);
+        let mut normalised = painting(&json!(1));
+        normalised["9"] = node("PackNAG", json!({"model": ["1", 0], "nag_scale": 5}));
+        normalised["5"]["inputs"]["model"] = json!(["9", 0]);
+        assert_eq!(tier_of_negative(&normalised).0, crate::Tier::Primary);
+    }
+
+    #[test]
+    fn what_is_looked_for_is_no_prompt() {
+        let find = |class: &str, inputs: Value| {
+            json!({
+                "1": node("LoadImage", json!({"image": "a.png"})),
+                "2": node(class, inputs),
+                "3": node("CLIPTextEncode", json!({"text": "a cat", "clip": ["4", 0]})),
+                "4": node("PackLoadWords", json!({})),
+                "5": node("PrimitiveString", json!({"value": "a dog"})),
+                "7": node("SaveImage", json!({"images": ["2", 0], "filename_prefix": "a"})),
+            })
+        };
+        let image = json!(["1", 0]);
+        for (class, inputs, expected) in [
+            ("SAM9_Track", json!({"image": image, "conditioning": ["3", 0]}), "segment_prompt"),
+            ("GroundingDinoThing", json!({"image": image, "prompt": "a hat"}), "detect_prompt"),
+            ("PackCLIPSeg", json!({"image": image, "text": ["5", 0]}), "segment_prompt"),
+            (
+                "Florence2Find",
+                json!({"image": image, "text_input": "a hat", "task": "find"}),
+                "detect_prompt",
+            ),
+            ("PackQRCode", json!({"background": image, "text": "hello"}), "qr_text"),
+            ("DrawText+", json!({"image": image, "text": "hello"}), "overlay_text"),
+        ] {
+            assert_eq!(primary(&find(class, inputs)), ["image!", expected], "{class}");
+        }
+    }
+
+    #[test]
+    fn a_formula_is_no_prompt() {
+        let mut graph = painting(&json!(7));
+        graph["8"] = node("SimpleMath+", json!({"value": "a*b", "a": 2}));
+        graph["4"]["inputs"]["width"] = json!(["8", 0]);
+        let endpoint = read(&graph);
+        let formula = endpoint.params.iter().find(|param| param.bindings[0].input == "value").unwrap();
+        assert_eq!((formula.tier, formula.role.as_deref()), (crate::Tier::Advanced, None));
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Context, candidate::Candidate, outputs, text::is_primary_text};
+use super::{Context, candidate::Candidate, models, outputs, text::is_primary_text};
 use crate::{
     endpoint::{ParamType, Tier},
     graph::{Node, NodeId},
@@ -38,7 +38,54 @@ const MACHINE: &[&str] = &[
     "quantization",
     "low_vram",
     "use_tiled_vae",
+    "tiled_vae",
+    "enable_vae_tiling",
+    "decode_tiled",
+    "tiled_decode",
+    "device_mode",
+    "providers",
+    "dtype_vae",
+    "quantize",
+    "low_mem_load",
+    "cpu_offload",
+    "enable_sequential_cpu_offload",
+    "offload_img_emb",
+    "offload_txt_emb",
+    "offload_device",
+    "sage_attention",
+    "attention",
+    "attention_backend",
+    "attention_type",
+    "allow_compile",
+    "torch_compile",
+    "full_load",
+    "patch_order",
+    "use_cache",
+    "use_disk_cache",
+    "cache_model",
+    "clear_cache_after_n_frames",
+    "unload_model",
+    "unload_models",
+    "forceunload",
+    "keep_loaded",
+    "console_log_level",
+    "log_level",
+    "logging",
+    "verbose",
+    "debug",
+    "debug_mode",
+    "print_output",
+    "print_keyframes",
+    "print_to_console",
+    "print_to_screen",
 ];
+/// Classes that hold nothing but settings of the machine.
+const MACHINES: &[&str] = &["torchcompile", "blockswap", "sageattention"];
+/// Classes that show a text: what stands in them is what they showed last.
+const SHOWS: &[&str] =
+    &["showtext", "showany", "displaytext", "displayany", "previewtext", "previewany", "textpreview"];
+/// Classes that compute what other nodes take.
+const FORMULAS: &[&str] = &["math", "expression", "formula", "calculat", "datamonitor"];
 const SECRETS: &[&str] =
     &["api_key", "apikey", "password", "secret", "access_token", "auth_token", "_token", "hf_token"];
 /// What callers may choose of how a result is saved.
@@ -47,7 +94,7 @@ const SAVE_CHOICES: &[&str] =
 /// Classes that make the space the result is painted in.
 const SIZED: &[&str] =
     &["empty", "latent", "tovideo", "imagetovideo", "aspect", "resolution", "conditioning", "modelsampling"];
-const RESIZED: &[&str] = &["resize", "upscale", "scale", "crop", "pad", "composite", "fromarea"];
+const RESIZED: &[&str] = &["resize", "upscale", "scale", "crop", "pad", "composite", "fromarea", "setarea"];
 
 pub(super) fn assign(context: &Context<'_>, candidates: &mut [Candidate]) {
     for candidate in candidates.iter_mut() {
@@ -91,8 +138,14 @@ fn tier(context: &Context<'_>, node: &Node, candidate: &Candidate) -> (Tier, &'s
     if let Some(signal) = hidden(context, node, candidate) {
         return (Tier::Hidden, signal);
     }
+    if candidate.idle {
+        return (Tier::Advanced, "the negative conditioning of a sampler whose cfg is 1");
+    }
     if is_primary_text(candidate) {
         return (Tier::Primary, "a text prompt");
+    }
+    if is_formula(node) {
+        return (Tier::Advanced, "part of a calculation");
     }
     by_role(context, node, candidate, &node.class_type.to_lowercase())
 }
@@ -104,8 +157,18 @@ pub(super) fn hidden(context: &Context<'_>, node: &Node, candidate: &Candidate) 
     if EDITOR.contains(&input.as_str()) || input.contains("widget") {
         return Some("a control of the editor");
     }
-    if MACHINE.contains(&input.as_str()) || input.starts_with("tile_") {
+    if MACHINE.contains(&input.as_str())
+        || input.starts_with("tile_")
+        || input.ends_with("_debug")
+        || MACHINES.iter().any(|word| class.contains(word))
+    {
         return Some("a setting of the machine");
+    }
+    if SHOWS.iter().any(|word| class.contains(word)) && candidate.value.as_str().is_some() {
+        return Some("what the node showed last");
+    }
+    if models::goes_with_uncounted(node, &candidate.input) {
+        return Some("goes with a LoRA that is not counted");
     }
     if input == "type" && class.contains("loader") {
         return Some("goes with the model");
@@ -163,6 +226,12 @@ fn makes_latent(context: &Context<'_>, node: &Node, class: &str) -> bool {
         .definition(node)
         .is_some_and(|definition| definition.outputs.iter().any(|output| output.ty == "LATENT"));
     latent && !resizes
+}
+
+/// Whether a node computes with what it holds, which callers are not asked for.
+pub(super) fn is_formula(node: &Node) -> bool {
+    let class = node.class_type.to_lowercase();
+    FORMULAS.iter().any(|word| class.contains(word))
 }
 
 /// Nodes that hold a value and nothing else.

@@ -71,6 +71,7 @@ pub(super) fn candidate(context: &Context<'_>, node: &Node, input: &str, value: 
         options: Vec::new(),
         open: false,
         multiline: false,
+        idle: false,
         encoding: None,
         folder: None,
         signal: "a value of the workflow".to_owned(),
