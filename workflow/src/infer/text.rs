@@ -5,45 +5,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Context, candidate::Candidate, names::slug, tiers::is_formula};
+use super::{Context, candidate::Candidate, tiers::is_formula};
 use crate::{
     catalog::InputKind,
     endpoint::{Param, ParamType, Tier},
-    graph::{Graph, Input, Node},
+    graph::{Graph, Node},
     json::Value,
 };
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Polarity {
-    Positive,
-    Negative,
-}
+mod purpose;
+mod walk;
 
-/// Inputs of conditioning nodes that carry no text.
-const NOT_CONDITIONING: &[&str] = &[
-    "clip",
-    "vae",
-    "model",
-    "image",
-    "latent",
-    "mask",
-    "control_net",
-    "hooks",
-    "pixels",
-    "samples",
-    "style_model",
-    "clip_vision",
-    "gligen",
-    "audio",
-    "video",
-    "lora",
-    "upscale",
-    "bbox",
-    "sigmas",
-    "noise",
-    "sampler",
-    "controlnet",
-];
+use purpose::serving;
+use walk::{Polarity, Reached, Walk, ignores_negative, normalises, polarity};
 
 /// Names of inputs that hold text prompts where the class is not known.
 const TEXT_INPUTS: &[&str] = &[
@@ -91,74 +65,6 @@ const LANGUAGE_MODELS: &[&str] = &[
     "wd14",
 ];
 
-/// Classes whose text says what to find in a picture, by words of their names, and what the text is called.
-const FINDERS: &[(&[&str], &str)] = &[
-    (
-        &["grounding", "dino", "florence", "florence2", "detect", "detector", "detection", "yolo"],
-        "detect_prompt",
-    ),
-    (
-        &[
-            "segment",
-            "segmentation",
-            "segs",
-            "sam",
-            "sam2",
-            "sam3",
-            "sammodel",
-            "clipseg",
-            "clip_seg",
-            "track",
-            "tracker",
-        ],
-        "segment_prompt",
-    ),
-];
-
-/// Classes whose text stands in the picture itself, by words of their names, and what the text is called.
-const WRITERS: &[(&[&str], &str)] = &[
-    (&["qr", "qrcode", "barcode"], "qr_text"),
-    (
-        &[
-            "drawtext",
-            "draw_text",
-            "textoverlay",
-            "text_overlay",
-            "overlaytext",
-            "overlay_text",
-            "addtext",
-            "watermark",
-        ],
-        "overlay_text",
-    ),
-];
-
-/// Inputs of such classes that hold the text.
-const WRITTEN: &[&str] = &["text", "data", "content", "payload", "string", "url", "value", "message"];
-
-/// What a text is for where it does not condition a sampler.
-fn purpose(class_type: &str) -> Option<&'static str> {
-    let class = class_type.to_lowercase();
-    // Words that do not stand in others, and those of several parts wherever they stand.
-    let slug = slug(class_type).unwrap_or_default();
-    let words: Vec<&str> = slug.split('_').collect();
-    let says = |word: &&str| {
-        words.contains(word)
-            || (word.len() > 5 || word.contains('_')) && (class.contains(*word) || slug.contains(*word))
-    };
-    if words.contains(&"sampler") || words.contains(&"ksampler") || class.contains("detailer") {
-        return None;
-    }
-    let find = |table: &[(&'static [&'static str], &'static str)]| {
-        table.iter().find(|(words, _)| words.iter().any(says)).map(|(_, name)| *name)
-    };
-    find(WRITERS).or_else(|| find(FINDERS))
-}
-
-fn is_written(purpose: &str) -> bool {
-    WRITERS.iter().any(|(_, name)| *name == purpose)
-}
-
 pub(super) fn mark(context: &Context<'_>, candidates: &mut [Candidate]) {
     let reached = Walk::new(context).from(|_, _| true);
     let normalised = normalises(context.graph);
@@ -200,8 +106,6 @@ pub(super) fn mark(context: &Context<'_>, candidates: &mut [Candidate]) {
     only_text_is_the_prompt(candidates);
     secondary_encoders(candidates);
 }
-
-type Reached<'a> = BTreeMap<(&'a str, &'a str), BTreeSet<Polarity>>;
 
 fn prompt(candidate: &mut Candidate, node: &Node, polarities: &BTreeSet<Polarity>, reached: &Reached<'_>) {
     let negative = match (polarities.contains(&Polarity::Positive), polarities.contains(&Polarity::Negative))
@@ -332,28 +236,6 @@ fn is_language_model(node: &Node) -> bool {
     LANGUAGE_MODELS.iter().any(|word| class.contains(word)) && !class.contains("textencode")
 }
 
-/// Which way a name or title points.
-fn polarity(name: &str) -> Option<Polarity> {
-    let lower = name.to_lowercase();
-    if ["image", "mask", "model", "coord", "point", "weight"].iter().any(|word| lower.contains(word)) {
-        return None;
-    }
-    let starts = |word: &str| lower.split(|one: char| !one.is_ascii_alphanumeric()).any(|part| part == word);
-    if lower.contains("negat") || lower.contains("uncond") || starts("neg") {
-        Some(Polarity::Negative)
-    } else if lower.contains("posit") || starts("pos") {
-        Some(Polarity::Positive)
-    } else {
-        None
-    }
-}
-
-fn input_polarity(input: &str) -> Option<Polarity> {
-    polarity(input).or_else(|| {
-        matches!(input, "conditioning" | "cond1" | "cond2" | "text_embeds").then_some(Polarity::Positive)
-    })
-}
-
 fn is_text(context: &Context<'_>, node: &Node, input: &str, value: &Value) -> bool {
     if value.as_str().is_none() {
         return false;
@@ -368,165 +250,6 @@ fn is_text(context: &Context<'_>, node: &Node, input: &str, value: &Value) -> bo
     match context.input(node, input) {
         Some(definition) => definition.kind == InputKind::Text && (definition.multiline || named),
         None => named,
-    }
-}
-
-/// What the texts are for that feed nodes which find or write something.
-fn serving<'a>(context: &Context<'a>) -> BTreeMap<(&'a str, &'a str), &'static str> {
-    let mut found = BTreeMap::new();
-    let mut open: Vec<(&'a Node, &'a str, &'static str)> = Vec::new();
-    let mut visited: BTreeSet<(&str, &str)> = BTreeSet::new();
-    for node in context.graph.nodes.values() {
-        let Some(purpose) = purpose(&node.class_type) else { continue };
-        for (name, input) in &node.inputs {
-            let lower = name.to_lowercase();
-            let takes = if is_written(purpose) {
-                WRITTEN.contains(&lower.as_str())
-            } else {
-                let asks =
-                    ["prompt", "text", "caption", "query", "conditioning", "labels", "classes", "positive"];
-                asks.iter().any(|word| lower.starts_with(word) || lower.ends_with(word))
-                    && !lower.contains("negative")
-            };
-            let is_text = match input {
-                Input::Link(_) => true,
-                Input::Literal(value) => value.as_str().is_some() && !has_options(context, node, name),
-            };
-            if takes && is_text {
-                open.push((node, name, purpose));
-            }
-        }
-    }
-    while let Some((node, input, purpose)) = open.pop() {
-        if !visited.insert((&node.id, input)) {
-            continue;
-        }
-        let Some(link) = node.link(input) else {
-            found.insert((node.id.as_str(), input), purpose);
-            continue;
-        };
-        let Some(source) = context.graph.node(&link.node) else { continue };
-        // What a model writes is no text of callers.
-        if is_language_model(source) || is_formula(source) {
-            continue;
-        }
-        for (name, value) in &source.inputs {
-            let lower = name.to_lowercase();
-            let carries = match value {
-                Input::Link(_) => TEXT_INPUTS.contains(&lower.as_str()),
-                Input::Literal(value) => is_text(context, source, name, value),
-            };
-            if carries {
-                open.push((source, name, purpose));
-            }
-        }
-    }
-    found
-}
-
-fn has_options(context: &Context<'_>, node: &Node, input: &str) -> bool {
-    context.input(node, input).is_some_and(|definition| definition.kind != InputKind::Text)
-}
-
-/// Guidance that normalises attention uses the negative conditioning whatever the scale is.
-fn normalises(graph: &Graph) -> bool {
-    graph.nodes.values().any(|node| {
-        slug(&node.class_type).is_some_and(|slug| slug.split('_').any(|word| word.ends_with("nag")))
-            || node.inputs.keys().any(|input| input.starts_with("nag_"))
-    })
-}
-
-/// Whether a sampler makes nothing of its negative conditioning: with a scale of 1 it cancels out.
-fn ignores_negative(context: &Context<'_>, node: &Node) -> bool {
-    let scale =
-        ["cfg", "cfg_scale", "guidance_scale"].into_iter().find_map(|name| match node.inputs.get(name)? {
-            Input::Literal(value) => value.as_f64(),
-            Input::Link(link) => {
-                let mut literals = context.graph.node(&link.node)?.literals();
-                let (_, value) = literals.next().filter(|_| literals.next().is_none())?;
-                value.as_f64()
-            }
-        });
-    // Editors write 1 as 1.0000000000000002.
-    scale.is_some_and(|scale| (scale - 1.0).abs() < 1e-6)
-}
-
-/// The walk from conditioning inputs back to texts.
-struct Walk<'c, 'a> {
-    context: &'c Context<'a>,
-    reached: Reached<'a>,
-    visited: BTreeSet<(&'a str, Polarity)>,
-    open: Vec<(&'a Node, Polarity)>,
-}
-
-impl<'c, 'a> Walk<'c, 'a> {
-    fn new(context: &'c Context<'a>) -> Self {
-        Self { context, reached: BTreeMap::new(), visited: BTreeSet::new(), open: Vec::new() }
-    }
-
-    /// From the inputs that are asked for.
-    fn from(mut self, is_start: impl Fn(&Node, Polarity) -> bool) -> Reached<'a> {
-        let graph = self.context.graph;
-        for node in graph.nodes.values() {
-            if !self.is_start(node) {
-                continue;
-            }
-            for input in node.inputs.keys() {
-                if let Some(polarity) = input_polarity(input).filter(|polarity| is_start(node, *polarity)) {
-                    self.enter(node, input, polarity);
-                }
-            }
-        }
-        while let Some((node, polarity)) = self.open.pop() {
-            if self.visited.insert((&node.id, polarity)) {
-                self.visit(node, polarity);
-            }
-        }
-        self.reached
-    }
-
-    /// Samplers, guiders, detailers: their outputs are no conditioning any more.
-    fn is_start(&self, node: &Node) -> bool {
-        purpose(&node.class_type).is_none_or(is_written)
-            && node.inputs.keys().any(|input| input_polarity(input).is_some())
-            && !self.context.fed_by(&node.id).iter().any(|consumer| input_polarity(consumer.input).is_some())
-    }
-
-    fn enter(&mut self, node: &'a Node, input: &'a str, polarity: Polarity) {
-        if let Some(link) = node.link(input) {
-            if let Some(source) = self.context.graph.node(&link.node) {
-                self.open.push((source, polarity));
-            }
-        } else if node.literal(input).is_some_and(|value| is_text(self.context, node, input, value)) {
-            self.reached.entry((&node.id, input)).or_default().insert(polarity);
-        }
-    }
-
-    fn visit(&mut self, node: &'a Node, polarity: Polarity) {
-        let zeroed = node.class_type == "ConditioningZeroOut" && polarity == Polarity::Negative;
-        if zeroed || is_language_model(node) {
-            return;
-        }
-        let sides: BTreeSet<Polarity> =
-            node.inputs.keys().filter_map(|input| self::polarity(input)).collect();
-        for input in node.inputs.keys() {
-            let lower = input.to_lowercase();
-            if sides.len() == 2 {
-                // What is both is passed through side by side, whatever the slots.
-                let side = self::polarity(input);
-                if side == Some(polarity)
-                    || (side.is_none() && node.literal(input).is_some() && !lower.contains("image"))
-                {
-                    self.enter(node, input, side.unwrap_or(polarity));
-                }
-                continue;
-            }
-            let carries = !NOT_CONDITIONING.iter().any(|word| lower.starts_with(word))
-                || TEXT_INPUTS.contains(&lower.as_str());
-            if carries {
-                self.enter(node, input, self::polarity(input).unwrap_or(polarity));
-            }
-        }
     }
 }
 
