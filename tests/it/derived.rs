@@ -414,7 +414,7 @@ async fn one_seed_is_for_every_sampler() {
     let (params, graph) = studio.run("/portrait", json!({"prompt": "x", "image": PIXEL})).await;
     assert_eq!(input(&graph, "10", "seed"), &params["seed"]);
     assert_eq!(input(&graph, "11", "seed"), &params["seed"]);
-    let own = json!({"prompt": "x", "image": PIXEL, "seed": 5, "advanced": {"ksampler_seed": 6}});
+    let own = json!({"prompt": "x", "image": PIXEL, "seed": 5, "advanced": {"second_pass_seed": 6}});
     let (_, graph) = studio.run("/portrait", own).await;
     assert_eq!((input(&graph, "10", "seed"), input(&graph, "11", "seed")), (&json!(5), &json!(6)));
 }

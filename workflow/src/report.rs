@@ -61,7 +61,8 @@ pub fn render(endpoint: &Endpoint) -> String {
     }
     let hidden = endpoint.tier(Tier::Hidden).count();
     if hidden > 0 {
-        let _ = writeln!(out, "\n{hidden} values are not offered to callers; `--format json` lists them.");
+        let values = if hidden == 1 { "value is" } else { "values are" };
+        let _ = writeln!(out, "\n{hidden} {values} not offered to callers; `--format json` lists them.");
     }
     if !endpoint.diagnostics.is_empty() {
         out.push('\n');
