@@ -164,6 +164,9 @@ fn base_name(context: &Context<'_>, group: &Group) -> String {
     }
 }
 
+/// More values of one name are numbered: no graph has so many that people tell apart, and each takes several walks.
+const MOST_SIBLINGS: usize = 64;
+
 /// Where names collide: the title first, then what tells siblings apart, and a number only at the end.
 fn distinguish(context: &Context<'_>, groups: &[Group], bases: Vec<String>) -> (Vec<String>, Vec<Twins>) {
     let mut names = bases;
@@ -181,7 +184,8 @@ fn distinguish(context: &Context<'_>, groups: &[Group], bases: Vec<String>) -> (
         }
     }
     for tells in [Tells::Control, Tells::Place, Tells::Model, Tells::Pass, Tells::Input, Tells::Class] {
-        for indices in collisions(context, groups, &names, &turns) {
+        let few = |indices: &Vec<usize>| indices.len() <= MOST_SIBLINGS;
+        for indices in collisions(context, groups, &names, &turns).into_iter().filter(few) {
             let words = indices.iter().map(|index| tells.word(&siblings, &groups[*index][0], &names[*index]));
             let words: Vec<Option<String>> = words.collect();
             // Of first passes nobody speaks where there is no other.

@@ -3,7 +3,10 @@
 //! A picture and a strength on the way to the same control get the same word, what belongs to a later sampler gets the
 //! word of that sampler, and a picture that lands somewhere is called after the place.
 
-use std::collections::BTreeSet;
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use super::{Context, candidate::Candidate, sampling::is_sampler};
 use crate::{
@@ -53,11 +56,29 @@ pub(super) type Turn = (usize, usize, usize);
 /// What tells one value from its siblings.
 pub(super) struct Siblings<'c, 'a> {
     context: &'c Context<'a>,
+    /// What the names of classes say, which is asked again and again.
+    classes: RefCell<BTreeMap<&'a str, ClassWords>>,
+}
+
+/// What the name of a class says.
+#[derive(Clone, Copy)]
+struct ClassWords {
+    control: Option<&'static str>,
+    /// Whether it hands on a picture.
+    passes: bool,
 }
 
 impl<'c, 'a> Siblings<'c, 'a> {
     pub(super) fn new(context: &'c Context<'a>) -> Self {
-        Self { context }
+        Self { context, classes: RefCell::default() }
+    }
+
+    fn words_of_class(&self, class_type: &'a str) -> ClassWords {
+        *self.classes.borrow_mut().entry(class_type).or_insert_with(|| {
+            let class = class_type.to_lowercase();
+            let passes = PASSES.iter().any(|word| class.contains(word));
+            ClassWords { control: control_word(class_type), passes }
+        })
     }
 
     /// The control that a value belongs to: `depth`.
@@ -67,7 +88,7 @@ impl<'c, 'a> Siblings<'c, 'a> {
     }
 
     fn control_of(&self, node: &'a Node) -> Option<&'static str> {
-        let own = control_word(&node.class_type);
+        let own = self.words_of_class(&node.class_type).control;
         if is_control(node) {
             return self.controlled_by(node);
         }
@@ -128,12 +149,9 @@ impl<'c, 'a> Siblings<'c, 'a> {
             let taken =
                 self.context.fed_by(&node.id).iter().filter(|one| one.slot == 0 || node.id != start.id);
             for Consumer { node: next, input, .. } in taken {
-                let class = next.class_type.to_lowercase();
-                let passes = takes_picture(input)
-                    && PASSES.iter().any(|word| class.contains(word))
-                    && !is_control(next);
-                if passes {
-                    open.push((*next, control_word(&next.class_type).or(drawn)));
+                let class = self.words_of_class(&next.class_type);
+                if takes_picture(input) && class.passes && !is_control(next) {
+                    open.push((*next, class.control.or(drawn)));
                 } else {
                     found.push(Landing { node: next, input, drawn });
                 }
