@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     catalog::{Catalog, InputDef, NodeDef},
     diagnostic::Diagnostic,
-    endpoint::{Binding, Endpoint, OutputKind, Stage},
+    endpoint::{Binding, Endpoint, OutputKind, ParamType, Stage},
     graph::{Consumer, Graph, Node, NodeId},
+    json::Value,
     lock::{Held, Lock},
     packs,
     risks::{self, licences},
@@ -124,6 +125,11 @@ fn infer_one(source: Source, options: &Options<'_>) -> Endpoint {
     wishes::offer(&facts, &mut candidates);
     let (mut params, twins) = names::merge_and_name(&context, candidates, &mut diagnostics);
     text::keep_later_prompts(&graph, &mut params);
+    for param in params.iter_mut().filter(|param| param.ty == ParamType::Number) {
+        if let Some(Value::Number(number)) = &param.default {
+            param.default = Some(Value::Number(number.without_noise()));
+        }
+    }
     wishes::describe(&facts, &mut params);
     let mut outputs = outputs::name(&context, results, &mut diagnostics);
 
@@ -165,7 +171,7 @@ fn infer_one(source: Source, options: &Options<'_>) -> Endpoint {
         sidecar.apply(&mut endpoint, decisions, &mut diagnostics);
     }
     let accepted = options.sidecar.map(|sidecar| sidecar.risks.clone()).unwrap_or_default();
-    diagnostics.extend(risks::find(&graph, options.catalog, &params, &accepted));
+    diagnostics.extend(risks::find(&graph, options.catalog, &params, &endpoint.models, &accepted));
     diagnostics.extend(licences::find(&endpoint.models, &graph, options.sidecar));
     names::refuse_clashes(&params, &mut diagnostics);
     names::refuse_twins(&twins, &params, held.as_ref(), &mut diagnostics);

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     catalog::Catalog,
     diagnostic::{Diagnostic, Severity, printable},
-    endpoint::{Param, Tier},
+    endpoint::{ModelRef, Param, Tier},
     graph::{Graph, Node},
     sidecar::AcceptedRisks,
 };
@@ -33,9 +33,10 @@ pub(crate) fn find(
     graph: &Graph,
     catalog: &Catalog,
     params: &[Param],
+    models: &[ModelRef],
     accepted: &AcceptedRisks,
 ) -> Vec<Diagnostic> {
-    let findings = findings(graph, catalog, params);
+    let findings = findings(graph, catalog, params, models);
     let mut diagnostics = flagged(graph, catalog);
     diagnostics.extend(findings.iter().map(|finding| {
         let names = accepted.of(finding.risk);
@@ -86,7 +87,17 @@ fn is_foreign(catalog: &Catalog, node: &Node) -> bool {
     !core && !catalog.get(&node.class_type).is_some_and(|definition| definition.api_node)
 }
 
-fn findings<'g>(graph: &'g Graph, catalog: &Catalog, params: &[Param]) -> Vec<Finding<'g>> {
+fn findings<'g>(
+    graph: &'g Graph,
+    catalog: &Catalog,
+    params: &[Param],
+    models: &'g [ModelRef],
+) -> Vec<Finding<'g>> {
+    let fetched: BTreeMap<&str, &str> = models
+        .iter()
+        .filter(|model| model.auto_download)
+        .map(|model| (model.node.as_str(), model.input.as_str()))
+        .collect();
     let media: BTreeSet<&str> = params
         .iter()
         .filter(|param| param.ty.is_media() && is_offered(param))
@@ -95,7 +106,13 @@ fn findings<'g>(graph: &'g Graph, catalog: &Catalog, params: &[Param]) -> Vec<Fi
     let mut found: BTreeMap<(Risk, &str), Finding<'g>> = BTreeMap::new();
     let mut seen = Seen::default();
     for node in graph.nodes.values() {
-        for (risk, input) in risks(node, catalog, &media, &mut seen) {
+        let mut found_here = risks(node, catalog, &media, &mut seen);
+        let is_known = found_here.iter().any(|(risk, _)| matches!(risk, Risk::Network | Risk::PaidService));
+        let reaches = fetched.get(node.id.as_str()).copied().or_else(|| address(catalog, node));
+        if let Some(input) = reaches.filter(|_| !is_known && !media.contains(node.id.as_str())) {
+            found_here.push((Risk::Network, Some(input)));
+        }
+        for (risk, input) in found_here {
             found
                 .entry((risk, node.class_type.as_str()))
                 .or_insert(Finding { risk, nodes: Vec::new(), input })
@@ -216,6 +233,17 @@ impl Finding<'_> {
 
 fn is_offered(param: &Param) -> bool {
     matches!(param.tier, Tier::Primary | Tier::Advanced)
+}
+
+/// The input of a loader that holds an address of the web.
+fn address<'n>(catalog: &Catalog, node: &'n Node) -> Option<&'n str> {
+    let class = node.class_type.to_lowercase();
+    if !is_foreign(catalog, node) || !["load", "fetch"].iter().any(|word| class.contains(word)) {
+        return None;
+    }
+    let is_address = |text: &str| text.starts_with("https://") || text.starts_with("http://");
+    let mut literals = node.literals();
+    literals.find(|(_, value)| value.as_str().is_some_and(is_address)).map(|(input, _)| input)
 }
 
 /// What definitions say of classes as such.

@@ -152,6 +152,21 @@ fn derived_fields_take_names_and_can_be_hidden() {
 }
 
 #[test]
+fn a_repeated_latent_is_a_count() {
+    let mut graph = painting();
+    graph["3"] = node("VAEEncode", json!({"pixels": ["10", 0], "vae": ["1", 2]}));
+    graph["10"] = node("LoadImage", json!({"image": "a.png"}));
+    graph["11"] = node("RepeatLatentBatch", json!({"samples": ["3", 0], "amount": 2}));
+    graph["4"]["inputs"]["latent_image"] = json!(["11", 0]);
+    let endpoint = read(&graph, "", None);
+    let count = find(&endpoint, "count").unwrap();
+    assert_eq!(
+        (count.bindings[0].node.as_str(), count.default.as_ref().unwrap().to_json()),
+        ("11", "2".to_owned())
+    );
+}
+
+#[test]
 fn groups_of_the_editor_whose_title_says_so_are_switches() {
     let slot = |name: &str, ty: &str, link: Option<u32>| json!({"name": name, "type": ty, "link": link});
     let out = |name: &str, ty: &str, links: &[u32]| json!({"name": name, "type": ty, "links": links});

@@ -54,6 +54,28 @@ fn risks_are_named_with_the_input_that_says_on_what() {
 }
 
 #[test]
+fn what_nodes_fetch_by_themselves_is_named() {
+    let reaches = |class: &str, inputs: Value| {
+        let graph = json!({
+            "1": {"class_type": class, "inputs": inputs},
+            "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "a"}},
+        });
+        let found = infer(&graph, "").diagnostics;
+        found
+            .iter()
+            .filter(|one| one.code == "risk-network")
+            .filter_map(|one| one.input.clone())
+            .collect::<Vec<_>>()
+    };
+    let film = reaches("PackLoadVideoPath", json!({"video": "https://films.example/a.mp4"}));
+    assert_eq!(film, ["video"]);
+    assert!(reaches("PackLoadVideoPath", json!({"video": "/films/a.mp4"})).is_empty());
+    assert!(reaches("PackTitle", json!({"text": "https://films.example"})).is_empty());
+    let pose = reaches("DWPreprocessor", json!({"bbox_detector": "yolox_l.onnx"}));
+    assert_eq!(pose.len(), 1);
+}
+
+#[test]
 fn what_the_author_accepts_is_a_note() {
     let sidecar = r#"
         [risks]

@@ -1,6 +1,6 @@
 //! Which literals are files that callers bring.
 
-use super::{Context, candidate::Candidate, declared::is_placeholder};
+use super::{Context, candidate::Candidate, declared::is_placeholder, siblings::Siblings};
 use crate::{
     catalog::{Upload, model_folders::is_media_file},
     diagnostic::Diagnostic,
@@ -165,12 +165,7 @@ fn meaning(context: &Context<'_>, node: &Node, ty: ParamType) -> String {
             "last_frame" => "end_image",
             "input_image" if class.contains("face") => "target_image",
             "image" | "images" | "pixels" if consumer.slot == 0 => {
-                if class.contains("controlnet") || class.contains("preprocessor") {
-                    "control_image"
-                } else if class.contains("ipadapter")
-                    || class.contains("stylemodel")
-                    || class.contains("redux")
-                {
+                if class.contains("ipadapter") || class.contains("stylemodel") || class.contains("redux") {
                     "reference_image"
                 } else {
                     continue;
@@ -179,6 +174,9 @@ fn meaning(context: &Context<'_>, node: &Node, ty: ParamType) -> String {
             _ => continue,
         };
         return meaning.to_owned();
+    }
+    if Siblings::new(context).is_control_picture(node) {
+        return "control_image".to_owned();
     }
     let only_mask = context.fed_by(&node.id).iter().all(|consumer| consumer.slot == 1);
     if only_mask && !context.fed_by(&node.id).is_empty() { "mask".to_owned() } else { kind.to_owned() }
@@ -200,6 +198,33 @@ mod tests {
         let fixed = endpoint.diagnostics.iter().any(|found| found.code == "fixed-file");
         let param = endpoint.params.iter().find(|param| param.bindings[0].node == "1").unwrap();
         (param.tier, param.encoding.clone(), param.required, fixed)
+    }
+
+    /// What the picture of a loader is called that a preprocessor draws on its way to `last`.
+    fn drawn_for(last: &str) -> String {
+        let graph = format!(
+            r#"{{"1":{{"class_type":"LoadImage","inputs":{{"image":"a.png"}}}},
+            "2":{{"class_type":"ImageScale","inputs":{{"image":["1",0],"upscale_method":"area","width":512,"height":512,
+                "crop":"disabled"}}}},
+            "3":{{"class_type":"PackCannyPreprocessor","inputs":{{"image":["2",0]}}}},
+            {last},
+            "9":{{"class_type":"SaveImage","inputs":{{"images":["3",0],"filename_prefix":"a"}}}}}}"#
+        );
+        let options =
+            Options { file: "a.json", path: "a", catalog: Catalog::core(), sidecar: None, lock: None };
+        let endpoint = endpoint(graph.as_bytes(), &options).unwrap();
+        endpoint.params.iter().find(|param| param.ty.is_media()).unwrap().name.clone()
+    }
+
+    #[test]
+    fn a_picture_is_for_control_if_it_ends_in_one() {
+        let controls = r#""4":{"class_type":"PackControlNetApply","inputs":{"image":["3",0],"control_net":["5",0],
+            "positive":["6",0]}},"5":{"class_type":"PackNet","inputs":{}},"6":{"class_type":"PackText","inputs":{}},
+            "7":{"class_type":"PackSample","inputs":{"positive":["4",0]}},
+            "8":{"class_type":"SaveImage","inputs":{"images":["7",0],"filename_prefix":"b"}}"#;
+        assert_eq!(drawn_for(controls), "control_image");
+        let nothing = r#""4":{"class_type":"PackText","inputs":{}}"#;
+        assert_eq!(drawn_for(nothing), "image");
     }
 
     #[test]

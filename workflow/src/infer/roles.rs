@@ -39,7 +39,11 @@ pub(super) fn mark(candidates: &mut [Candidate]) {
         let text =
             candidate.ty == ParamType::String && !matches!(input.as_str(), "sampler_name" | "scheduler");
         if !text {
-            candidate.role = ROLES.iter().find(|(name, _)| *name == input).map(|(_, role)| *role);
+            let named = |(name, _): &&(&str, &str)| *name == input;
+            let repeats = candidate.class_type == "RepeatLatentBatch" && input == "amount";
+            let role =
+                if repeats { Some("batch_size") } else { ROLES.iter().find(named).map(|(_, role)| *role) };
+            candidate.role = role;
         }
     }
 }

@@ -161,6 +161,16 @@ impl<'c, 'a> Siblings<'c, 'a> {
         found
     }
 
+    /// Whether a picture is there to control another one: it ends in a control net, or what is drawn of it does in what
+    /// conditions a sampler.
+    pub(super) fn is_control_picture(&self, node: &'a Node) -> bool {
+        self.landings(node).iter().any(|landing| {
+            let conditions = landing.node.class_type.to_lowercase().contains("conditioning");
+            takes_picture(landing.input)
+                && (is_control(landing.node) || (landing.drawn.is_some() && conditions))
+        })
+    }
+
     /// The place where a picture, film or sound ends up: `start`, `reference`, `face`.
     pub(super) fn place(&self, candidate: &Candidate) -> Option<String> {
         let node = self.context.graph.node(&candidate.node)?;

@@ -373,6 +373,6 @@ mod tests {
         graph["4"]["inputs"]["width"] = json!(["8", 0]);
         let endpoint = read(&graph);
         let formula = endpoint.params.iter().find(|param| param.bindings[0].input == "value").unwrap();
-        assert_eq!((formula.tier, formula.role.as_deref()), (crate::Tier::Advanced, None));
+        assert_eq!((formula.tier, formula.role.as_deref()), (crate::Tier::Hidden, None));
     }
 }

@@ -109,6 +109,23 @@ pub(super) fn assign(context: &Context<'_>, candidates: &mut [Candidate]) {
         candidate.put(tier, signal);
     }
     size_of_input(context, candidates);
+    idle_guidance(candidates);
+}
+
+/// Without a negative prompt that callers give, a scale of 1 means that the model guides itself: another one would make
+/// something else of the workflow.
+fn idle_guidance(candidates: &mut [Candidate]) {
+    let is_field = |candidate: &Candidate| candidate.tier == Tier::Primary;
+    if candidates.iter().any(|candidate| candidate.is("negative_prompt") && is_field(candidate)) {
+        return;
+    }
+    let is_one =
+        |candidate: &Candidate| candidate.value.as_f64().is_some_and(|scale| (scale - 1.0).abs() < 1e-6);
+    for candidate in
+        candidates.iter_mut().filter(|one| one.is("cfg") && is_field(one) && !one.settled && is_one(one))
+    {
+        candidate.put(Tier::Advanced, "a scale of 1, without a negative prompt");
+    }
 }
 
 /// Where nothing else says how large the result is, it is as large as what the first sampler is given.
@@ -145,7 +162,8 @@ fn tier(context: &Context<'_>, node: &Node, candidate: &Candidate) -> (Tier, &'s
         return (Tier::Primary, "a text prompt");
     }
     if is_formula(node) {
-        return (Tier::Advanced, "part of a calculation");
+        let tier = if candidate.ty == ParamType::String { Tier::Hidden } else { Tier::Advanced };
+        return (tier, "part of a calculation");
     }
     by_role(context, node, candidate, &node.class_type.to_lowercase())
 }
@@ -154,8 +172,14 @@ fn tier(context: &Context<'_>, node: &Node, candidate: &Candidate) -> (Tier, &'s
 pub(super) fn hidden(context: &Context<'_>, node: &Node, candidate: &Candidate) -> Option<&'static str> {
     let input = candidate.input.to_lowercase();
     let class = node.class_type.to_lowercase();
-    if EDITOR.contains(&input.as_str()) || input.contains("widget") {
+    if EDITOR.contains(&input.as_str()) || input.contains("widget") || input.starts_with("__") {
         return Some("a control of the editor");
+    }
+    let is_part = |name: &String| {
+        name.strip_prefix(&*candidate.input).is_some_and(|rest| rest.len() > 1 && rest.starts_with('.'))
+    };
+    if node.inputs.keys().any(is_part) {
+        return Some("says which other inputs the node has");
     }
     if MACHINE.contains(&input.as_str())
         || input.starts_with("tile_")
@@ -262,5 +286,67 @@ fn value_node(context: &Context<'_>, node: &Node) -> (Tier, &'static str) {
         (Tier::Primary, "a value node that the author titled")
     } else {
         (Tier::Advanced, "a value node")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::{Catalog, Endpoint, Options, Tier, endpoint};
+
+    fn read(nodes: &Value) -> Endpoint {
+        let options =
+            Options { file: "a.json", path: "a", catalog: Catalog::core(), sidecar: None, lock: None };
+        endpoint(nodes.to_string().as_bytes(), &options).unwrap()
+    }
+
+    fn tier(endpoint: &Endpoint, input: &str) -> Tier {
+        endpoint.params.iter().find(|param| param.bindings[0].input == input).unwrap().tier
+    }
+
+    fn node(class: &str, inputs: Value) -> Value {
+        json!({"class_type": class, "inputs": inputs})
+    }
+
+    #[test]
+    fn what_the_editor_keeps_and_what_decides_about_inputs_is_hidden() {
+        let endpoint = read(&json!({
+            "1": node("LoadImage", json!({"image": "a.png"})),
+            "2": node("PackResize", json!({
+                "image": ["1", 0], "how": "by side", "how.side": 512, "__cache": "old text", "mode": "area",
+            })),
+            "3": node("SaveImage", json!({"images": ["2", 0], "filename_prefix": "a"})),
+        }));
+        assert_eq!((tier(&endpoint, "how"), tier(&endpoint, "__cache")), (Tier::Hidden, Tier::Hidden));
+        assert_eq!((tier(&endpoint, "how.side"), tier(&endpoint, "mode")), (Tier::Advanced, Tier::Advanced));
+    }
+
+    #[test]
+    fn a_scale_that_leaves_out_the_negative_prompt_is_advanced() {
+        let painting = |cfg: f64, negative: Value| {
+            let mut graph = json!({
+                "1": node("CheckpointLoaderSimple", json!({"ckpt_name": "a.safetensors"})),
+                "2": node("CLIPTextEncode", json!({"text": "a hill", "clip": ["1", 1]})),
+                "3": negative,
+                "4": node("EmptyLatentImage", json!({"width": 512, "height": 512, "batch_size": 1})),
+                "6": node("VAEDecode", json!({"samples": ["5", 0], "vae": ["1", 2]})),
+                "7": node("SaveImage", json!({"images": ["6", 0], "filename_prefix": "a"})),
+            });
+            graph["5"] = node(
+                "KSampler",
+                json!({
+                    "seed": 1, "steps": 20, "cfg": cfg, "sampler_name": "euler", "scheduler": "normal", "denoise": 1,
+                    "model": ["1", 0], "positive": ["2", 0], "negative": ["3", 0], "latent_image": ["4", 0],
+                }),
+            );
+            tier(&read(&graph), "cfg")
+        };
+        let zero = node("ConditioningZeroOut", json!({"conditioning": ["2", 0]}));
+        let text = node("CLIPTextEncode", json!({"text": "fog", "clip": ["1", 1]}));
+        assert_eq!(painting(1.0, zero.clone()), Tier::Advanced);
+        assert_eq!(painting(1.0, text.clone()), Tier::Advanced);
+        assert_eq!(painting(3.5, zero), Tier::Primary);
+        assert_eq!(painting(7.0, text), Tier::Primary);
     }
 }

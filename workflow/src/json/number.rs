@@ -40,6 +40,22 @@ impl Number {
         (plain && digits_first && !normal.ends_with('.')).then(|| Self(normal.to_owned()))
     }
 
+    /// The number without the noise of floats that editors leave behind: `8.000000000000002` is `8.0`. Numbers that
+    /// people wrote, of up to eight digits behind the point, are as they were.
+    #[must_use]
+    pub fn without_noise(&self) -> Self {
+        const NOISY: usize = 12;
+        let value = self.as_f64();
+        if self.is_integer() || self.0.len() < NOISY || !value.is_finite() {
+            return self.clone();
+        }
+        let near = |digits: usize| {
+            let short: f64 = format!("{value:.digits$e}").parse().ok()?;
+            ((short - value).abs() <= value.abs() * 1e-9).then(|| Self::from_f64(short))
+        };
+        (0..8).find_map(near).unwrap_or_else(|| self.clone())
+    }
+
     /// The text as written.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -104,5 +120,28 @@ impl Serialize for Number {
         // Beyond 64 bits, or a float: the text itself, where the format can carry it.
         let raw = serde_json::value::RawValue::from_string(self.0.clone()).map_err(S::Error::custom)?;
         raw.serialize(serializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Number;
+
+    #[test]
+    fn noise_of_floats_goes_and_nothing_else() {
+        for (written, expected) in [
+            ("8.000000000000002", "8.0"),
+            ("0.7499999999999998", "0.75"),
+            ("1.0000000000000002", "1.0"),
+            ("-0.30000000000000004", "-0.3"),
+            ("0.123456789012345", "0.123456789012345"),
+            ("3.141592653589793", "3.141592653589793"),
+            ("1e-12", "1e-12"),
+            ("18446744073709551615", "18446744073709551615"),
+            ("0.10000000", "0.10000000"),
+            ("NaN", "NaN"),
+        ] {
+            assert_eq!(Number(written.to_owned()).without_noise().as_str(), expected);
+        }
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Deriving, field,
+    Deriving, field, is_decided,
     loras::{self, Offered},
 };
 use crate::{
@@ -114,6 +114,15 @@ fn loras(
     found: &mut Found,
 ) -> Option<()> {
     if found.accepted.iter().any(|switch| switch.nodes.iter().any(|node| needs.contains(node))) {
+        return None;
+    }
+    // What an author offers by itself is not offered once more.
+    let is_named = |param: &Param| {
+        param.tier == Tier::Primary
+            && is_decided(param)
+            && param.bindings.iter().any(|one| needs.contains(&one.node))
+    };
+    if endpoint.params.iter().any(is_named) {
         return None;
     }
     let nodes = match &list.place {
