@@ -9,6 +9,8 @@ use indexmap::IndexMap;
 
 use crate::json::{Object, Value};
 
+pub(crate) mod read;
+
 /// A node's id in the file: `3`, `57:41` inside a subgraph, or a UUID.
 pub type NodeId = String;
 

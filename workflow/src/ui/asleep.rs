@@ -11,7 +11,13 @@ use super::{
     groups::{self, Frame},
     layout::{Kind, Layout},
 };
-use crate::{catalog::Catalog, cut::Cut, diagnostic::Diagnostic, graph::Graph, json::Value, source};
+use crate::{
+    catalog::Catalog,
+    cut::Cut,
+    diagnostic::Diagnostic,
+    graph::{Graph, read},
+    json::Value,
+};
 
 /// More groups are not woken: each of them takes one more conversion.
 const MOST: usize = 5;
@@ -33,7 +39,7 @@ pub(super) fn find(
     let asleep = frames.iter().enumerate().filter(|(_, frame)| {
         groups::is_optional(&frame.title) && is_asleep(frame, document, layouts.first())
     });
-    let submitted = source::graph(&submitted.graph, &mut Vec::new());
+    let submitted = read::graph(&submitted.graph, &mut Vec::new());
     let mut woken = Vec::new();
     for (index, _) in asleep.take(MOST) {
         let mut more = woken.clone();
@@ -79,7 +85,7 @@ fn is_sound(submitted: &Graph, awake: &Converted, catalog: &Catalog) -> bool {
     if awake.graph.len() > LARGEST || awake.diagnostics.iter().any(Diagnostic::is_error) {
         return false;
     }
-    let graph = source::graph(&awake.graph, &mut Vec::new());
+    let graph = read::graph(&awake.graph, &mut Vec::new());
     let groups: Vec<&Group> = awake.facts.groups.iter().filter(|group| group.asleep).collect();
     let passed = groups.iter().flat_map(|group| &group.nodes).map(String::as_str).collect();
     let fed = submitted.consumers();
