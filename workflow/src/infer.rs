@@ -25,6 +25,7 @@ mod derive;
 mod media;
 mod models;
 mod names;
+mod order;
 mod outputs;
 mod prune;
 mod roles;
@@ -186,7 +187,7 @@ fn infer_one(source: Source, options: &Options<'_>) -> Endpoint {
         groups: &facts.groups,
     };
     derive::apply(&mut endpoint, &deriving);
-    endpoint.params.sort_by_key(|param| (param.tier, prominence(param)));
+    order::sort(&mut endpoint.params);
     // Only what is served can be held against the lock.
     crate::settle::settle(&mut endpoint);
     if let Some(held) = &held {
@@ -215,41 +216,6 @@ fn title_of(path: &str) -> String {
     let name = path.rsplit('/').next().unwrap_or(path).replace(['_', '-'], " ");
     let mut letters = name.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
-}
-
-/// What callers look for first: what to make, from what, how large, and then how.
-fn prominence(param: &crate::Param) -> usize {
-    const ORDER: &[&str] = &[
-        "prompt",
-        "tags",
-        "lyrics",
-        "negative_prompt",
-        "segment_prompt",
-        "detect_prompt",
-        "qr_text",
-        "overlay_text",
-        "aspect_ratio",
-        "megapixels",
-        "width",
-        "height",
-        "duration_s",
-        "length",
-        "num_frames",
-        "fps",
-        "seconds",
-        "duration",
-        "count",
-        "seed",
-        "steps",
-        "cfg",
-        "guidance",
-        "denoise",
-    ];
-    if param.ty.is_media() {
-        return 4;
-    }
-    let rank = param.role.as_deref().and_then(|role| ORDER.iter().position(|known| *known == role));
-    rank.map_or(ORDER.len() + 1, |rank| if rank < 4 { rank } else { rank + 1 })
 }
 
 /// File names belong to the server: it writes a prefix of its own for each run.

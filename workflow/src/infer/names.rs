@@ -6,18 +6,36 @@ use super::{
     Context,
     candidate::Candidate,
     roles::describe,
-    siblings::{FIRST_PASS, Siblings, Turn, class_word, input_word},
+    sampling::carried_on,
+    tiers::{is_formula, is_value_node},
 };
 use crate::{
     diagnostic::Diagnostic,
     endpoint::{Binding, Param, ParamType, Tier},
-    fingerprint::Shapes,
     lock::Held,
     sidecar::is_name,
 };
 
-/// Names that the request itself uses.
-const RESERVED: &[&str] = &["options", "advanced"];
+mod distinguish;
+
+use distinguish::distinguish;
+
+/// Inputs that take anything.
+const PLACES: &[&str] = &[
+    "input",
+    "any",
+    "anything",
+    "any_input",
+    "condition",
+    "switch",
+    "select",
+    "on_true",
+    "on_false",
+    "source",
+];
+
+/// Inputs of nodes that hold one value: they say of what kind it is, not what for.
+const GENERIC: &[&str] = &["value", "text", "string", "int", "integer", "float", "number", "boolean", "bool"];
 
 /// Merges equal values of one meaning and gives each parameter its name, in topological order.
 pub(super) fn merge_and_name(
@@ -83,6 +101,10 @@ fn merge(context: &Context<'_>, candidates: Vec<Candidate>) -> Vec<Group> {
     let mut known: BTreeMap<String, usize> = BTreeMap::new();
     let titles = first_stage_titles(context, &candidates);
     for candidate in candidates {
+        if let Some(index) = row_of_steps(context, &candidate, &groups) {
+            groups[index].push(candidate);
+            continue;
+        }
         let parallel =
             candidate.role.and_then(|role| titles.get(role)).is_some_and(|titles| titles.len() > 1);
         let key = merge_key(context, &candidate, parallel);
@@ -96,6 +118,24 @@ fn merge(context: &Context<'_>, candidates: Vec<Candidate>) -> Vec<Group> {
         groups.push(vec![candidate]);
     }
     groups
+}
+
+/// The parameter of the steps that a sampler shares with the one it carries on from, whatever their titles.
+fn row_of_steps(context: &Context<'_>, candidate: &Candidate, groups: &[Group]) -> Option<usize> {
+    let open = |one: &Candidate| {
+        one.is("steps")
+            && one.declared.is_none()
+            && !one.settled
+            && !matches!(one.tier, Tier::Hidden | Tier::Model)
+    };
+    if !open(candidate) {
+        return None;
+    }
+    let before = carried_on(context.graph, context.graph.node(&candidate.node)?)?;
+    let same = |one: &Candidate| {
+        open(one) && one.node == before.id && one.ty == candidate.ty && one.value == candidate.value
+    };
+    groups.iter().position(|group| group.iter().any(same))
 }
 
 /// Titles of nodes that hold a setting of the first samplers, by role. Where there are several, the author told them
@@ -151,9 +191,9 @@ fn base_name(context: &Context<'_>, group: &Group) -> String {
     }
     match first.role {
         Some("text" | "model") | None => {
-            let generic =
-                matches!(first.input.as_str(), "value" | "Value" | "text" | "string" | "String" | "Text");
-            let titled = if generic { title(context, first) } else { None };
+            let generic = GENERIC.contains(&first.input.to_lowercase().as_str());
+            let telling = || title(context, first).or_else(|| consumers_word(context, first));
+            let titled = if generic { telling() } else { None };
             let input = slug(&first.input).or_else(|| {
                 let letter = first.input.to_ascii_lowercase();
                 is_name(&letter).then_some(letter)
@@ -164,167 +204,37 @@ fn base_name(context: &Context<'_>, group: &Group) -> String {
     }
 }
 
-/// More values of one name are numbered: no graph has so many that people tell apart, and each takes several walks.
-const MOST_SIBLINGS: usize = 64;
-
-/// Where names collide: the title first, then what tells siblings apart, and a number only at the end.
-fn distinguish(context: &Context<'_>, groups: &[Group], bases: Vec<String>) -> (Vec<String>, Vec<Twins>) {
-    let mut names = bases;
-    let siblings = Siblings::new(context);
-    let turns: Vec<_> = groups.iter().map(|group| siblings.turn(&group[0])).collect();
-    let titled = |index: usize, name: &str| {
-        let title = title(context, &groups[index][0]).filter(|title| *title != name)?;
-        let says_it = title.strip_suffix(name).is_some_and(|before| before.ends_with('_'));
-        Some(if says_it { title } else { format!("{title}_{name}") })
-    };
-    for indices in collisions(context, groups, &names, &turns) {
-        // The one that the author named, or that callers most likely mean, keeps the plain name.
-        for index in indices.into_iter().skip(1).filter(|index| groups[*index][0].declared.is_none()) {
-            names[index] = titled(index, &names[index]).unwrap_or_else(|| names[index].clone());
-        }
+/// What the inputs that a lone value feeds are called, or the words that they share: `scale` of `scale_width` and
+/// `scale_height`.
+fn consumers_word(context: &Context<'_>, candidate: &Candidate) -> Option<String> {
+    let node = context.graph.node(&candidate.node)?;
+    if !is_value_node(node) {
+        return None;
     }
-    for tells in [Tells::Control, Tells::Place, Tells::Model, Tells::Pass, Tells::Input, Tells::Class] {
-        let few = |indices: &Vec<usize>| indices.len() <= MOST_SIBLINGS;
-        for indices in collisions(context, groups, &names, &turns).into_iter().filter(few) {
-            let words = indices.iter().map(|index| tells.word(&siblings, &groups[*index][0], &names[*index]));
-            let words: Vec<Option<String>> = words.collect();
-            // Of first passes nobody speaks where there is no other.
-            let told = |word: &Option<String>| word.as_deref().is_some_and(|word| word != FIRST_PASS);
-            if words.iter().all(|word| *word == words[0]) || !words.iter().any(told) {
-                continue;
-            }
-            let plain = words[0].clone();
-            for (index, word) in indices.into_iter().zip(words) {
-                let first = &groups[index][0];
-                if let Some(word) = word.filter(|word| tells.parts_all(first) || plain.as_ref() != Some(word))
-                {
-                    names[index] = with_word(&word, &names[index], first.ty);
-                }
-            }
-        }
-    }
-    let mut taken: BTreeSet<String> = names.iter().cloned().collect();
-    let numbered = collisions(context, groups, &names, &turns);
-    let twins = twins(context, groups, &numbered);
-    for indices in numbered {
-        for (number, index) in indices.into_iter().enumerate().skip(1) {
-            let free = (number + 1..)
-                .map(|number| format!("{}_{number}", names[index]))
-                .find(|name| !taken.contains(name));
-            names[index] = free.unwrap_or_default();
-            taken.insert(names[index].clone());
-        }
-    }
-    for (name, group) in names.iter_mut().zip(groups) {
-        if RESERVED.contains(&name.as_str()) && group[0].tier == Tier::Primary {
-            name.push('_');
-        }
-    }
-    (names, twins)
-}
-
-/// What siblings may be told apart by, the most telling first.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Tells {
-    Control,
-    Place,
-    Model,
-    Pass,
-    Input,
-    Class,
-}
-
-impl Tells {
-    fn word(self, siblings: &Siblings<'_, '_>, candidate: &Candidate, name: &str) -> Option<String> {
-        if candidate.declared.is_some() || matches!(candidate.tier, Tier::Hidden | Tier::Model) {
-            return None;
-        }
-        let word = match self {
-            Self::Control => siblings.control(candidate).map(str::to_owned),
-            Self::Place => siblings.place(candidate),
-            Self::Model => siblings.model(candidate).map(str::to_owned),
-            Self::Pass => siblings.pass(candidate).map(str::to_owned),
-            Self::Input => input_word(&candidate.input, name),
-            Self::Class => class_word(&candidate.class_type, name),
-        }?;
-        // Said once is enough.
-        let said =
-            name == word || name.starts_with(&format!("{word}_")) || name.ends_with(&format!("_{word}"));
-        (!said).then_some(word)
-    }
-
-    /// Whether the first of several, and what is like it, is told apart too, rather than keep the plain name: callers
-    /// of a prompt or a seed look for it under that name.
-    fn parts_all(self, first: &Candidate) -> bool {
-        let plain = first.tier == Tier::Primary && !first.ty.is_media();
-        matches!(self, Self::Control | Self::Place) && !plain
-    }
-}
-
-/// A picture of depth is a `depth_image`, whatever else it is.
-fn with_word(word: &str, name: &str, ty: ParamType) -> String {
-    let kind = ty.as_str();
-    let is_kind =
-        ty.is_media() && (name == kind || name.strip_suffix(kind).is_some_and(|rest| rest.ends_with('_')));
-    match () {
-        () if is_kind && word == "mask" => word.to_owned(),
-        () if is_kind => format!("{word}_{kind}"),
-        () => format!("{word}_{name}"),
-    }
-}
-
-fn twins(context: &Context<'_>, groups: &[Group], numbered: &[Vec<usize>]) -> Vec<Twins> {
-    // Told apart by ids alone: rare enough to look at the whole graph only then. The first has the plain name; which
-    // of the others comes next nobody could say.
-    let primary: Vec<Vec<&Candidate>> = numbered
+    let inputs: BTreeSet<String> = context
+        .fed_by(&node.id)
         .iter()
-        .map(|indices| {
-            let rest = indices.iter().skip(1).map(|index| &groups[*index][0]);
-            rest.filter(|one| one.tier == Tier::Primary)
-        })
-        .map(Iterator::collect)
-        .filter(|rivals: &Vec<&Candidate>| rivals.len() > 1)
+        .filter(|consumer| !is_formula(consumer.node))
+        .filter_map(|consumer| slug(consumer.input))
         .collect();
-    if primary.is_empty() {
-        return Vec::new();
-    }
-    let shapes = Shapes::of(context.graph);
-    // Also titles that yield no name, such as emoji, tell nodes apart.
-    let raw = |one: &Candidate| context.graph.node(&one.node).and_then(|node| context.custom_title(node));
-    let mut twins = Vec::new();
-    for rivals in primary {
-        let (first, rest) = (rivals[0], &rivals[1..]);
-        let same = |other: &&&Candidate| {
-            other.input == first.input
-                && other.declared.is_none()
-                && shapes.get(&other.node) == shapes.get(&first.node)
-                && raw(other) == raw(first)
-        };
-        twins.extend(
-            rest.iter().find(same).map(|other| Twins { one: first.binding(), other: other.binding() }),
-        );
-    }
-    twins
+    shared_words(&inputs).filter(|word| !GENERIC.contains(&word.as_str()) && !PLACES.contains(&word.as_str()))
 }
 
-/// Groups that share a name where callers would see both, the most prominent first.
-fn collisions(context: &Context<'_>, groups: &[Group], names: &[String], turns: &[Turn]) -> Vec<Vec<usize>> {
-    // An author who titles a node with a name means that one.
-    let titled = |index: usize| title(context, &groups[index][0]).is_some_and(|title| title == names[index]);
-    let mut shared: BTreeMap<(bool, &str), Vec<usize>> = BTreeMap::new();
-    for (index, group) in groups.iter().enumerate() {
-        // Numbers are for what callers see.
-        let unseen = matches!(group[0].tier, Tier::Model | Tier::Hidden);
-        shared.entry((unseen, &names[index])).or_default().push(index);
-    }
-    let mut collisions: Vec<Vec<usize>> = shared.into_values().filter(|indices| indices.len() > 1).collect();
-    for indices in &mut collisions {
-        indices.sort_by_key(|index| {
-            let first = &groups[*index][0];
-            (!first.settled, first.tier, !titled(*index), turns[*index], *index)
-        });
-    }
-    collisions
+fn shared_words(names: &BTreeSet<String>) -> Option<String> {
+    let split = |name: &String| name.split('_').map(str::to_owned).collect::<Vec<String>>();
+    let names: Vec<Vec<String>> = names.iter().map(split).collect();
+    let (first, rest) = names.split_first()?;
+    let common = |same: &dyn Fn(&Vec<String>, usize) -> bool| {
+        (0..first.len()).take_while(|at| rest.iter().all(|other| same(other, *at))).count()
+    };
+    let front = common(&|other, at| other.get(at) == first.get(at));
+    let back = common(&|other, at| other.iter().rev().nth(at) == first.iter().rev().nth(at));
+    let words: Vec<&str> = if front > 0 {
+        first.iter().take(front).map(String::as_str).collect()
+    } else {
+        first.iter().skip(first.len() - back).map(String::as_str).collect()
+    };
+    slug(&words.join("_"))
 }
 
 fn param(group: Group, name: String, diagnostics: &mut Vec<Diagnostic>) -> Option<Param> {
@@ -454,6 +364,9 @@ fn camel(text: &str) -> String {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod siblings_tests;
 
 #[cfg(test)]
 mod tests {

@@ -6,6 +6,7 @@ use super::{Context, candidate::Candidate};
 use crate::{
     endpoint::Tier,
     graph::{Consumer, Graph, Node, NodeId},
+    json::Value,
 };
 
 /// For each node the number of samplers before the earliest sampler it belongs to or feeds.
@@ -58,7 +59,8 @@ impl Stages {
 /// A sampler turns a latent, or nothing, into one under some conditioning.
 pub(super) fn is_sampler(node: &Node) -> bool {
     let class = node.class_type.to_lowercase();
-    let samples = class.contains("sampler") && !class.contains("select") && !class.contains("modelsampling");
+    let other = ["select", "modelsampling", "upsampler", "resampler"].iter().any(|word| class.contains(word));
+    let samples = class.contains("sampler") && !other;
     let named = samples || class.contains("detailer") || class.contains("ultimatesdupscale");
     named
         && node.links().any(|(input, _)| {
@@ -67,6 +69,17 @@ pub(super) fn is_sampler(node: &Node) -> bool {
                 "latent_image" | "latent" | "samples" | "image" | "model" | "guider" | "optional_vae"
             )
         })
+}
+
+/// The sampler that this one carries on from, in one row of steps: the other leaves its noise at the step where this
+/// one starts without noise of its own.
+pub(super) fn carried_on<'a>(graph: &'a Graph, node: &Node) -> Option<&'a Node> {
+    let is =
+        |node: &Node, input: &str, choice: &str| node.literal(input).and_then(Value::as_str) == Some(choice);
+    let before = graph.node(&node.link("latent_image")?.node)?;
+    let goes_on = is(before, "return_with_leftover_noise", "enable") && is(node, "add_noise", "disable");
+    let joined = node.inputs.get("start_at_step")? == before.inputs.get("end_at_step")?;
+    (is_sampler(before) && goes_on && joined).then_some(before)
 }
 
 /// Later stages keep their own values under `advanced`, unless they repeat the first one's.

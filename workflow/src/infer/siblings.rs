@@ -4,7 +4,7 @@
 //! word of that sampler, and a picture that lands somewhere is called after the place.
 
 use std::{
-    cell::RefCell,
+    cell::{OnceCell, RefCell},
     collections::{BTreeMap, BTreeSet},
 };
 
@@ -14,16 +14,15 @@ use crate::{
     graph::{Consumer, Node},
 };
 
+mod passes;
 mod words;
 
+pub(super) use passes::FIRST_PASS;
 pub(super) use words::{class_word, input_word};
 use words::{control_word, model_word, words_of_node};
 
 /// How far a walk goes: nodes that are looked at for one value.
 const FARTHEST: usize = 200;
-
-/// What the samplers do that no other one comes before.
-pub(super) const FIRST_PASS: &str = "first_pass";
 
 /// Words of classes that hand on a picture, whatever they do to it.
 const PASSES: &[&str] = &[
@@ -56,6 +55,7 @@ pub(super) type Turn = (usize, usize, usize);
 /// What tells one value from its siblings.
 pub(super) struct Siblings<'c, 'a> {
     context: &'c Context<'a>,
+    row: OnceCell<passes::Row>,
     /// What the names of classes say, which is asked again and again.
     classes: RefCell<BTreeMap<&'a str, ClassWords>>,
 }
@@ -70,7 +70,7 @@ struct ClassWords {
 
 impl<'c, 'a> Siblings<'c, 'a> {
     pub(super) fn new(context: &'c Context<'a>) -> Self {
-        Self { context, classes: RefCell::default() }
+        Self { context, row: OnceCell::new(), classes: RefCell::default() }
     }
 
     fn words_of_class(&self, class_type: &'a str) -> ClassWords {
@@ -196,45 +196,6 @@ impl<'c, 'a> Siblings<'c, 'a> {
             })
             .collect();
         only(words).flatten()
-    }
-
-    /// What a sampler does in the row of samplers: `first_pass`, `hires`, `second_pass`.
-    pub(super) fn pass(&self, candidate: &Candidate) -> Option<&'static str> {
-        let node = self.context.graph.node(&candidate.node)?;
-        let stage = self.context.sampling.of(&node.id);
-        if stage == 0 {
-            return self.context.sampling.is_first(&node.id).then_some(FIRST_PASS);
-        }
-        let words: BTreeSet<Option<&'static str>> = self
-            .samplers(node)
-            .into_iter()
-            .filter(|sampler| self.context.sampling.of(&sampler.id) == stage)
-            .map(|sampler| self.pass_of(sampler, stage))
-            .collect();
-        only(words).flatten()
-    }
-
-    fn pass_of(&self, sampler: &'a Node, stage: usize) -> Option<&'static str> {
-        let class = sampler.class_type.to_lowercase();
-        if class.contains("detailer") {
-            return Some(if class.contains("face") { "face" } else { "detailer" });
-        }
-        let pixels = ["latent_image", "latent", "samples", "pixels", "image", "upscaled_image"];
-        let mut larger = class.contains("upscale");
-        let (mut open, mut seen) = (vec![sampler], BTreeSet::new());
-        while let Some(node) = open.pop().filter(|_| seen.len() < FARTHEST) {
-            if !seen.insert(node.id.as_str()) {
-                continue;
-            }
-            if node.id != sampler.id && is_sampler(node) {
-                let second = if stage == 1 { "second_pass" } else { "third_pass" };
-                return if larger { Some("hires") } else { Some(second).filter(|_| stage <= 2) };
-            }
-            larger = larger || node.class_type.to_lowercase().contains("upscale");
-            let links = node.links().filter(|(name, _)| pixels.contains(name));
-            open.extend(links.filter_map(|(_, link)| self.context.graph.node(&link.node)));
-        }
-        None
     }
 
     /// The samplers that a node is or feeds first.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Context, candidate::Candidate, models, outputs, text::is_primary_text};
+use super::{Context, candidate::Candidate, models, outputs, sampling::is_sampler, text::is_primary_text};
 use crate::{
     endpoint::{ParamType, Tier},
     graph::{Node, NodeId},
@@ -91,18 +91,25 @@ const SECRETS: &[&str] =
 /// What callers may choose of how a result is saved.
 const SAVE_CHOICES: &[&str] =
     &["format", "quality", "fps", "frame_rate", "crf", "codec", "lossless", "method", "compression"];
+/// Choices of what happens in a film.
+const CAMERA: &[&str] = &["camera_pose", "camera_motion", "camera_movement"];
 /// Classes that make the space the result is painted in.
 const SIZED: &[&str] =
     &["empty", "latent", "tovideo", "imagetovideo", "aspect", "resolution", "conditioning", "modelsampling"];
 const RESIZED: &[&str] = &["resize", "upscale", "scale", "crop", "pad", "composite", "fromarea", "setarea"];
 
 pub(super) fn assign(context: &Context<'_>, candidates: &mut [Candidate]) {
+    let fixed = fixed_files(context, candidates);
     for candidate in candidates.iter_mut() {
         let decided = candidate.settled || matches!(candidate.tier, Tier::Hidden | Tier::Model);
         if decided || candidate.ty.is_media() {
             continue;
         }
         let Some(node) = context.graph.node(&candidate.node) else { continue };
+        if fixed.contains(&candidate.node) {
+            candidate.put(Tier::Hidden, "goes with a file that stays");
+            continue;
+        }
         let (tier, signal) = tier(context, node, candidate);
         let keeps = tier == Tier::Primary && is_primary_text(candidate);
         let signal = if keeps { candidate.signal.clone() } else { signal.to_owned() };
@@ -126,6 +133,13 @@ fn idle_guidance(candidates: &mut [Candidate]) {
     {
         candidate.put(Tier::Advanced, "a scale of 1, without a negative prompt");
     }
+}
+
+/// Loaders whose file callers cannot choose: how it is read is then no choice of theirs either.
+fn fixed_files(context: &Context<'_>, candidates: &[Candidate]) -> BTreeSet<NodeId> {
+    let is_loader = |id: &str| context.graph.node(id).is_some_and(|node| node.links().next().is_none());
+    let stays = |one: &&Candidate| one.ty.is_media() && one.tier == Tier::Hidden && is_loader(&one.node);
+    candidates.iter().filter(stays).map(|one| one.node.clone()).collect()
 }
 
 /// Where nothing else says how large the result is, it is as large as what the first sampler is given.
@@ -211,6 +225,9 @@ pub(super) fn hidden(context: &Context<'_>, node: &Node, candidate: &Candidate) 
         || outputs::is_output(node, context) && context.fed_by(&node.id).is_empty(),
         |definition| definition.output_node,
     );
+    if joins_samplers(node, &input) {
+        return Some("joins samplers together");
+    }
     if is_output && !SAVE_CHOICES.iter().any(|word| input.contains(word)) {
         return Some("a setting of the output node");
     }
@@ -218,6 +235,11 @@ pub(super) fn hidden(context: &Context<'_>, node: &Node, candidate: &Candidate) 
         return Some("the sampler adds no noise");
     }
     None
+}
+
+/// Whether a value says what a sampler leaves to the next: another choice breaks what comes after it.
+fn joins_samplers(node: &Node, input: &str) -> bool {
+    matches!(input, "add_noise" | "return_with_leftover_noise") && is_sampler(node)
 }
 
 fn by_role(context: &Context<'_>, node: &Node, candidate: &Candidate, class: &str) -> (Tier, &'static str) {
@@ -239,7 +261,10 @@ fn by_role(context: &Context<'_>, node: &Node, candidate: &Candidate, class: &st
         Some("seconds" | "duration") if class.contains("audio") || class.contains("latent") => {
             (Tier::Primary, "the length of the result")
         }
-        _ if is_value_node(node, class) => value_node(context, node),
+        _ if CAMERA.contains(&candidate.input.as_str()) && candidate.value.as_str().is_some() => {
+            (Tier::Primary, "what the camera does")
+        }
+        _ if is_value_node(node) => value_node(context, node),
         _ => (Tier::Advanced, "a value of the workflow"),
     }
 }
@@ -259,11 +284,15 @@ pub(super) fn is_formula(node: &Node) -> bool {
 }
 
 /// Nodes that hold a value and nothing else.
-fn is_value_node(node: &Node, class: &str) -> bool {
+pub(super) fn is_value_node(node: &Node) -> bool {
+    let class = node.class_type.to_lowercase();
     let named = [
         "primitive",
         "constant",
         "literal",
+        "impactint",
+        "impactfloat",
+        "impactboolean",
         "easy int",
         "easy float",
         "easy string",
@@ -274,19 +303,30 @@ fn is_value_node(node: &Node, class: &str) -> bool {
         "floatslider",
         "mxslider",
     ];
-    let exact = ["int", "float", "string", "boolean", "seed", "number", "text"];
+    let exact = ["int", "integer", "float", "string", "boolean", "seed", "number", "text"];
     node.links().next().is_none()
         && node.inputs.len() <= 4
-        && (named.iter().any(|word| class.contains(word)) || exact.contains(&class))
+        && (named.iter().any(|word| class.contains(word)) || exact.contains(&class.as_str()))
 }
 
 fn value_node(context: &Context<'_>, node: &Node) -> (Tier, &'static str) {
+    let fed = context.fed_by(&node.id);
+    if !fed.is_empty() && fed.iter().all(|consumer| decides(consumer.node, consumer.input)) {
+        return (Tier::Advanced, "what a condition compares with");
+    }
     let titled = context.graph.node(&node.id).and_then(|node| context.custom_title(node)).is_some();
     if titled {
         (Tier::Primary, "a value node that the author titled")
     } else {
         (Tier::Advanced, "a value node")
     }
+}
+
+/// Whether an input takes one side of a comparison, rather than what follows from it.
+fn decides(node: &Node, input: &str) -> bool {
+    let class = node.class_type.to_lowercase();
+    let side = matches!(input.to_lowercase().as_str(), "a" | "b" | "threshold" | "value" | "condition");
+    class.contains("compar") || class.contains("condition") && !class.contains("conditioning") && side
 }
 
 #[cfg(test)]

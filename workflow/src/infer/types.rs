@@ -77,8 +77,8 @@ pub(super) fn candidate(context: &Context<'_>, node: &Node, input: &str, value: 
         signal: "a value of the workflow".to_owned(),
     };
     match context.input(node, input) {
-        Some(definition) => from_definition(&mut candidate, definition),
-        None => from_literal(&mut candidate),
+        Some(definition) => from_definition(&mut candidate, node, definition),
+        None => from_literal(&mut candidate, node),
     }
     from_consumers(context, node, &mut candidate);
     if is_seed(&candidate, context.input(node, input)) && !counts_something(context, node, input) {
@@ -119,7 +119,7 @@ fn from_consumers(context: &Context<'_>, node: &Node, candidate: &mut Candidate)
     }
 }
 
-fn from_definition(candidate: &mut Candidate, definition: &InputDef) {
+fn from_definition(candidate: &mut Candidate, node: &Node, definition: &InputDef) {
     candidate.multiline = definition.multiline;
     candidate.min.clone_from(&definition.min);
     candidate.max.clone_from(&definition.max);
@@ -129,10 +129,10 @@ fn from_definition(candidate: &mut Candidate, definition: &InputDef) {
         InputKind::Float => number(candidate),
         InputKind::Text => text(candidate),
         InputKind::Boolean => boolean(candidate),
-        InputKind::Combo => combo(candidate, definition),
+        InputKind::Combo => combo(candidate, node, definition),
         InputKind::Socket(types) if types.iter().any(|ty| ty == "INT") => integer(candidate),
         InputKind::Socket(types) if types.iter().any(|ty| ty == "FLOAT") => number(candidate),
-        InputKind::Socket(_) => from_literal(candidate),
+        InputKind::Socket(_) => from_literal(candidate, node),
     }
     keep_sample_in_range(candidate);
 }
@@ -148,13 +148,11 @@ fn keep_sample_in_range(candidate: &mut Candidate) {
     }
 }
 
-fn from_literal(candidate: &mut Candidate) {
+fn from_literal(candidate: &mut Candidate, node: &Node) {
     let name = candidate.input.to_lowercase();
     match &candidate.value {
         Value::Bool(_) => boolean(candidate),
-        Value::Number(literal)
-            if !literal.is_integer() || is_float_name(&name) || is_share(&candidate.class_type, &name) =>
-        {
+        Value::Number(literal) if !literal.is_integer() || is_float_name(&name) || is_share(node, &name) => {
             candidate.ty = ParamType::Number;
             range_by_name(candidate, &name);
         }
@@ -176,9 +174,21 @@ fn is_float_name(name: &str) -> bool {
         && !INTEGER_WORDS.iter().any(|word| name.contains(word))
 }
 
-/// Ends of a range of time steps are shares of it.
-fn is_share(class: &str, name: &str) -> bool {
-    matches!(name, "start" | "end") && class.to_lowercase().contains("timestep")
+/// Ends of a range of time steps are shares of it, and so are two ends of which neither is beyond 1.
+fn is_share(node: &Node, name: &str) -> bool {
+    if matches!(name, "start" | "end") {
+        return node.class_type.to_lowercase().contains("timestep");
+    }
+    let other = match (name.strip_suffix("_start"), name.strip_suffix("_end")) {
+        (Some(of), _) => format!("{of}_end"),
+        (_, Some(of)) => format!("{of}_start"),
+        _ => return false,
+    };
+    let within = |input: &str| {
+        let value = node.literals().find(|(own, _)| own.eq_ignore_ascii_case(input))?.1.as_number()?.as_f64();
+        Some((0.0..=1.0).contains(&value))
+    };
+    within(name) == Some(true) && within(&other) == Some(true)
 }
 
 fn range_by_name(candidate: &mut Candidate, name: &str) {
@@ -262,7 +272,7 @@ pub(super) fn retype(candidate: &mut Candidate, ty: ParamType) {
 }
 
 /// Options are closed only where they are the same on every machine and the workflow keeps to them.
-fn combo(candidate: &mut Candidate, definition: &InputDef) {
+fn combo(candidate: &mut Candidate, node: &Node, definition: &InputDef) {
     candidate.ty = ParamType::String;
     if definition.listing.is_some() || definition.multiselect {
         candidate.open = true;
@@ -277,7 +287,7 @@ fn combo(candidate: &mut Candidate, definition: &InputDef) {
     }
     candidate.open = true;
     if candidate.value.as_str().is_none() {
-        from_literal(candidate);
+        from_literal(candidate, node);
     }
 }
 
