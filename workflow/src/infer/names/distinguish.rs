@@ -11,6 +11,7 @@ use crate::{
         candidate::Candidate,
         siblings::{FIRST_PASS, Siblings, Turn, class_word, input_word},
     },
+    sidecar::is_name,
 };
 
 /// Names that the request itself uses.
@@ -47,7 +48,7 @@ pub(super) fn distinguish(
     let titled = |index: usize, name: &str| {
         let title = title(context, &groups[index][0]).filter(|title| *title != name)?;
         let says_it = title.strip_suffix(name).is_some_and(|before| before.ends_with('_'));
-        Some(if says_it { title } else { format!("{title}_{name}") })
+        Some(if says_it { title } else { format!("{title}_{name}") }).filter(|name| is_name(name))
     };
     for indices in collisions(context, groups, &names, &turns) {
         let renamed = |index: &usize| {
@@ -83,8 +84,10 @@ pub(super) fn distinguish(
             for (index, word) in indices.into_iter().zip(words) {
                 let first = &groups[index][0];
                 let parted = |word: &String| tells.parts_all(first) || plain.as_ref() != Some(word);
-                if let Some(word) = word.filter(parted) {
-                    names[index] = with_word(&word, &names[index], first.ty);
+                let name = word.filter(parted).map(|word| with_word(&word, &names[index], first.ty));
+                // `3d` is a word, and `3d_image` no name.
+                if let Some(name) = name.filter(|name| is_name(name)) {
+                    names[index] = name;
                 }
             }
         }

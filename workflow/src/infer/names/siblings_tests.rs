@@ -256,3 +256,16 @@ fn files_are_listed_by_number() {
         .collect();
     assert_eq!(files, [("image", "2"), ("image_2", "1")]);
 }
+
+#[test]
+fn titles_that_make_no_name_make_none() {
+    let graph = json!({
+        "1": titled("4x upscale", "LoadImage", json!({"image": "a.png"})),
+        "2": titled("3d model", "LoadImage", json!({"image": "b.png"})),
+        "3": node("SaveImage", json!({"images": ["1", 0], "filename_prefix": "a"})),
+        "4": node("SaveImage", json!({"images": ["2", 0], "filename_prefix": "b"})),
+    });
+    for param in infer(&graph).params {
+        assert!(crate::sidecar::is_name(&param.name), "{}", param.name);
+    }
+}
