@@ -319,6 +319,21 @@ fn an_output_that_the_sidecar_renames_by_its_name_stays_what_it_is() {
 }
 
 #[test]
+fn a_result_that_the_sidecar_hides_takes_no_name_of_another() {
+    let bytes = br#"{"1":{"class_type":"LoadImage","inputs":{"image":"a.png"}},
+        "2":{"class_type":"SaveImage","inputs":{"images":["1",0],"filename_prefix":"a"},"_meta":{"title":"one"}},
+        "3":{"class_type":"SaveImage","inputs":{"images":["1",0],"filename_prefix":"b"},"_meta":{"title":"_"}}}"#;
+    let sidecar = Sidecar::parse("[outputs.\"2\"]\nname = \"image\"\nhide = true").unwrap();
+    let options =
+        Options { file: "a.json", path: "a", catalog: Catalog::core(), sidecar: Some(&sidecar), lock: None };
+    let lock = accept(bytes, &options).unwrap().lock;
+    let locked = endpoint(bytes, &Options { lock: Some(&lock), ..options }).unwrap();
+    assert!(locked.is_usable(), "{:?}", locked.diagnostics);
+    let names: Vec<&str> = locked.outputs.iter().map(|output| output.node.as_str()).collect();
+    assert_eq!(names, ["3"]);
+}
+
+#[test]
 fn a_lock_that_was_written_by_hand_is_read_with_care() {
     let lock = |name: &str| {
         format!(

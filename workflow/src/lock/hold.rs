@@ -202,7 +202,9 @@ fn pins(lock: &Lock, graph: &Graph, sidecar: Option<&Sidecar>) -> Vec<(String, S
     let class = |node: &str| graph.node(node).map(|node| node.class_type.as_str());
     for (key, rule) in sidecar.iter().flat_map(|sidecar| &sidecar.params) {
         let remembered = lock.params.iter().any(|param| param.key.as_ref() == Some(key));
-        let (Some(name), Some((node, input)), false) = (&rule.name, key.rsplit_once('.'), remembered) else {
+        // What is hidden answers to no name.
+        let name = rule.name.as_ref().filter(|_| !rule.hide);
+        let (Some(name), Some((node, input)), false) = (name, key.rsplit_once('.'), remembered) else {
             continue;
         };
         let class = class(node);
@@ -214,7 +216,8 @@ fn pins(lock: &Lock, graph: &Graph, sidecar: Option<&Sidecar>) -> Vec<(String, S
     }
     for (key, rule) in sidecar.iter().flat_map(|sidecar| &sidecar.outputs) {
         let remembered = lock.outputs.iter().any(|output| output.key.as_ref() == Some(key));
-        let (Some(name), false) = (&rule.name, remembered) else { continue };
+        let name = rule.name.as_ref().filter(|_| !rule.hide);
+        let (Some(name), false) = (name, remembered) else { continue };
         let fits =
             |output: &&LockedOutput| output.name == *name && Some(output.node.class.as_str()) == class(key);
         pins.extend(lock.outputs.iter().find(fits).map(|output| (output.node.id.clone(), key.clone())));

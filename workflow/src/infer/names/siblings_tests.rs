@@ -258,12 +258,14 @@ fn files_are_listed_by_number() {
 }
 
 #[test]
-fn titles_that_make_no_name_make_none() {
+fn words_that_make_no_name_make_none() {
     let graph = json!({
         "1": titled("4x upscale", "LoadImage", json!({"image": "a.png"})),
-        "2": titled("3d model", "LoadImage", json!({"image": "b.png"})),
+        "2": titled("2", "LoadImage", json!({"image": "b.png"})),
         "3": node("SaveImage", json!({"images": ["1", 0], "filename_prefix": "a"})),
         "4": node("SaveImage", json!({"images": ["2", 0], "filename_prefix": "b"})),
+        "5": titled("3d model", "3d model", json!({"image": "example.png"})),
+        "6": node("SaveImage", json!({"images": ["5", 0], "filename_prefix": "c"})),
     });
     for param in infer(&graph).params {
         assert!(crate::sidecar::is_name(&param.name), "{}", param.name);
