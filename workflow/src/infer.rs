@@ -63,16 +63,24 @@ pub struct Options<'a> {
 
 /// Infers the endpoint of a graph. What stands in the way is among its diagnostics.
 pub fn infer(mut source: Source, options: &Options<'_>) -> Endpoint {
-    let mut notes = Vec::new();
+    let (mut notes, mut faulty) = (Vec::new(), None);
     for awake in std::mem::take(&mut source.awake) {
         let groups = awake.facts.groups.clone();
         let endpoint = infer_one(awake, options);
         if groups.iter().filter(|group| group.asleep).all(|group| derive::has_switch(&endpoint, group)) {
-            return endpoint;
+            if endpoint.is_usable() {
+                return endpoint;
+            }
+            faulty = faulty.or(Some(endpoint));
+            continue;
         }
         notes.extend(endpoint.diagnostics.into_iter().filter(|found| found.code == "not-locked"));
     }
     let mut endpoint = infer_one(source, options);
+    // What is wrong with a group that is off must not stop what works without it.
+    if let Some(faulty) = faulty.filter(|_| !endpoint.is_usable()) {
+        return faulty;
+    }
     notes.retain(|note| !endpoint.diagnostics.contains(note));
     notes.dedup();
     endpoint.diagnostics.extend(notes);

@@ -235,6 +235,17 @@ fn groups_that_are_off_in_the_file_are_switches_that_are_off() {
 }
 
 #[test]
+fn what_is_wrong_in_a_group_that_is_off_stops_nothing() {
+    let mut graph = sleeping("Upscale", 4);
+    graph["nodes"][1]["title"] = json!("@quality=nothing");
+    let endpoint = read(&graph, "", None);
+    assert!(endpoint.is_usable() && endpoint.switches.is_empty(), "{:?}", endpoint.diagnostics);
+    graph["nodes"][1]["mode"] = json!(0);
+    graph["nodes"][2]["mode"] = json!(0);
+    assert!(!read(&graph, "", None).is_usable());
+}
+
+#[test]
 fn a_lock_without_a_group_keeps_it_off() {
     let mut without = sleeping("Step 2", 4);
     let lock = Lock::of(&read(&without, "", None), None);
