@@ -1,0 +1,281 @@
+//! SQLite: one file, one process.
+//!
+//! One thread writes. While it waits for the disk others queue up, and what queued up is one commit: each of them in a
+//! savepoint of its own, all of them on disk before any of them is answered. Readers have connections of their own.
+
+use std::{
+    fs::{File, TryLockError},
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    time::Duration,
+};
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::{
+    StoreError,
+    database::{Database, Listener, Order},
+    schema,
+};
+
+mod tx;
+
+use tx::SqliteTx;
+
+/// Written into the file's head, so that nobody takes another program's file for ours: `cfpt`.
+const APPLICATION: i32 = 0x6366_7074;
+
+/// Readers beside the writer.
+const READERS: usize = 2;
+
+/// Transactions that share one commit at most.
+const TOGETHER: usize = 256;
+
+/// A database file and the threads that use it.
+pub(crate) struct Sqlite {
+    writer: Option<mpsc::Sender<Order>>,
+    readers: Option<mpsc::Sender<Order>>,
+    backlog: Arc<AtomicUsize>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+    /// Held for as long as the file is in use.
+    _lock: File,
+}
+
+impl std::fmt::Debug for Sqlite {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Sqlite").field("backlog", &self.backlog).finish_non_exhaustive()
+    }
+}
+
+impl Sqlite {
+    /// Opens or makes the file in a folder.
+    pub(crate) fn open(folder: &Path, listener: Listener) -> Result<Self, StoreError> {
+        let lock = lock(folder)?;
+        let path = folder.join("comfyport.db");
+        let mut connection = connect(&path, true)?;
+        prepare(&mut connection, &path)?;
+        let backlog = Arc::new(AtomicUsize::new(0));
+        let (writer, orders) = mpsc::channel();
+        let waiting = Arc::clone(&backlog);
+        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            let thread = std::thread::Builder::new().name(name.to_owned());
+            thread.spawn(run).map_err(|error| StoreError::Unavailable(error.to_string()))
+        };
+        let mut threads = vec![spawn(
+            "store-writer",
+            Box::new(move || write(&mut connection, &orders, &waiting, &listener)),
+        )?];
+        let (readers, orders) = mpsc::channel();
+        let orders = Arc::new(std::sync::Mutex::new(orders));
+        for _ in 0..READERS {
+            let (orders, connection) = (Arc::clone(&orders), connect(&path, false)?);
+            threads.push(spawn("store-reader", Box::new(move || read(&connection, &orders)))?);
+        }
+        Ok(Self { writer: Some(writer), readers: Some(readers), backlog, threads, _lock: lock })
+    }
+}
+
+impl Database for Sqlite {
+    fn write(&self, order: Order) {
+        self.backlog.fetch_add(1, Ordering::Relaxed);
+        // Without its thread the order is dropped, and with it the sender that somebody waits for.
+        if let Some(writer) = &self.writer {
+            writer.send(order).ok();
+        }
+    }
+
+    fn read(&self, order: Order) {
+        if let Some(readers) = &self.readers {
+            readers.send(order).ok();
+        }
+    }
+
+    fn backlog(&self) -> usize {
+        self.backlog.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        self.writer.take();
+        self.readers.take();
+        for thread in self.threads.drain(..) {
+            thread.join().ok();
+        }
+    }
+}
+
+fn lock(folder: &Path) -> Result<File, StoreError> {
+    let unusable = |error: std::io::Error| StoreError::Unusable(format!("{}: {error}", folder.display()));
+    std::fs::create_dir_all(folder).map_err(unusable)?;
+    let path = folder.join("comfyport.lock");
+    let lock = File::options().create(true).truncate(false).write(true).open(&path).map_err(unusable)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Unusable(format!(
+            "another comfyport uses the data directory {}: stop it, or give this one its own; several servers share \
+             jobs in PostgreSQL only",
+            folder.display()
+        ))),
+        Err(TryLockError::Error(error)) => Err(unusable(error)),
+    }
+}
+
+fn connect(path: &Path, writes: bool) -> Result<Connection, StoreError> {
+    let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    if writes {
+        flags |= OpenFlags::SQLITE_OPEN_CREATE;
+    }
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| tx::refusal(&error))?;
+    connection.busy_timeout(Duration::from_secs(10)).map_err(|error| tx::refusal(&error))?;
+    connection.set_prepared_statement_cache_capacity(128);
+    Ok(connection)
+}
+
+/// Checks whose file it is and whether it is whole, and brings it up to date.
+fn prepare(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    let shown = path.display();
+    let damaged = |why: &dyn std::fmt::Display| {
+        StoreError::Unusable(format!(
+            "{shown} is not a usable job store ({why}): restore it from a backup, or move it and its -wal file away to \
+             start with an empty one"
+        ))
+    };
+    let ask = |connection: &Connection, name: &str| {
+        connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(|error| damaged(&error))
+    };
+    let (application, version) = (ask(connection, "application_id")?, ask(connection, "user_version")?);
+    let tables: i64 = connection
+        .query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))
+        .map_err(|error| damaged(&error))?;
+    if application != i64::from(APPLICATION) && (application != 0 || tables > 0) {
+        return Err(damaged(&"it belongs to another program"));
+    }
+    let whole: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(|error| damaged(&error))?;
+    if whole != "ok" {
+        return Err(damaged(&whole));
+    }
+    let set = |name: &str, value: &dyn rusqlite::ToSql| connection.pragma_update(None, name, value);
+    set("journal_mode", &"WAL").map_err(|error| damaged(&error))?;
+    // An answer means that it is on disk, power cuts included.
+    set("synchronous", &"FULL").map_err(|error| damaged(&error))?;
+    set("temp_store", &"MEMORY").map_err(|error| damaged(&error))?;
+    let transaction = connection.transaction().map_err(|error| tx::refusal(&error))?;
+    let mut notices = Vec::new();
+    schema::migrate(&mut SqliteTx { connection: &transaction, notices: &mut notices }, version)?;
+    let set = |name: &str, value: &dyn rusqlite::ToSql| transaction.pragma_update(None, name, value);
+    set("application_id", &APPLICATION).map_err(|error| tx::refusal(&error))?;
+    set("user_version", &schema::CURRENT).map_err(|error| tx::refusal(&error))?;
+    transaction.commit().map_err(|error| tx::refusal(&error))
+}
+
+fn write(
+    connection: &mut Connection,
+    orders: &mpsc::Receiver<Order>,
+    backlog: &AtomicUsize,
+    listener: &Listener,
+) {
+    while let Ok(first) = orders.recv() {
+        let mut group = vec![first];
+        while group.len() < TOGETHER
+            && let Ok(order) = orders.try_recv()
+        {
+            group.push(order);
+        }
+        let count = group.len();
+        let mut notices = Vec::new();
+        let answers = write_group(connection, &mut group, &mut notices);
+        backlog.fetch_sub(count, Ordering::Relaxed);
+        for (order, answer) in group.into_iter().zip(answers) {
+            order.done.send(answer).ok();
+        }
+        let mut told = std::collections::HashSet::new();
+        notices.into_iter().filter(|notice| told.insert(*notice)).for_each(|notice| listener(notice));
+    }
+}
+
+/// Runs a group in one transaction. If that cannot be committed, nobody's work counts.
+fn write_group(
+    connection: &mut Connection,
+    group: &mut [Order],
+    notices: &mut Vec<crate::Notice>,
+) -> Vec<Result<(), StoreError>> {
+    let count = group.len();
+    let answers = match try_group(connection, group, notices) {
+        Ok(answers) => answers,
+        Err(error) => {
+            notices.clear();
+            vec![Err(error); count]
+        }
+    };
+    if !connection.is_autocommit() {
+        connection.execute_batch("ROLLBACK").ok();
+    }
+    answers
+}
+
+fn try_group(
+    connection: &mut Connection,
+    group: &mut [Order],
+    notices: &mut Vec<crate::Notice>,
+) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+    let transaction = connection
+        .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
+        .map_err(|error| tx::refusal(&error))?;
+    let mut answers = Vec::with_capacity(group.len());
+    for order in group {
+        let answer = write_one(&transaction, order, notices);
+        // A full disk takes the whole transaction back, not only this part of it.
+        if transaction.is_autocommit() {
+            return Err(answer.err().unwrap_or(StoreError::Full));
+        }
+        answers.push(answer);
+    }
+    transaction.commit().map_err(|error| tx::refusal(&error))?;
+    Ok(answers)
+}
+
+fn write_one(
+    transaction: &rusqlite::Transaction<'_>,
+    order: &mut Order,
+    notices: &mut Vec<crate::Notice>,
+) -> Result<(), StoreError> {
+    let run = |statement: &str| transaction.execute_batch(statement).map_err(|error| tx::refusal(&error));
+    run("SAVEPOINT one")?;
+    let mut own = Vec::new();
+    let answer = (order.work)(&mut SqliteTx { connection: transaction, notices: &mut own });
+    match answer {
+        Ok(()) => {
+            run("RELEASE one")?;
+            notices.append(&mut own);
+            Ok(())
+        }
+        Err(error) => {
+            if !transaction.is_autocommit() {
+                run("ROLLBACK TO one; RELEASE one")?;
+            }
+            Err(error)
+        }
+    }
+}
+
+fn read(connection: &Connection, orders: &std::sync::Mutex<mpsc::Receiver<Order>>) {
+    loop {
+        let order = orders.lock().unwrap_or_else(std::sync::PoisonError::into_inner).recv();
+        let Ok(mut order) = order else { return };
+        // One snapshot for all statements of a reader.
+        let answer = connection.execute_batch("BEGIN").map_err(|error| tx::refusal(&error)).and_then(|()| {
+            let mut notices = Vec::new();
+            let answer = (order.work)(&mut SqliteTx { connection, notices: &mut notices });
+            connection.execute_batch("ROLLBACK").ok();
+            answer
+        });
+        order.done.send(answer).ok();
+    }
+}
