@@ -68,6 +68,28 @@ impl Client {
         Ok(Run { prompt_id, events, outcome: receiver })
     }
 
+    /// Watches a prompt that is there already: left by a process that ended, or by a submission whose answer was lost.
+    ///
+    /// `None` if it is neither in the queue nor in history, each looked at `lookups` times. The run is watched by
+    /// looking at it; events arrive only if ComfyUI sends them here, so pictures that `socket_nodes` sent before are
+    /// missing from its outcome.
+    pub async fn adopt(&self, prompt_id: Uuid, socket_nodes: &[NodeId]) -> Result<Option<Run>, ClientError> {
+        let id = prompt_id.to_string();
+        let (sender, events) = mpsc::channel(self.config().event_buffer.max(4));
+        let waiter = Arc::new(Waiter::new(sender, socket_nodes, self.config().max_socket_images));
+        // Registered before the look: events that come in between are this run's.
+        let mut watch = Watch::register(self.clone(), id.clone(), Arc::clone(&waiter), None);
+        if !self.find(&id).await? {
+            return Ok(None);
+        }
+        let (outcome, receiver) = oneshot::channel();
+        watch.arm();
+        // It may have ended long ago.
+        waiter.look.notify_one();
+        tokio::spawn(watch.run(outcome));
+        Ok(Some(Run { prompt_id, events, outcome: receiver }))
+    }
+
     async fn accept(&self, id: &str, body: Vec<u8>, prompt_id: Uuid) -> Result<(), SubmitError> {
         match self.post_prompt(body).await {
             Answer::Accepted(faults) if faults.is_empty() => Ok(()),
@@ -118,19 +140,26 @@ impl Client {
 
     /// Looks for a prompt whose submission got no clear answer.
     async fn find_out(&self, id: &str, cause: ClientError) -> Result<(), SubmitError> {
-        let mut answered = false;
+        match self.find(id).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(SubmitError::NotAccepted(cause)),
+            Err(_) => Err(SubmitError::Unknown(cause)),
+        }
+    }
+
+    /// Looks for a prompt `lookups` times. Only a last look that was answered proves absence.
+    async fn find(&self, id: &str) -> Result<bool, ClientError> {
+        let mut last = Ok(false);
         for look in 0..self.config().lookups.max(1) {
             if look > 0 {
                 tokio::time::sleep(self.config().poll_min).await;
             }
-            match self.knows(id).await {
-                Ok(true) => return Ok(()),
-                Ok(false) => answered = true,
-                Err(_) => answered = false,
+            last = self.knows(id).await;
+            if let Ok(true) = last {
+                break;
             }
         }
-        // Only a last look that was answered proves absence.
-        Err(if answered { SubmitError::NotAccepted(cause) } else { SubmitError::Unknown(cause) })
+        last
     }
 
     /// Whether a prompt waits, runs or has run. Queue first: a prompt moves from there into history.

@@ -6,6 +6,7 @@
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use bytes::Bytes;
+pub use comfyport_comfyui::QueueSnapshot as Queue;
 use comfyport_comfyui::{Event, FileRef, Outcome, SubmitError};
 use futures_util::{future::BoxFuture, stream::BoxStream};
 use uuid::Uuid;
@@ -36,6 +37,20 @@ pub trait Engine: Send + Sync + fmt::Debug {
 
     /// Queues a prompt. Of the errors, only [`SubmitError::Unknown`] leaves open whether it is queued.
     fn submit<'a>(&'a self, prompt: Prompt<'a>) -> BoxFuture<'a, Result<Box<dyn Watch>, SubmitError>>;
+
+    /// Watches a prompt that is there already: left by a process that ended, or by a submission whose answer was lost.
+    /// `None` if the engine knows nothing of it. Pictures that came over the socket before are not got back.
+    fn adopt<'a>(
+        &'a self,
+        prompt_id: Uuid,
+        socket_nodes: &'a [String],
+    ) -> BoxFuture<'a, Result<Option<Box<dyn Watch>>, EngineError>>;
+
+    /// What runs and waits there, everybody's.
+    fn queue(&self) -> BoxFuture<'_, Result<Queue, EngineError>>;
+
+    /// Asks it to unload its models once the running prompt is done.
+    fn free(&self) -> BoxFuture<'_, Result<(), EngineError>>;
 
     /// Removes a prompt from the queue, or stops it if it runs. Other prompts are left alone.
     fn cancel(&self, prompt_id: Uuid) -> BoxFuture<'_, Result<(), EngineError>>;

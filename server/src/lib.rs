@@ -17,6 +17,7 @@ mod logging;
 pub mod media;
 pub mod metrics;
 pub mod openapi;
+pub mod pool;
 pub mod problem;
 pub mod readiness;
 pub mod reply;

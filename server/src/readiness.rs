@@ -9,15 +9,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use comfyport_endpoint::{Decoded, Endpoint, Model, NodeLabel, State};
+use comfyport_endpoint::Endpoint;
 use serde::Serialize;
 
 use crate::engine::{Capabilities, Engine, EngineError};
 
 mod cached;
+mod lora;
+mod requirement;
 
 pub use cached::Ages;
 use cached::Cached;
+pub use lora::{LoraFile, find_lora};
+pub use requirement::{Choice, RequiredModel, RequiredPack, Requirement};
 
 /// What an engine lacks for a workflow.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -26,6 +30,9 @@ pub struct Missing {
     pub classes: Vec<MissingClass>,
     /// Model files it does not have.
     pub models: Vec<MissingModel>,
+    /// Model files that the caller chose and that it does not have, or of which it has several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub chosen: Vec<MissingModel>,
 }
 
 /// A node class that an engine does not have.
@@ -61,6 +68,17 @@ pub struct MissingModel {
 }
 
 impl MissingModel {
+    fn of(model: &RequiredModel, files: &BTreeSet<String>) -> Self {
+        Self {
+            folder: model.folder.clone(),
+            file: model.file.clone(),
+            node: model.node.clone(),
+            input: model.input.clone(),
+            url: model.url.clone(),
+            did_you_mean: similar(files, &model.file),
+        }
+    }
+
     pub(crate) fn new(model: &comfyport_endpoint::Model, did_you_mean: Option<String>) -> Self {
         Self {
             folder: canonical(&model.folder).to_owned(),
@@ -78,7 +96,23 @@ impl Missing {
     pub fn of_classes<'c>(classes: impl Iterator<Item = &'c String>) -> Self {
         let class =
             |class: &String| MissingClass { class_type: class.clone(), node_pack: None, repository: None };
-        Self { classes: classes.map(class).collect(), models: Vec::new() }
+        Self { classes: classes.map(class).collect(), models: Vec::new(), chosen: Vec::new() }
+    }
+
+    /// Whether nothing is missing but what the caller chose.
+    pub fn is_chosen_only(&self) -> bool {
+        self.classes.is_empty() && self.models.is_empty()
+    }
+
+    /// What the workflow itself needs.
+    #[must_use]
+    pub fn without_chosen(self) -> Self {
+        Self { chosen: Vec::new(), ..self }
+    }
+
+    /// How much is missing.
+    pub fn len(&self) -> usize {
+        self.classes.len() + self.models.len() + self.chosen.len()
     }
 
     /// What is not among the other.
@@ -92,7 +126,7 @@ impl Missing {
 
     /// Whether nothing is missing.
     pub fn is_empty(&self) -> bool {
-        self.classes.is_empty() && self.models.is_empty()
+        self.len() == 0
     }
 
     /// One sentence that names everything.
@@ -101,7 +135,11 @@ impl Missing {
             Some(pack) => format!("node class {} (node pack {pack})", class.class_type),
             None => format!("node class {}", class.class_type),
         });
-        let models = self.models.iter().map(|model| format!("model {}/{}", model.folder, model.file));
+        let models = self
+            .models
+            .iter()
+            .chain(&self.chosen)
+            .map(|model| format!("model {}/{}", model.folder, model.file));
         classes.chain(models).collect::<Vec<_>>().join(", ")
     }
 }
@@ -125,52 +163,6 @@ pub struct Report {
     /// What it lacks besides for requests that give what may be left out, or switch on what is off.
     #[serde(skip_serializing_if = "Missing::is_empty")]
     pub missing_optional: Missing,
-}
-
-/// What a request needs of an engine.
-#[derive(Debug, Clone)]
-pub struct Need<'n> {
-    endpoint: &'n Endpoint,
-    /// Nodes that are switched off need nothing. `None` for all of them.
-    state: Option<State>,
-    /// Inputs (`"4.ckpt_name"`) whose model the caller picked, so that the workflow's own choice does not matter.
-    chosen: Vec<&'n str>,
-}
-
-impl<'n> Need<'n> {
-    /// What a request needs that leaves out whatever it can.
-    pub fn usual(endpoint: &'n Endpoint) -> Self {
-        Self { endpoint, state: Some(endpoint.usual_state()), chosen: Vec::new() }
-    }
-
-    /// What a request needs that gives whatever it can.
-    pub fn utmost(endpoint: &'n Endpoint) -> Self {
-        Self { endpoint, state: None, chosen: Vec::new() }
-    }
-
-    /// What this request needs.
-    pub fn of(endpoint: &'n Endpoint, decoded: &'n Decoded) -> Self {
-        Self { endpoint, state: Some(decoded.state()), chosen: decoded.decided_models() }
-    }
-
-    fn nodes(&self) -> impl Iterator<Item = &'n NodeLabel> {
-        let state = self.state;
-        self.endpoint.nodes.iter().filter(move |node| state.is_none_or(|state| node.takes_part(state)))
-    }
-
-    fn classes(&self) -> BTreeSet<&'n str> {
-        self.nodes().map(|node| &*node.class_type).collect()
-    }
-
-    fn models(&self) -> impl Iterator<Item = &'n Model> {
-        let nodes: BTreeSet<&str> = self.nodes().map(|node| &*node.id).collect();
-        self.endpoint.models.iter().filter(move |model| {
-            let input = format!("{}.{}", model.node, model.input);
-            *model.folder != *"unknown"
-                && nodes.contains(&*model.node)
-                && !self.chosen.contains(&input.as_str())
-        })
-    }
 }
 
 /// Refusals rest on lists no older than this.
@@ -200,7 +192,7 @@ impl Readiness {
     }
 
     /// What the engine lacks for a request.
-    pub async fn missing(&self, need: &Need<'_>) -> Result<Missing, EngineError> {
+    pub async fn missing(&self, need: &Requirement) -> Result<Missing, EngineError> {
         let missing = self.missing_since(need, None).await?;
         if missing.is_empty() {
             return Ok(missing);
@@ -209,7 +201,7 @@ impl Readiness {
     }
 
     /// The same as a report that has an answer when the engine has none.
-    pub async fn report(&self, need: &Need<'_>) -> Report {
+    pub async fn report(&self, need: &Requirement) -> Report {
         let (missing, reason) = match self.missing(need).await {
             Ok(missing) if missing.is_empty() => (missing, None),
             Ok(missing) => {
@@ -230,8 +222,8 @@ impl Readiness {
 
     /// The same for a workflow as such: a request that leaves out what it can decides whether it is ready.
     pub async fn report_workflow(&self, endpoint: &Endpoint) -> Report {
-        let mut report = self.report(&Need::usual(endpoint)).await;
-        if let Ok(utmost) = self.missing(&Need::utmost(endpoint)).await {
+        let mut report = self.report(&Requirement::usual(endpoint)).await;
+        if let Ok(utmost) = self.missing(&Requirement::utmost(endpoint)).await {
             report.missing_optional = utmost.without(&report.missing);
         }
         report
@@ -250,27 +242,64 @@ impl Readiness {
     /// Forgets everything: the engine did something that its lists did not foretell.
     pub fn forget(&self) {
         self.classes.forget();
-        self.folders.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+        folders.values().for_each(|folder| folder.forget());
     }
 
-    async fn missing_since(&self, need: &Need<'_>, since: Option<Instant>) -> Result<Missing, EngineError> {
+    async fn missing_since(
+        &self,
+        need: &Requirement,
+        since: Option<Instant>,
+    ) -> Result<Missing, EngineError> {
         let capabilities = self.capabilities(since).await?;
-        let classes = need
-            .classes()
-            .into_iter()
-            .filter(|class| !capabilities.classes.contains(*class))
-            .map(|class| missing_class(need.endpoint, class))
-            .collect();
-        let mut models = Vec::new();
-        for model in need.models() {
+        let missing = need.classes.difference(&capabilities.classes);
+        let mut missing = Missing {
+            classes: missing.map(|class| missing_class(need, class)).collect(),
+            ..Missing::default()
+        };
+        for model in &need.models {
             let files = self.files_since(&model.folder, since).await?;
             let Some(files) = files.as_ref() else { continue };
-            let file = plain(&model.file);
-            if !files.contains(&file) {
-                models.push(MissingModel::new(model, similar(files, &file)));
+            if !has(files, model) {
+                let list =
+                    if model.choice == Choice::Workflow { &mut missing.models } else { &mut missing.chosen };
+                list.push(MissingModel::of(model, files));
             }
         }
-        Ok(Missing { classes, models })
+        Ok(missing)
+    }
+
+    /// Whether nothing is missing, by lists that nobody has called into question since they were read.
+    pub fn remembered(&self, need: &Requirement) -> Option<bool> {
+        self.judge(need, self.classes.remembered(), Cached::remembered)
+    }
+
+    /// The same by the last lists that the engine gave, whatever happened since.
+    pub fn last_known(&self, need: &Requirement) -> Option<bool> {
+        self.judge(need, self.classes.last_good(), Cached::last_good)
+    }
+
+    fn judge(
+        &self,
+        need: &Requirement,
+        capabilities: Option<Arc<Capabilities>>,
+        files: impl Fn(&Cached<Files>) -> Option<Arc<Files>>,
+    ) -> Option<bool> {
+        let capabilities = capabilities?;
+        if !need.classes.is_subset(&capabilities.classes) {
+            return Some(false);
+        }
+        let folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut answer = Some(true);
+        for model in &need.models {
+            let known = folders.get(&model.folder).and_then(|folder| files(folder));
+            match known.as_deref() {
+                Some(Some(files)) if !has(files, model) => return Some(false),
+                Some(_) => {}
+                None => answer = None,
+            }
+        }
+        answer
     }
 
     async fn capabilities(&self, since: Option<Instant>) -> Result<Arc<Capabilities>, EngineError> {
@@ -296,13 +325,19 @@ impl Readiness {
     }
 }
 
-fn missing_class(endpoint: &Endpoint, class: &str) -> MissingClass {
-    let pack = endpoint.node_packs.iter().find(|pack| pack.classes.iter().any(|one| **one == *class));
+fn missing_class(need: &Requirement, class: &str) -> MissingClass {
+    let pack = need.packs.iter().find(|pack| pack.classes.contains(class));
     MissingClass {
         class_type: class.to_owned(),
-        node_pack: pack.map(|pack| pack.id.to_string()),
-        repository: pack.and_then(|pack| pack.repository.as_ref()).map(ToString::to_string),
+        node_pack: pack.map(|pack| pack.id.clone()),
+        repository: pack.and_then(|pack| pack.repository.clone()),
     }
+}
+
+/// Whether a folder has the file, and one only where any folder in it would do.
+fn has(files: &BTreeSet<String>, model: &RequiredModel) -> bool {
+    let by_address = model.choice == Choice::Address;
+    matches!(find_lora(&model.file, by_address, files), Some(LoraFile::One(_)))
 }
 
 /// File names as compared: exports from Windows have backslashes.

@@ -4,7 +4,6 @@
 //! disconnects, cancels the run, and its prompt leaves the engine's queue.
 
 use std::{
-    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -12,7 +11,6 @@ use std::{
     time::Duration,
 };
 
-use comfyport_endpoint::Endpoint;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
@@ -22,8 +20,7 @@ use uuid::Uuid;
 
 use crate::{
     artifacts::Artifacts,
-    engine::{Capabilities, Engine},
-    readiness::{Ages, Missing, Readiness, Report},
+    pool::{Place, Pool},
 };
 
 mod collect;
@@ -38,8 +35,10 @@ mod result;
 mod stage;
 mod task;
 
+pub(crate) use failure::engine_error;
 pub use failure::{Complaint, RunError};
 pub use graph::GraphPlan;
+pub(crate) use models::check as check_models;
 pub use options::Options;
 pub use progress::Update;
 pub use request::{Body, Prepared, RequestLimits};
@@ -56,31 +55,18 @@ pub struct Settings {
     pub timeout: Duration,
     /// What requests may hold.
     pub request: RequestLimits,
-    /// How long an engine's lists are believed.
-    pub ages: Ages,
 }
 
 /// Everything that runs, and where.
 #[derive(Debug)]
 pub struct Runs {
-    places: Vec<Arc<Place>>,
+    pool: Arc<Pool>,
     artifacts: Arc<Artifacts>,
     settings: Settings,
     permits: Arc<Semaphore>,
     waiting: AtomicUsize,
     tasks: TaskTracker,
     stop: CancellationToken,
-}
-
-/// An engine with what is remembered about it.
-#[derive(Debug)]
-pub struct Place {
-    /// The engine.
-    pub engine: Arc<dyn Engine>,
-    /// Its lists.
-    pub readiness: Readiness,
-    uploaded: stage::Uploaded,
-    outstanding: AtomicUsize,
 }
 
 /// What to run.
@@ -117,17 +103,9 @@ impl Running {
 
 impl Runs {
     /// Nothing runs yet.
-    pub fn new(engines: Vec<Arc<dyn Engine>>, artifacts: Arc<Artifacts>, settings: Settings) -> Self {
-        let place = |engine: Arc<dyn Engine>| {
-            Arc::new(Place {
-                readiness: Readiness::new(Arc::clone(&engine), settings.ages),
-                engine,
-                uploaded: stage::Uploaded::default(),
-                outstanding: AtomicUsize::new(0),
-            })
-        };
+    pub fn new(pool: Arc<Pool>, artifacts: Arc<Artifacts>, settings: Settings) -> Self {
         Self {
-            places: engines.into_iter().map(place).collect(),
+            pool,
             artifacts,
             permits: Arc::new(Semaphore::new(settings.concurrent)),
             settings,
@@ -138,8 +116,8 @@ impl Runs {
     }
 
     /// The engines.
-    pub fn places(&self) -> &[Arc<Place>] {
-        &self.places
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.pool
     }
 
     /// The output files.
@@ -155,75 +133,6 @@ impl Runs {
     /// How many runs are under way, waiting ones included.
     pub fn active(&self) -> usize {
         self.tasks.len()
-    }
-
-    /// Whether each engine can run a workflow.
-    pub async fn report(&self, endpoint: &Endpoint) -> Vec<Report> {
-        let all = self.places.iter().map(|place| place.readiness.report_workflow(endpoint));
-        futures_util::future::join_all(all).await
-    }
-
-    /// The same for one request.
-    pub async fn report_for(&self, prepared: &Prepared) -> Vec<Report> {
-        let need = prepared.need();
-        futures_util::future::join_all(self.places.iter().map(|place| place.readiness.report(&need))).await
-    }
-
-    /// What the first engine that answers can do.
-    pub async fn known(&self) -> Result<Arc<Capabilities>, RunError> {
-        let mut refusal = None;
-        for place in self.least_busy_first() {
-            match place.readiness.known().await {
-                Ok(known) => return Ok(known),
-                Err(error) => refusal = Some(failure::engine_error(place.engine.name(), error)),
-            }
-        }
-        Err(refusal.unwrap_or_else(no_engine))
-    }
-
-    /// An engine that has what a request needs; of several, the one with the least to do. LoRAs that the request tells
-    /// by their address get the names that this engine has for them.
-    pub async fn choose(&self, prepared: &mut Prepared) -> Result<Arc<Place>, RunError> {
-        let mut refusal = None;
-        for place in self.least_busy_first() {
-            let engine = place.engine.name();
-            let missing = place.readiness.missing(&prepared.need()).await;
-            match missing {
-                Ok(missing) if missing.is_empty() => {
-                    models::check(&place, prepared).await?;
-                    return Ok(place);
-                }
-                Ok(missing) => refusal = Some(RunError::NotReady { engine: engine.to_owned(), missing }),
-                // An engine that answers and lacks something tells more than one that does not answer.
-                Err(error) => refusal = refusal.or_else(|| Some(failure::engine_error(engine, error))),
-            }
-        }
-        Err(refusal.unwrap_or_else(no_engine))
-    }
-
-    /// An engine that has all of these node classes.
-    pub async fn choose_by_classes(&self, classes: &BTreeSet<String>) -> Result<Arc<Place>, RunError> {
-        let mut refusal = None;
-        for place in self.least_busy_first() {
-            let engine = place.engine.name();
-            match place.readiness.known().await {
-                Ok(known) => {
-                    let missing = Missing::of_classes(classes.difference(&known.classes));
-                    if missing.is_empty() {
-                        return Ok(place);
-                    }
-                    refusal = Some(RunError::NotReady { engine: engine.to_owned(), missing });
-                }
-                Err(error) => refusal = refusal.or_else(|| Some(failure::engine_error(engine, error))),
-            }
-        }
-        Err(refusal.unwrap_or_else(no_engine))
-    }
-
-    fn least_busy_first(&self) -> Vec<Arc<Place>> {
-        let mut places = self.places.clone();
-        places.sort_by_key(|place| place.outstanding.load(Ordering::Relaxed));
-        places
     }
 
     /// Starts a run. Progress goes to `updates`, and is dropped there if nobody takes it in time.
@@ -246,7 +155,7 @@ impl Runs {
         let cancelled = self.stop.child_token();
         let guard = cancelled.clone().drop_guard();
         let (sender, outcome) = oneshot::channel();
-        let engine = place.engine.name().to_owned();
+        let engine = place.name().to_owned();
         let task = task::Task {
             runs: Arc::clone(self),
             place,
@@ -272,11 +181,6 @@ impl Runs {
         self.tasks.close();
         self.tasks.wait().await;
     }
-}
-
-/// Without any engine nothing could have been asked.
-fn no_engine() -> RunError {
-    RunError::Unreachable { engine: "(none configured)".to_owned() }
 }
 
 /// A JSON pointer of one step.

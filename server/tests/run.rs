@@ -12,6 +12,7 @@ use comfyport_server::{
     artifacts::{Artifacts, Retention},
     engine::comfyui::ComfyUi,
     media::PictureLimits,
+    pool::{Place, PlaceSettings, Pool},
     readiness::Ages,
     run::{
         Body, Item, Options, Plan, Prepared, RequestLimits, RunError, RunResult, Running, Runs, Settings,
@@ -60,7 +61,7 @@ impl Stage {
         mut prepared: Prepared,
         updates: Option<mpsc::Sender<Update>>,
     ) -> Result<Running, RunError> {
-        let place = self.runs.choose(&mut prepared).await?;
+        let place = self.runs.pool().choose(&mut prepared).await?;
         let options = prepared.options;
         self.runs.start(Plan::Endpoint(Box::new(prepared)), place, options, updates)
     }
@@ -100,8 +101,9 @@ fn runs(url: &str, data: &std::path::Path) -> Runs {
         parts: 10,
     };
     let ages = Ages { fresh: Duration::from_mins(1), error: Duration::ZERO };
-    let settings = Settings { concurrent: 8, waiting: 8, timeout: Duration::from_mins(1), request, ages };
-    Runs::new(vec![engine], artifacts, settings)
+    let settings = Settings { concurrent: 8, waiting: 8, timeout: Duration::from_mins(1), request };
+    let pool = Pool::new(vec![Place::new(engine, PlaceSettings::default(), ages)]);
+    Runs::new(Arc::new(pool), artifacts, settings)
 }
 
 fn picture(width: u32, height: u32) -> Vec<u8> {
@@ -267,8 +269,8 @@ async fn what_an_engine_lacks_is_named() {
         (missing.models[0].folder.as_str(), missing.models[0].file.as_str()),
         ("checkpoints", "sub/v1-5-pruned-emaonly.safetensors")
     );
-    assert!(!stage.runs.report(&LACKING).await[0].ready);
-    assert!(stage.runs.report(&RESIZE).await[0].ready);
+    assert!(!stage.runs.pool().report(&LACKING).await[0].ready);
+    assert!(stage.runs.pool().report(&RESIZE).await[0].ready);
     assert_eq!(stage.happened(LedgerEvent::Received), 0);
 }
 
@@ -305,13 +307,13 @@ async fn without_an_engine_nothing_is_queued() {
     let runs = Arc::new(runs(&format!("http://{address}"), data.path()));
     let body = Body::Json(r#"{"prompt":"x"}"#.into());
     let mut prepared = Prepared::read(Held::Static(&PAINT), body, &runs.settings().request).unwrap();
-    let error = runs.choose(&mut prepared).await.unwrap_err();
+    let error = runs.pool().choose(&mut prepared).await.unwrap_err();
     assert!(matches!(error, RunError::Unreachable { .. }), "{error:?}");
-    let report = runs.report(&PAINT).await;
+    let report = runs.pool().report(&PAINT).await;
     assert!(!report[0].ready && report[0].reason.is_some());
     let refused = runs.start(
         Plan::Endpoint(Box::new(prepared)),
-        Arc::clone(&runs.places()[0]),
+        Arc::clone(&runs.pool().places()[0]),
         Options::default(),
         None,
     );

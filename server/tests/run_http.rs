@@ -14,6 +14,7 @@ use comfyport_server::{
     config::{Config, Overrides},
     engine::comfyui::ComfyUi,
     media::PictureLimits,
+    pool::{Place, PlaceSettings, Pool},
     readiness::Ages,
     run::{RequestLimits, Runs, Settings},
 };
@@ -52,8 +53,9 @@ impl Server {
             parts: 10,
         };
         let ages = Ages { fresh: timeout, error: Duration::ZERO };
-        let settings = Settings { concurrent: 8, waiting: 8, timeout, request, ages };
-        let runs = Arc::new(Runs::new(vec![engine], artifacts, settings));
+        let settings = Settings { concurrent: 8, waiting: 8, timeout, request };
+        let pool = Pool::new(vec![Place::new(engine, PlaceSettings::default(), ages)]);
+        let runs = Arc::new(Runs::new(Arc::new(pool), artifacts, settings));
         let mut config = Config::load(None, std::iter::empty(), &Overrides::default()).unwrap();
         config.prompt_route.enabled = prompt_route;
         let app =

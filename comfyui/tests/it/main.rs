@@ -1,5 +1,6 @@
 //! The client against a ComfyUI that misbehaves on request.
 
+mod adopt;
 mod engine;
 #[expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 mod fake;

@@ -18,6 +18,7 @@ use crate::{
     engine::{Engine, comfyui::ComfyUi},
     listener,
     media::PictureLimits,
+    pool::{Place, PlaceSettings, Pool},
     readiness::Ages,
     run::{RequestLimits, Runs, Settings},
     say,
@@ -143,7 +144,7 @@ fn keep_looking(folder: Folder, app: &AppState, installer: Option<Installer>) {
                 found.iter().filter_map(|entry| entry.endpoint.as_deref()).collect();
             let (classes, files) = super::simulate::needs(&endpoints);
             installer.install(&classes, files);
-            app.runs.places().iter().for_each(|place| place.readiness.forget());
+            app.runs.pool().places().iter().for_each(|place| place.readiness.forget());
         }
         app.endpoints.replace(found);
     };
@@ -192,9 +193,10 @@ fn build(
             body: config.server.max_body_bytes,
             parts: config.server.max_form_parts,
         },
-        ages: Ages { fresh: seconds(config.readiness.fresh_s), error: Duration::from_secs(1) },
     };
-    let runs = Arc::new(Runs::new(vec![engine], Arc::new(artifacts), settings));
+    let ages = Ages { fresh: seconds(config.readiness.fresh_s), error: Duration::from_secs(1) };
+    let pool = Pool::new(vec![Place::new(engine, PlaceSettings::default(), ages)]);
+    let runs = Arc::new(Runs::new(Arc::new(pool), Arc::new(artifacts), settings));
     Ok(AppState::new(config, endpoints, runs, simulated, CancellationToken::new()))
 }
 

@@ -7,7 +7,7 @@ use comfyport_workflow::json::Value;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture};
 use uuid::Uuid;
 
-use super::{Capabilities, Download, Engine, EngineError, Health, InputFile, Prompt, Watch};
+use super::{Capabilities, Download, Engine, EngineError, Health, InputFile, Prompt, Queue, Watch};
 
 /// The folder, below an engine's own, that everything of ours is in.
 const FOLDER: &str = "comfyport";
@@ -81,6 +81,26 @@ impl Engine for ComfyUi {
             Ok(Box::new(Watched(run)) as Box<dyn Watch>)
         }
         .boxed()
+    }
+
+    fn adopt<'a>(
+        &'a self,
+        prompt_id: Uuid,
+        socket_nodes: &'a [String],
+    ) -> BoxFuture<'a, Result<Option<Box<dyn Watch>>, EngineError>> {
+        async move {
+            let run = self.client.adopt(prompt_id, socket_nodes).await.map_err(engine_error)?;
+            Ok(run.map(|run| Box::new(Watched(run)) as Box<dyn Watch>))
+        }
+        .boxed()
+    }
+
+    fn queue(&self) -> BoxFuture<'_, Result<Queue, EngineError>> {
+        async { self.client.queue().await.map_err(engine_error) }.boxed()
+    }
+
+    fn free(&self) -> BoxFuture<'_, Result<(), EngineError>> {
+        async { self.client.free().await.map_err(engine_error) }.boxed()
     }
 
     fn cancel(&self, prompt_id: Uuid) -> BoxFuture<'_, Result<(), EngineError>> {

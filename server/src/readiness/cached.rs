@@ -23,10 +23,20 @@ pub struct Ages {
 /// One remembered answer, fetched by one caller at a time while the others wait for it.
 #[derive(Debug)]
 pub(super) struct Cached<T> {
-    value: RwLock<Option<Known<T>>>,
+    value: RwLock<Memory<T>>,
     fetching: tokio::sync::Mutex<()>,
     /// How often everything was forgotten.
     forgotten: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Memory<T> {
+    /// What was answered last, unless it was forgotten.
+    latest: Option<Known<T>>,
+    /// The last good answer.
+    good: Option<Arc<T>>,
+    /// Whether nothing has called it into question.
+    is_sound: bool,
 }
 
 #[derive(Debug)]
@@ -38,7 +48,7 @@ struct Known<T> {
 impl<T> Default for Cached<T> {
     fn default() -> Self {
         Self {
-            value: RwLock::default(),
+            value: RwLock::new(Memory { latest: None, good: None, is_sound: false }),
             fetching: tokio::sync::Mutex::default(),
             forgotten: AtomicU64::default(),
         }
@@ -70,14 +80,17 @@ impl<T> Cached<T> {
         let mut value = self.value.write().unwrap_or_else(PoisonError::into_inner);
         // An answer to what was asked before everything was forgotten is not worth keeping.
         if self.forgotten.load(Ordering::SeqCst) == forgotten {
-            *value = Some(known);
+            if let Ok(good) = &answer {
+                (value.good, value.is_sound) = (Some(Arc::clone(good)), true);
+            }
+            value.latest = Some(known);
         }
         answer
     }
 
     fn known(&self, ages: &Ages, since: Option<Instant>) -> Option<Result<Arc<T>, EngineError>> {
         let value = self.value.read().unwrap_or_else(PoisonError::into_inner);
-        let known = value.as_ref()?;
+        let known = value.latest.as_ref()?;
         let age = if known.answer.is_ok() { ages.fresh } else { ages.error };
         let good = known.at.elapsed() < age && since.is_none_or(|since| known.at >= since);
         good.then(|| known.answer.clone())
@@ -87,7 +100,18 @@ impl<T> Cached<T> {
     pub(super) fn forget(&self) {
         let mut value = self.value.write().unwrap_or_else(PoisonError::into_inner);
         self.forgotten.fetch_add(1, Ordering::SeqCst);
-        *value = None;
+        (value.latest, value.is_sound) = (None, false);
+    }
+
+    /// The last good answer, however old, unless it was forgotten.
+    pub(super) fn remembered(&self) -> Option<Arc<T>> {
+        let value = self.value.read().unwrap_or_else(PoisonError::into_inner);
+        value.good.clone().filter(|_| value.is_sound)
+    }
+
+    /// The last good answer, even if it was forgotten.
+    pub(super) fn last_good(&self) -> Option<Arc<T>> {
+        self.value.read().unwrap_or_else(PoisonError::into_inner).good.clone()
     }
 }
 

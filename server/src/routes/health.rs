@@ -36,8 +36,8 @@ pub async fn ready(State(app): State<AppState>) -> Response {
         return Problem::new(Code::Stopping, "the server is about to stop").into_response();
     }
     let mut engines = Vec::new();
-    for place in app.runs.places() {
-        let engine = place.engine.name().to_owned();
+    for place in app.runs.pool().places() {
+        let engine = place.name().to_owned();
         engines.push(match place.engine.health().await {
             Ok(health) => EngineReadiness { engine, ready: true, version: health.version, reason: None },
             Err(error) => {

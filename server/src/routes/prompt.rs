@@ -20,7 +20,7 @@ pub async fn post(State(app): State<AppState>, request: Request<Body>) -> Result
     }
     let wishes = workflow::Wishes::read(request.headers())?;
     let body = workflow::read_body(&app, request.into_body()).await?;
-    let known = app.runs.known().await?;
+    let known = app.runs.pool().known().await?;
     let read = GraphPlan::read(&body, |class| known.output_classes.contains(class));
     let plan = read.map_err(|diagnostics| {
         let fault = |one: comfyport_workflow::Diagnostic| {
@@ -39,7 +39,7 @@ pub async fn post(State(app): State<AppState>, request: Request<Body>) -> Result
             diagnostics.into_iter().filter(comfyport_workflow::Diagnostic::is_error).map(fault).collect();
         Problem::from(RunError::Request { faults: Faults(errors), url: false })
     })?;
-    let place = app.runs.choose_by_classes(&plan.classes()).await?;
+    let place = app.runs.pool().choose_by_classes(&plan.classes()).await?;
     let options = Options { timeout: wishes.wait, ..Options::default() };
     workflow::answer(&app, Plan::Graph(Box::new(plan)), place, options, wishes.form).await
 }

@@ -19,6 +19,7 @@ use crate::{
     app::AppState,
     endpoints::Snapshot,
     form,
+    pool::Place,
     problem::Problem,
     readiness::Report,
     reply::{
@@ -26,7 +27,7 @@ use crate::{
         accept::{self, Form, Wanted},
         prefer,
     },
-    run::{Body as RequestBody, Options, Place, Plan, Prepared, RunError, RunResult},
+    run::{Body as RequestBody, Options, Plan, Prepared, RunError, RunResult},
 };
 
 /// What is added to the path of a workflow to have a request checked.
@@ -45,7 +46,7 @@ pub async fn post(
     let wishes = Wishes::read(request.headers())?;
     wishes.check(&endpoint)?;
     let mut prepared = prepare(&app, &endpoint, request).await?;
-    let place = app.runs.choose(&mut prepared).await?;
+    let place = app.runs.pool().choose(&mut prepared).await?;
     prepared.options.timeout = match (prepared.options.timeout, wishes.wait) {
         (Some(option), Some(wait)) => Some(option.min(wait)),
         (option, wait) => option.or(wait),
@@ -249,7 +250,7 @@ pub async fn describe(
     let now = app.endpoints.now();
     let entry = now.find(&path).ok_or_else(|| unknown(&now, &path))?;
     let endpoint = entry.endpoint.as_ref().ok_or_else(|| unknown(&now, &path))?;
-    let engines = app.runs.report(endpoint).await;
+    let engines = app.runs.pool().report(endpoint).await;
     let document: Value = serde_json::from_str(&endpoint.openapi).unwrap_or_default();
     let operation = &document["paths"][format!("/{}", endpoint.path)]["post"];
     let json = |content: &Value| inline(&content["content"]["application/json"]["schema"], &document, 0);

@@ -323,7 +323,7 @@ fn words(error: &InputError) -> String {
 }
 
 /// Why an engine did not do its part before or after the run itself.
-pub(super) fn engine_error(engine: &str, error: EngineError) -> RunError {
+pub(crate) fn engine_error(engine: &str, error: EngineError) -> RunError {
     match error {
         EngineError::Unreachable(why) => {
             tracing::warn!(engine, why, "the engine cannot be reached");

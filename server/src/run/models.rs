@@ -4,8 +4,11 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use comfyport_endpoint::{Allowed, Fault, FaultKind, Faults, Field, Kind, Lora, Text};
 
-use super::{Place, Prepared, RunError, failure, pointer};
-use crate::readiness::{plain, similar};
+use super::{Prepared, RunError, failure, pointer};
+use crate::{
+    pool::Place,
+    readiness::{LoraFile, find_lora, plain, similar},
+};
 
 /// Files of one name that are told apart in a message; the rest is told by their number.
 const MOST_TOLD: usize = 10;
@@ -15,7 +18,7 @@ type Files = Arc<Option<BTreeSet<String>>>;
 
 /// Whether the engine has the model files that a caller picked. Where it does not list their folder, it has the last
 /// word. LoRAs that are told by their address get the name that the engine has for them.
-pub(super) async fn check(place: &Place, prepared: &mut Prepared) -> Result<(), RunError> {
+pub(crate) async fn check(place: &Place, prepared: &mut Prepared) -> Result<(), RunError> {
     let mut faults = Vec::new();
     for (field, value) in prepared.decoded.models() {
         let Kind::Model { folder } = &field.kind else { continue };
@@ -28,9 +31,11 @@ pub(super) async fn check(place: &Place, prepared: &mut Prepared) -> Result<(), 
     for (position, field, loras) in prepared.decoded.loras() {
         let Kind::Loras { folder, .. } = &field.kind else { continue };
         for (item, lora) in loras.iter().enumerate() {
-            match look(place, folder, |files| find(lora, files)).await? {
-                Ok(Some(Match::One(file))) => named.push((position, item, file)),
-                Ok(Some(Match::Several(files))) => faults.push(several(field, item, lora, files)),
+            match look(place, folder, |files| find_lora(lora.name.as_deref()?, lora.url.is_some(), files))
+                .await?
+            {
+                Ok(Some(LoraFile::One(file))) => named.push((position, item, file)),
+                Ok(Some(LoraFile::Several(files))) => faults.push(several(field, item, lora, files)),
                 Ok(None) => {}
                 Err(files) => faults.push(missing_lora(field, folder, item, lora, &files)),
             }
@@ -60,27 +65,6 @@ async fn look<T>(
     let newest = place.readiness.files_now(folder).await.map_err(engine)?;
     let Some(files) = newest.as_ref() else { return Ok(Ok(None)) };
     Ok(find(files).map(Some).ok_or(newest))
-}
-
-/// Which file of the engine a LoRA is.
-enum Match {
-    One(String),
-    Several(Vec<String>),
-}
-
-/// By name, a file is the one with this name; by address, the only one with this name in any folder.
-fn find(lora: &Lora, files: &BTreeSet<String>) -> Option<Match> {
-    let name = lora.name.as_deref()?;
-    if lora.url.is_none() {
-        return files.contains(&plain(name)).then(|| Match::One(name.to_owned()));
-    }
-    let is_it = |file: &&String| file.rsplit('/').next() == Some(name);
-    let mut found: Vec<String> = files.iter().filter(is_it).cloned().collect();
-    match found.len() {
-        0 => None,
-        1 => found.pop().map(Match::One),
-        _ => Some(Match::Several(found)),
-    }
 }
 
 fn missing(field: &Field, folder: &str, value: &str, files: &Files) -> Fault {

@@ -13,7 +13,7 @@ use super::{Options, RunError};
 use crate::{
     artifacts::hex,
     media::{self, Format, MediaFault, PictureLimits},
-    readiness::Need,
+    readiness::Requirement,
 };
 
 /// What a caller sent.
@@ -89,8 +89,8 @@ impl Prepared {
     }
 
     /// What it needs of an engine.
-    pub fn need(&self) -> Need<'_> {
-        Need::of(&self.endpoint, &self.decoded)
+    pub fn requirement(&self) -> Requirement {
+        Requirement::of(&self.endpoint, &self.decoded)
     }
 }
 

@@ -1,53 +1,17 @@
 //! Input files on their way to an engine: uploaded once, remembered by what they contain.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::request::{File, Prepared};
-use crate::engine::{Engine, EngineError, InputFile};
-
-/// What an engine already has, and what it calls it.
-#[derive(Debug, Default)]
-pub(super) struct Uploaded(Mutex<Recent>);
-
-#[derive(Debug, Default)]
-struct Recent {
-    values: HashMap<Arc<str>, Arc<str>>,
-    order: VecDeque<Arc<str>>,
-}
-
-/// How many files are remembered for each engine.
-const REMEMBERED: usize = 4096;
+use crate::{
+    engine::{Engine, EngineError, InputFile},
+    pool::Uploaded,
+};
 
 /// How many files of one request travel at once.
 const TOGETHER: usize = 4;
-
-impl Uploaded {
-    fn get(&self, name: &str) -> Option<Arc<str>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).values.get(name).map(Arc::clone)
-    }
-
-    fn insert(&self, name: Arc<str>, value: Arc<str>) {
-        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if recent.values.insert(Arc::clone(&name), value).is_none() {
-            recent.order.push_back(name);
-        }
-        if recent.order.len() > REMEMBERED
-            && let Some(oldest) = recent.order.pop_front()
-        {
-            recent.values.remove(&oldest);
-        }
-    }
-
-    /// Forgets everything: the engine does not seem to have what it was given.
-    pub(super) fn forget(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Recent::default();
-    }
-}
 
 /// Makes the files of a request available to an engine and writes into the request what it calls them. Whether any of
 /// them was believed to be there already.

@@ -12,14 +12,17 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    Options, Place, Plan, RunError, RunResult, Runs, Timing, Update,
+    Options, Plan, RunError, RunResult, Runs, Timing, Update,
     collect::Collector,
     failure::{Names, engine_error},
     progress::Progress,
     result::millis,
     stage::stage,
 };
-use crate::engine::{Prompt, Watch};
+use crate::{
+    engine::{Prompt, Watch},
+    pool::Place,
+};
 
 pub(super) struct Task {
     pub(super) runs: Arc<Runs>,
@@ -68,9 +71,9 @@ impl Task {
         let permit = self.limit.hold(Arc::clone(&self.runs.permits).acquire_owned()).await;
         self.runs.waiting.fetch_sub(1, Ordering::Relaxed);
         let _permit = permit?.map_err(|_| RunError::Stopping)?;
-        self.place.outstanding.fetch_add(1, Ordering::Relaxed);
+        let occupied = self.place.occupy();
         let result = self.run_in_place(plan, &names, started).await;
-        self.place.outstanding.fetch_sub(1, Ordering::Relaxed);
+        drop(occupied);
         match &result {
             Ok(_) => {
                 tracing::info!(run = %self.id, workflow, engine = self.place.engine.name(), "run succeeded");
