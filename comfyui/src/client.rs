@@ -69,8 +69,8 @@ fn check(config: &mut ClientConfig) -> Result<(), ClientError> {
     Ok(())
 }
 
-/// The roots are built in: a static binary on a bare box has no certificate store to ask.
-fn tls() -> TlsConfig {
+/// A TLS configuration whose roots are built in: a static binary on a bare box has no certificate store to ask.
+pub fn tls() -> TlsConfig {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
         // Someone else may have installed one first; any will do.

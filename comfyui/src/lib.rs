@@ -30,7 +30,7 @@ mod waiter;
 mod watch;
 
 pub use cancel::CancelOutcome;
-pub use client::Client;
+pub use client::{Client, tls};
 pub use config::{ClientConfig, Headers};
 pub use error::ClientError;
 pub use event::Event;

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use comfyport_workflow::json::Value;
 
@@ -51,6 +51,14 @@ pub struct ExecutionError {
     pub message: String,
     /// Whether memory ran out.
     pub oom: bool,
+}
+
+impl Timing {
+    /// From start to end, where both are told and in order.
+    pub fn took(&self) -> Option<Duration> {
+        let milliseconds = self.finished_ms?.checked_sub(self.started_ms?)?;
+        Some(Duration::from_millis(milliseconds))
+    }
 }
 
 impl Outcome {

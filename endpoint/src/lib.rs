@@ -17,6 +17,7 @@ mod description;
 mod encode;
 mod fault;
 mod field;
+mod given;
 mod held;
 mod limits;
 mod lora;

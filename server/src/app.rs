@@ -92,6 +92,8 @@ pub fn router(app: AppState) -> Router {
         .route("/docs/errors", get(routes::docs::errors))
         .route("/docs/{*path}", get(routes::docs::ui))
         .route("/workflows", get(routes::workflows::list))
+        .route("/engines", get(routes::engines::list))
+        .route("/engines/{name}", get(routes::engines::show).post(routes::engines::steer))
         .route("/prompt", post(routes::prompt::post))
         .route("/jobs/{id}/outputs/{output}/{index}", get(routes::outputs::get))
         .route(WORKFLOW_ROUTE, get(routes::workflow::describe).post(routes::workflow::post))

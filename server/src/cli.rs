@@ -33,6 +33,8 @@ enum Command {
     Openapi,
     /// Write a typed client for the workflows that were compiled in
     Client(Client),
+    /// See and steer the engines of a running server
+    Engines(Engines),
     /// Print the configuration
     #[command(subcommand)]
     Config(Config),
@@ -48,9 +50,9 @@ pub(crate) struct Serve {
     /// Address and port to listen on; port 0 takes a free one
     #[arg(long, env = "COMFYPORT_LISTEN", value_name = "ADDR")]
     pub(crate) listen: Option<SocketAddr>,
-    /// The ComfyUI to run workflows on [default: http://127.0.0.1:8188]
-    #[arg(long, env = "COMFYPORT_COMFYUI_URL", value_name = "URL")]
-    pub(crate) comfyui_url: Option<Url>,
+    /// The ComfyUI to run workflows on; give it again for each further one [default: http://127.0.0.1:8188]
+    #[arg(long, env = "COMFYPORT_COMFYUI_URL", value_name = "URL", value_delimiter = ',')]
+    pub(crate) comfyui_url: Vec<Url>,
     /// Run on the embedded simulator instead: results are made up
     #[arg(long, conflicts_with = "comfyui_url")]
     pub(crate) simulate: bool,
@@ -139,6 +141,49 @@ pub(crate) enum Format {
     Json,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Engines {
+    #[command(subcommand)]
+    pub(crate) action: Option<EngineAction>,
+    #[command(flatten)]
+    pub(crate) server: Server,
+    /// How to print the result
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EngineAction {
+    /// Print all engines; so does leaving this out
+    List,
+    /// Print everything about one
+    Show(EngineName),
+    /// Send nothing more to one; what runs there goes on
+    Drain(EngineName),
+    /// Send to it again
+    Resume(EngineName),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EngineName {
+    /// Its name, as `comfyport engines` prints it
+    pub(crate) name: String,
+}
+
+/// Which running server a command talks to.
+#[derive(Debug, Args)]
+pub(crate) struct Server {
+    /// The running server to talk to
+    #[arg(
+        long = "server",
+        global = true,
+        env = "COMFYPORT_SERVER",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:3000"
+    )]
+    pub(crate) url: Url,
+}
+
 #[derive(Debug, Subcommand)]
 enum Config {
     /// Print every setting with its default and meaning
@@ -215,6 +260,7 @@ pub(crate) fn run(endpoints: &'static [&'static Endpoint]) -> ExitCode {
         Command::Lock(Lock::Accept(arguments)) => commands::lock::accept(&arguments),
         Command::Openapi => commands::openapi::run(endpoints),
         Command::Client(arguments) => commands::client::run(&arguments, endpoints),
+        Command::Engines(arguments) => commands::engines::run(&arguments),
         Command::Config(Config::Default) => crate::say::data(crate::config::DEFAULT),
         Command::Config(Config::Show { config }) => commands::config::show(config.as_deref()),
         Command::Catalog(Catalog::Pull(arguments)) => commands::catalog::pull(&arguments),

@@ -5,12 +5,15 @@ pub(crate) mod catalog;
 pub(crate) mod check;
 pub(crate) mod client;
 pub(crate) mod config;
+pub(crate) mod engines;
 mod files;
 pub(crate) mod lock;
 pub(crate) mod new;
 pub(crate) mod openapi;
+mod remote;
 pub(crate) mod serve;
 pub(crate) mod simulate;
+mod table;
 mod workflow_file;
 
 use std::{future::Future, process::ExitCode};

@@ -14,6 +14,10 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 use url::Url;
 
+mod engines;
+
+pub use engines::EngineTable;
+
 /// The default configuration, commented.
 pub const DEFAULT: &str = include_str!("config.default.toml");
 
@@ -25,12 +29,16 @@ pub struct Config {
     pub server: Server,
     pub workflows: Workflows,
     pub comfyui: ComfyUi,
+    pub engines: Engines,
     pub runs: Runs,
     pub media: Media,
     pub artifacts: Artifacts,
     pub readiness: Readiness,
     pub prompt_route: PromptRoute,
     pub log: Log,
+    /// Several engines; none means the one of `comfyui`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub engine: Vec<EngineTable>,
 }
 
 macro_rules! sections {
@@ -58,6 +66,16 @@ sections! {
     }
     Workflows { dir: PathBuf, poll_ms: u64, max_files: usize, max_file_bytes: u64, max_diagnostics: usize }
     ComfyUi { url: Url, headers: BTreeMap<String, Secret>, connect_timeout_s: u64, request_timeout_s: u64, stall_timeout_s: u64 }
+    Engines {
+        poll_ms: u64,
+        idle_poll_ms: u64,
+        eject_s: u64,
+        eject_max_s: u64,
+        eject_after_failures: u32,
+        flap_count: u32,
+        flap_window_s: u64,
+        interrupt_grace_s: u64,
+    }
     Runs { concurrent: usize, waiting: usize, timeout_s: u64 }
     Media { max_pixels: u64, max_side: u32 }
     Artifacts { data_dir: PathBuf, keep_s: u64, keep_bytes: u64, max_file_bytes: u64 }
@@ -128,8 +146,8 @@ pub enum ConfigError {
 pub struct Overrides {
     /// `server.listen`
     pub listen: Option<SocketAddr>,
-    /// `comfyui.url`
-    pub comfyui_url: Option<Url>,
+    /// `comfyui.url`, or several engines in place of it.
+    pub comfyui_urls: Vec<Url>,
     /// `artifacts.data_dir`
     pub data_dir: Option<PathBuf>,
     /// `workflows.dir`
@@ -149,14 +167,17 @@ impl Config {
         if let Some(path) = file {
             merge_file(&mut merged, path)?;
         }
-        merge_environment(&mut merged, &defaults, environment)?;
+        let (urls, environment): (Vec<_>, Vec<_>) = environment.partition(|(name, _)| name == URLS);
+        merge_environment(&mut merged, &defaults, environment.into_iter())?;
         let mut config: Self = merged.try_into().map_err(|error| ConfigError::Value(one_line(&error)))?;
         if let Some(listen) = overrides.listen {
             config.server.listen = listen;
         }
-        if let Some(url) = &overrides.comfyui_url {
-            config.comfyui.url = url.clone();
+        let mut urls_of_flags = overrides.comfyui_urls.clone();
+        if let (true, Some((name, text))) = (urls_of_flags.is_empty(), urls.first()) {
+            urls_of_flags = engines::read_urls(name, text).map_err(ConfigError::Value)?;
         }
+        config.use_urls(urls_of_flags);
         if let Some(folder) = &overrides.data_dir {
             config.artifacts.data_dir.clone_from(folder);
         }
@@ -165,6 +186,27 @@ impl Config {
         }
         config.check()?;
         Ok(config)
+    }
+
+    /// Takes engines from the command line in place of any others. All of them get the headers of `[comfyui]`.
+    fn use_urls(&mut self, urls: Vec<Url>) {
+        let Some(first) = urls.first() else { return };
+        self.comfyui.url = first.clone();
+        self.engine.clear();
+        if urls.len() > 1 {
+            let headers = &self.comfyui.headers;
+            self.engine = urls.into_iter().map(|url| EngineTable::at(url, headers.clone())).collect();
+        }
+    }
+
+    /// All engines, at least one, with everything told of them. A lone one is called `comfyui` unless it has a name.
+    pub fn engines(&self) -> Vec<EngineTable> {
+        if self.engine.is_empty() {
+            let common = &self.comfyui;
+            let only = EngineTable::at(common.url.clone(), common.headers.clone()).or(common);
+            return vec![EngineTable { name: Some("comfyui".to_owned()), ..only }];
+        }
+        self.engine.iter().map(|engine| engine.clone().or(&self.comfyui)).collect()
     }
 
     /// Rules that no single key can state.
@@ -181,6 +223,10 @@ impl Config {
             ("workflows.max_diagnostics", self.workflows.max_diagnostics as u64),
             ("comfyui.connect_timeout_s", self.comfyui.connect_timeout_s),
             ("comfyui.request_timeout_s", self.comfyui.request_timeout_s),
+            ("engines.poll_ms", self.engines.poll_ms),
+            ("engines.idle_poll_ms", self.engines.idle_poll_ms),
+            ("engines.eject_s", self.engines.eject_s),
+            ("engines.eject_after_failures", u64::from(self.engines.eject_after_failures)),
             ("runs.concurrent", self.runs.concurrent as u64),
             ("runs.timeout_s", self.runs.timeout_s),
             ("media.max_pixels", self.media.max_pixels),
@@ -192,15 +238,10 @@ impl Config {
         if self.server.max_head_bytes < 8192 {
             return Err(ConfigError::Value("`server.max_head_bytes` must be at least 8192".to_owned()));
         }
-        let url = &self.comfyui.url;
-        if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-            let message = "`comfyui.url` must start with http:// or https://, such as http://127.0.0.1:8188";
-            return Err(ConfigError::Value(message.to_owned()));
-        }
-        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
-            let message = "`comfyui.url` must not carry a user, a password or a query; use `comfyui.headers`";
-            return Err(ConfigError::Value(message.to_owned()));
-        }
+        engines::check_url(&self.comfyui.url, "comfyui.url", "comfyui.headers")
+            .map_err(ConfigError::Value)?;
+        engines::check(&self.engine)
+            .map_err(|(index, message)| ConfigError::Value(format!("engine {}: {message}", index + 1)))?;
         if self.log.level.parse::<tracing_subscriber::EnvFilter>().is_err() {
             return Err(ConfigError::Value(
                 "`log.level` must be error, warn, info, debug or trace, or a filter".to_owned(),
@@ -214,6 +255,9 @@ impl Config {
         toml::to_string_pretty(self).unwrap_or_default()
     }
 }
+
+/// The variable of `--comfyui-url`, which takes several addresses.
+const URLS: &str = "COMFYPORT_COMFYUI_URL";
 
 /// Seconds as a duration.
 pub fn seconds(seconds: u64) -> Duration {
@@ -230,7 +274,19 @@ fn merge_file(merged: &mut Table, path: &Path) -> Result<(), ConfigError> {
         std::fs::read_to_string(path).map_err(|error| ConfigError::File { path: shown.clone(), error })?;
     let syntax = |message: String| ConfigError::Syntax { path: shown.clone(), message };
     let table: Table = text.parse().map_err(|error: toml::de::Error| syntax(error.to_string()))?;
+    let has_url = table.get("comfyui").is_some_and(|comfyui| comfyui.get("url").is_some());
     for (section, keys) in table {
+        if section == "engine" {
+            engines::read_tables(&text, &keys).map_err(syntax)?;
+            if has_url {
+                let line = line_of(&text, "comfyui", Some("url"));
+                let message =
+                    format!("line {line}: `comfyui.url` has no effect beside [[engine]]: leave it out");
+                return Err(syntax(message));
+            }
+            merged.insert(section, keys);
+            continue;
+        }
         let Some(Value::Table(known)) = merged.get_mut(&section) else {
             return Err(syntax(format!(
                 "line {}: {}",
@@ -393,7 +449,75 @@ mod tests {
     }
 
     #[test]
+    fn engines_are_tables_or_addresses() {
+        let only = &load(None, &[]).unwrap().engines()[0];
+        assert_eq!((only.name().as_str(), only.stall_timeout_s), ("comfyui", Some(600)));
+        let file = "[comfyui]\nstall_timeout_s = 60\nheaders = { a = \"b\" }\n[[engine]]\nname = \"big\"\n\
+                    url = \"http://a:1\"\nweight = 2.5\ntags = [\"h100\"]\nconcurrency = 3\n\
+                    [[engine]]\nurl = \"https://b\"\nstall_timeout_s = 9\n";
+        let engines = load(Some(file), &[]).unwrap().engines();
+        assert_eq!(engines.iter().map(EngineTable::name).collect::<Vec<_>>(), ["big", "b:443"]);
+        assert_eq!(
+            engines.iter().map(|engine| engine.stall_timeout_s).collect::<Vec<_>>(),
+            [Some(60), Some(9)]
+        );
+        assert!(engines.iter().all(|engine| engine.headers.is_empty()), "headers are for one box alone");
+        // What was typed last wins.
+        let urls = [("COMFYPORT_COMFYUI_URL", "http://c:1, http://d:2")];
+        let engines = load(Some(file), &urls).unwrap().engines();
+        assert_eq!(engines.iter().map(EngineTable::name).collect::<Vec<_>>(), ["c:1", "d:2"]);
+        assert!(engines.iter().all(|engine| engine.headers.len() == 1));
+        let shown = load(Some(file), &[]).unwrap().shown();
+        assert!(
+            shown.contains("[[engine]]")
+                && load(Some(&shown.replace("url = \"http://127.0.0.1:8188/\"\n", "")), &[]).is_ok(),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn faults_of_engines_name_the_line() {
+        for (file, expected) in [
+            (
+                "[[engine]]\nurl = \"http://a\"\nwheight = 1",
+                "line 3: in [[engine]], there is no setting `wheight`; did you mean `weight`?",
+            ),
+            (
+                "[[engine]]\nurl = \"http://a\"\n[[engine]]\nurl = \"http://b\"\nweight = \"x\"",
+                "line 5: `engine.weight`",
+            ),
+            ("[[engine]]\nname = \"a\"", "line 1: this [[engine]] has no `url`"),
+            (
+                "[[engine]]\nurl = \"http://a\"\n\n[[engine]]\nurl = \"http://a\"\nname = \"b\"",
+                "line 4: there is an engine at http://a/ already",
+            ),
+            (
+                "[[engine]]\nurl = \"http://a\"\n\n[[engine]]\nurl = \"http://b\"\nname = \"a:80\"",
+                "line 4: there is an engine `a:80` already",
+            ),
+            ("[[engine]]\nurl = \"http://a\"\nname = \"a/b\"", "line 1: `name` must have"),
+            ("[[engine]]\nurl = \"http://a\"\nconcurrency = 0", "line 1: `concurrency` must be at least 1"),
+            ("[[engine]]\nurl = \"http://a\"\nweight = nan", "`weight` must be a number above 0"),
+            ("[[engine]]\nurl = \"http://u:p@a\"", "use `headers`"),
+            ("[engine]\nurl = \"http://a\"", "line 1: `engine` is a list of tables: write `[[engine]]`"),
+            (
+                "[comfyui]\nurl = \"http://a\"\n[[engine]]\nurl = \"http://b\"",
+                "line 2: `comfyui.url` has no effect beside [[engine]]",
+            ),
+        ] {
+            let error = load(Some(file), &[]).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+        let error = load(None, &[("COMFYPORT_COMFYUI_URL", "http://a,nowhere")]).unwrap_err();
+        assert!(error.contains("COMFYPORT_COMFYUI_URL: `nowhere`"), "{error}");
+    }
+
+    #[test]
     fn secrets_are_masked() {
+        let engine = "[[engine]]\nurl = \"http://a\"\nheaders = { authorization = \"Bearer sesame\" }";
+        let config = load(Some(engine), &[]).unwrap();
+        assert_eq!(config.engines()[0].headers["authorization"].expose(), "Bearer sesame");
+        assert!(!config.shown().contains("sesame") && !format!("{config:?}").contains("sesame"));
         let config = load(Some("[comfyui]\nheaders = { authorization = \"Bearer sesame\" }"), &[]).unwrap();
         assert!(!config.shown().contains("sesame") && !format!("{config:?}").contains("sesame"));
     }

@@ -3,7 +3,11 @@
 //! Everything above this trait speaks of runs and outputs; everything below knows one kind of engine. The words for
 //! events and outcomes are those of the ComfyUI client, because every engine runs ComfyUI in the end.
 
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 pub use comfyport_comfyui::QueueSnapshot as Queue;
@@ -75,6 +79,9 @@ pub struct Capabilities {
     pub output_classes: Arc<BTreeSet<String>>,
     /// The node classes it has.
     pub classes: Arc<BTreeSet<String>>,
+    /// Of each class, the inputs that a prompt has to give, with their types. Those that are made of parts, of which
+    /// there may be none, are left out.
+    pub required: Arc<BTreeMap<String, BTreeMap<String, String>>>,
 }
 
 /// What an engine says about itself.
@@ -86,6 +93,10 @@ pub struct Health {
     pub vram_total: Option<u64>,
     /// Of it, free.
     pub vram_free: Option<u64>,
+    /// Memory of the machine, in bytes.
+    pub ram_total: Option<u64>,
+    /// Of it, free.
+    pub ram_free: Option<u64>,
 }
 
 /// A prompt to queue.

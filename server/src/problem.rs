@@ -139,9 +139,13 @@ impl From<RunError> for Problem {
         match error {
             RunError::Request { faults, url } => Self::from_faults(faults, url),
             RunError::NotReady { missing, .. } => {
-                Self { missing: Some(missing), ..Self::new(Code::WorkflowNotReady, detail) }
+                let incompatible = missing.is_incompatible();
+                let code = if incompatible { Code::WorkflowIncompatible } else { Code::WorkflowNotReady };
+                Self { missing: Some(missing), ..Self::new(code, detail) }
             }
-            RunError::Unreachable { .. } => Self::new(Code::EngineUnreachable, detail),
+            RunError::Unreachable { .. } | RunError::NoEngine { .. } => {
+                Self::new(Code::EngineUnreachable, detail)
+            }
             RunError::FileTooLarge { .. } => Self::new(Code::TooLarge, detail),
             RunError::Protocol { .. } => Self::new(Code::EngineProtocol, detail),
             RunError::Rejected { errors, .. } => Self::new(Code::WorkflowRejected, detail).complaints(errors),

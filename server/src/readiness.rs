@@ -15,11 +15,15 @@ use serde::Serialize;
 use crate::engine::{Capabilities, Engine, EngineError};
 
 mod cached;
+mod contract;
+mod drift;
 mod lora;
 mod requirement;
 
 pub use cached::Ages;
 use cached::Cached;
+pub use contract::Contracts;
+pub use drift::{ChangedClass, Drift};
 pub use lora::{LoraFile, find_lora};
 pub use requirement::{Choice, RequiredModel, RequiredPack, Requirement};
 
@@ -33,6 +37,22 @@ pub struct Missing {
     /// Model files that the caller chose and that it does not have, or of which it has several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub chosen: Vec<MissingModel>,
+    /// Inputs that its node classes require and the workflow does not give: they changed since it was exported.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<MissingInput>,
+}
+
+/// An input that an engine's node class requires and a workflow does not give.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MissingInput {
+    /// The node's id.
+    pub node: String,
+    /// Its title, or its class.
+    pub title: String,
+    /// Its class.
+    pub class_type: String,
+    /// The input.
+    pub input: String,
 }
 
 /// A node class that an engine does not have.
@@ -96,12 +116,17 @@ impl Missing {
     pub fn of_classes<'c>(classes: impl Iterator<Item = &'c String>) -> Self {
         let class =
             |class: &String| MissingClass { class_type: class.clone(), node_pack: None, repository: None };
-        Self { classes: classes.map(class).collect(), models: Vec::new(), chosen: Vec::new() }
+        Self { classes: classes.map(class).collect(), ..Self::default() }
     }
 
     /// Whether nothing is missing but what the caller chose.
     pub fn is_chosen_only(&self) -> bool {
-        self.classes.is_empty() && self.models.is_empty()
+        self.classes.is_empty() && self.models.is_empty() && self.inputs.is_empty()
+    }
+
+    /// Whether all would be there, and the definitions of nodes are no longer those that the workflow was made for.
+    pub fn is_incompatible(&self) -> bool {
+        self.classes.is_empty() && self.models.is_empty() && !self.inputs.is_empty()
     }
 
     /// What the workflow itself needs.
@@ -112,12 +137,13 @@ impl Missing {
 
     /// How much is missing.
     pub fn len(&self) -> usize {
-        self.classes.len() + self.models.len() + self.chosen.len()
+        self.classes.len() + self.models.len() + self.chosen.len() + self.inputs.len()
     }
 
     /// What is not among the other.
     fn without(mut self, other: &Self) -> Self {
         self.classes.retain(|class| other.classes.iter().all(|known| known.class_type != class.class_type));
+        self.inputs.retain(|input| !other.inputs.contains(input));
         self.models.retain(|model| {
             other.models.iter().all(|known| (&known.node, &known.input) != (&model.node, &model.input))
         });
@@ -140,7 +166,11 @@ impl Missing {
             .iter()
             .chain(&self.chosen)
             .map(|model| format!("model {}/{}", model.folder, model.file));
-        classes.chain(models).collect::<Vec<_>>().join(", ")
+        let inputs = self.inputs.iter().map(|input| {
+            let MissingInput { node, title, class_type, input } = input;
+            format!("input {input} of node {node} \"{title}\", which {class_type} requires here")
+        });
+        classes.chain(models).chain(inputs).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -178,12 +208,21 @@ pub struct Readiness {
     ages: Ages,
     classes: Cached<Capabilities>,
     folders: Mutex<HashMap<String, Arc<Cached<Files>>>>,
+    drift: drift::Watched,
+    pub(crate) contracts: Arc<Contracts>,
 }
 
 impl Readiness {
     /// Knows nothing yet; the first question asks the engine.
     pub fn new(engine: Arc<dyn Engine>, ages: Ages) -> Self {
-        Self { engine, ages, classes: Cached::default(), folders: Mutex::default() }
+        Self {
+            engine,
+            ages,
+            classes: Cached::default(),
+            folders: Mutex::default(),
+            drift: drift::Watched::default(),
+            contracts: Arc::default(),
+        }
     }
 
     /// What the engine can do, if it answers.
@@ -239,6 +278,36 @@ impl Readiness {
         self.files_since(folder, Instant::now().checked_sub(BRAND_NEW)).await
     }
 
+    /// How the node definitions changed since they were first seen.
+    pub fn drift(&self) -> Drift {
+        self.drift.drift()
+    }
+
+    /// Reads again what is old or was forgotten, and what endpoints need and nobody asked for yet. Whether anything may
+    /// have changed.
+    pub async fn refresh(&self) -> bool {
+        let before = self.classes.remembered();
+        // Whoever needs the lists hears of errors.
+        let after = self.capabilities(None).await.ok();
+        let is_same = |one: Option<&Arc<_>>, other: Option<&Arc<_>>| match (one, other) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        let mut changed = !is_same(before.as_ref(), after.as_ref());
+        let mut folders = self.contracts.folders();
+        folders.extend(self.folders.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned());
+        for folder in folders {
+            let cached = self.folder(&folder);
+            let before = cached.remembered();
+            let after = self.files_since(&folder, None).await.ok();
+            changed |= match (&before, &after) {
+                (Some(before), Some(after)) => before != after,
+                (before, after) => before.is_some() != after.is_some(),
+            };
+        }
+        changed
+    }
+
     /// Forgets everything: the engine did something that its lists did not foretell.
     pub fn forget(&self) {
         self.classes.forget();
@@ -257,6 +326,7 @@ impl Readiness {
             classes: missing.map(|class| missing_class(need, class)).collect(),
             ..Missing::default()
         };
+        missing.inputs = self.contracts.missing(&need.workflow, &need.classes, &capabilities);
         for model in &need.models {
             let files = self.files_since(&model.folder, since).await?;
             let Some(files) = files.as_ref() else { continue };
@@ -289,6 +359,9 @@ impl Readiness {
         if !need.classes.is_subset(&capabilities.classes) {
             return Some(false);
         }
+        if !self.contracts.missing(&need.workflow, &need.classes, &capabilities).is_empty() {
+            return Some(false);
+        }
         let folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
         let mut answer = Some(true);
         for model in &need.models {
@@ -303,16 +376,22 @@ impl Readiness {
     }
 
     async fn capabilities(&self, since: Option<Instant>) -> Result<Arc<Capabilities>, EngineError> {
-        self.classes.get(&self.ages, since, || self.engine.capabilities()).await
+        let ask = async || {
+            let capabilities = self.engine.capabilities().await?;
+            self.drift.observe(self.engine.name(), &capabilities);
+            Ok(capabilities)
+        };
+        self.classes.get(&self.ages, since, ask).await
     }
 
     async fn files_since(&self, folder: &str, since: Option<Instant>) -> Result<Arc<Files>, EngineError> {
         let folder = canonical(folder);
-        let cached = {
-            let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(folders.entry(folder.to_owned()).or_default())
-        };
-        cached.get(&self.ages, since, || self.list(folder)).await
+        self.folder(folder).get(&self.ages, since, || self.list(folder)).await
+    }
+
+    fn folder(&self, folder: &str) -> Arc<Cached<Files>> {
+        let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(folders.entry(folder.to_owned()).or_default())
     }
 
     async fn list(&self, folder: &str) -> Result<Option<BTreeSet<String>>, EngineError> {

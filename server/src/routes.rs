@@ -2,6 +2,7 @@
 
 mod check;
 pub mod docs;
+pub mod engines;
 pub mod health;
 pub mod index;
 mod origin;

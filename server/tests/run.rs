@@ -12,7 +12,7 @@ use comfyport_server::{
     artifacts::{Artifacts, Retention},
     engine::comfyui::ComfyUi,
     media::PictureLimits,
-    pool::{Place, PlaceSettings, Pool},
+    pool::{Place, PlaceSettings, Pool, Settings as PoolSettings},
     readiness::Ages,
     run::{
         Body, Item, Options, Plan, Prepared, RequestLimits, RunError, RunResult, Running, Runs, Settings,
@@ -102,7 +102,7 @@ fn runs(url: &str, data: &std::path::Path) -> Runs {
     };
     let ages = Ages { fresh: Duration::from_mins(1), error: Duration::ZERO };
     let settings = Settings { concurrent: 8, waiting: 8, timeout: Duration::from_mins(1), request };
-    let pool = Pool::new(vec![Place::new(engine, PlaceSettings::default(), ages)]);
+    let pool = Pool::new(vec![Place::new(engine, PlaceSettings::default(), ages)], PoolSettings::default());
     Runs::new(Arc::new(pool), artifacts, settings)
 }
 

@@ -14,7 +14,7 @@ use comfyport_server::{
     config::{Config, Overrides},
     engine::comfyui::ComfyUi,
     media::PictureLimits,
-    pool::{Place, PlaceSettings, Pool},
+    pool::{Place, PlaceSettings, Pool, Settings as PoolSettings},
     readiness::Ages,
     run::{RequestLimits, Runs, Settings},
 };
@@ -54,7 +54,8 @@ impl Server {
         };
         let ages = Ages { fresh: timeout, error: Duration::ZERO };
         let settings = Settings { concurrent: 8, waiting: 8, timeout, request };
-        let pool = Pool::new(vec![Place::new(engine, PlaceSettings::default(), ages)]);
+        let pool =
+            Pool::new(vec![Place::new(engine, PlaceSettings::default(), ages)], PoolSettings::default());
         let runs = Arc::new(Runs::new(Arc::new(pool), artifacts, settings));
         let mut config = Config::load(None, std::iter::empty(), &Overrides::default()).unwrap();
         config.prompt_route.enabled = prompt_route;

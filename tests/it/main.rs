@@ -9,6 +9,7 @@ mod command_line;
 mod containers;
 mod derived;
 mod dynamic;
+mod engines;
 mod hostile;
 mod listener;
 mod openapi;

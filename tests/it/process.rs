@@ -62,6 +62,13 @@ impl Comfyport {
         Self::start(command_of(binary, &arguments), true, &[])
     }
 
+    /// The server with a configuration and a folder of workflows.
+    pub(crate) fn serving_with(config: &Path, workflows: &Path) -> Self {
+        let mut command = command(&["serve", "--listen", "127.0.0.1:0"]);
+        command.arg("--config").arg(config).arg("--workflows-dir").arg(workflows);
+        Self::start(command, true, &[])
+    }
+
     /// A simulator alone, with further node definitions.
     pub(crate) fn simulator_with(object_info: &Path) -> Self {
         let object_info = object_info.to_str().unwrap();

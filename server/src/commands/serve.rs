@@ -6,19 +6,19 @@ use comfyport_comfyui::{Client, ClientConfig};
 use comfyport_endpoint::{DecodeLimits, Endpoint, Held, Kind};
 use comfyport_simulator::{Installer, Simulator};
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     app::{self, AppState},
     artifacts::{Artifacts, Retention},
     cli::Serve,
-    config::{Config, Overrides, seconds},
+    config::{Config, EngineTable, Overrides, seconds},
     dynamic::{self, Folder},
     endpoints::{Entry, Snapshot},
-    engine::{Engine, comfyui::ComfyUi},
+    engine::comfyui::ComfyUi,
     listener,
     media::PictureLimits,
-    pool::{Place, PlaceSettings, Pool},
+    pool::{self, Place, PlaceSettings, Pool},
     readiness::Ages,
     run::{RequestLimits, Runs, Settings},
     say,
@@ -27,7 +27,7 @@ use crate::{
 pub(crate) fn run(arguments: &Serve, endpoints: &'static [&'static Endpoint]) -> ExitCode {
     let overrides = Overrides {
         listen: arguments.listen,
-        comfyui_url: arguments.comfyui_url.clone(),
+        comfyui_urls: arguments.comfyui_url.clone(),
         data_dir: arguments.data_dir.clone(),
         workflows_dir: arguments.workflows_dir.clone(),
     };
@@ -63,6 +63,11 @@ async fn serve(
     };
     let app = build(config, endpoints, simulator.is_some())?;
     app.endpoints.replace(&found);
+    learn(&app);
+    // They outlast the signal to stop: prompts that are cancelled then have to be seen to.
+    let (watchers, stop_watching) = (TaskTracker::new(), CancellationToken::new());
+    app.runs.pool().keep_watching(&watchers, &stop_watching);
+    let _stop_watching = stop_watching.drop_guard();
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     greet(&app, address);
 
@@ -147,8 +152,14 @@ fn keep_looking(folder: Folder, app: &AppState, installer: Option<Installer>) {
             app.runs.pool().places().iter().for_each(|place| place.readiness.forget());
         }
         app.endpoints.replace(found);
+        learn(&app);
     };
     tokio::spawn(dynamic::keep_looking(folder, every, stop, serve));
+}
+
+/// The engines' node definitions are held against what is served.
+fn learn(app: &AppState) {
+    app.runs.pool().learn(app.endpoints.now().served().map(|endpoint| &**endpoint));
 }
 
 fn cannot_listen(config: &Config, error: &io::Error) -> String {
@@ -166,6 +177,7 @@ async fn start_simulator(config: &mut Config, endpoints: &[&Endpoint]) -> Result
     config.comfyui.url =
         simulator.url().parse().map_err(|error| format!("the simulator's address: {error}"))?;
     config.comfyui.headers.clear();
+    config.engine.clear();
     Ok(simulator)
 }
 
@@ -175,7 +187,6 @@ fn build(
     endpoints: &'static [&'static Endpoint],
     simulated: bool,
 ) -> Result<AppState, String> {
-    let engine = engine(&config, simulated)?;
     let kept = &config.artifacts;
     let retention =
         Retention { age: seconds(kept.keep_s), bytes: kept.keep_bytes, file_bytes: kept.max_file_bytes };
@@ -195,25 +206,46 @@ fn build(
         },
     };
     let ages = Ages { fresh: seconds(config.readiness.fresh_s), error: Duration::from_secs(1) };
-    let pool = Pool::new(vec![Place::new(engine, PlaceSettings::default(), ages)]);
+    let places = config.engines().into_iter().map(|engine| place(engine, ages, simulated));
+    let pool = Pool::new(places.collect::<Result<_, _>>()?, pool_settings(&config.engines));
     let runs = Arc::new(Runs::new(Arc::new(pool), Arc::new(artifacts), settings));
     Ok(AppState::new(config, endpoints, runs, simulated, CancellationToken::new()))
 }
 
-fn engine(config: &Config, simulated: bool) -> Result<Arc<dyn Engine>, String> {
-    let settings = &config.comfyui;
-    let mut client = ClientConfig::new(settings.url.clone());
-    client.connect_timeout = seconds(settings.connect_timeout_s);
-    client.request_timeout = seconds(settings.request_timeout_s);
-    client.stall_after = (settings.stall_timeout_s > 0).then(|| seconds(settings.stall_timeout_s));
-    for (name, value) in &settings.headers {
-        if !client.headers.insert(name, value.expose()) {
-            return Err(format!("`comfyui.headers`: `{name}` is not a header that can be set"));
+fn pool_settings(engines: &crate::config::Engines) -> pool::Settings {
+    pool::Settings {
+        poll: Duration::from_millis(engines.poll_ms),
+        idle_poll: Duration::from_millis(engines.idle_poll_ms),
+        eject: seconds(engines.eject_s),
+        eject_max: seconds(engines.eject_max_s.max(engines.eject_s)),
+        eject_after_failures: engines.eject_after_failures,
+        flap_count: engines.flap_count,
+        flap_window: seconds(engines.flap_window_s),
+        interrupt_grace: seconds(engines.interrupt_grace_s),
+    }
+}
+
+/// An engine of the configuration.
+fn place(engine: EngineTable, ages: Ages, simulated: bool) -> Result<Place, String> {
+    let name = if simulated { "simulator".to_owned() } else { engine.name() };
+    let mut client = ClientConfig::new(engine.url);
+    client.connect_timeout = engine.connect_timeout_s.map_or(client.connect_timeout, seconds);
+    client.request_timeout = engine.request_timeout_s.map_or(client.request_timeout, seconds);
+    client.stall_after = engine.stall_timeout_s.filter(|stall| *stall > 0).map(seconds);
+    let stall_after = client.stall_after;
+    for (header, value) in &engine.headers {
+        if !client.headers.insert(header, value.expose()) {
+            return Err(format!("the headers of engine {name}: `{header}` is not one that can be set"));
         }
     }
-    let client = Client::new(client).map_err(|error| format!("the engine's client: {error}"))?;
-    let name = if simulated { "simulator" } else { "comfyui" };
-    Ok(Arc::new(ComfyUi::new(name, client, simulated)))
+    let client = Client::new(client).map_err(|error| format!("the client of engine {name}: {error}"))?;
+    let settings = PlaceSettings {
+        weight: engine.weight,
+        tags: engine.tags,
+        concurrency: engine.concurrency,
+        stall_after,
+    };
+    Ok(Place::new(Arc::new(ComfyUi::new(name, client, simulated)), settings, ages))
 }
 
 /// What a person who just started it wants to know.
@@ -234,7 +266,11 @@ fn greet(app: &AppState, address: std::net::SocketAddr) {
     if app.simulated {
         say::line("engine: SIMULATION, results are made up; --comfyui-url names a real ComfyUI");
     } else {
-        say::line(format_args!("engine: ComfyUI at {}", app.config.comfyui.url));
+        for engine in app.config.engines() {
+            let name = engine.name();
+            let named = if name == "comfyui" { String::new() } else { format!("{name}, ") };
+            say::line(format_args!("engine: {named}ComfyUI at {}", engine.url));
+        }
     }
     if !address.ip().is_loopback() {
         say::line(

@@ -1,6 +1,9 @@
 //! A ComfyUI, or a simulator that speaks like one.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use comfyport_comfyui::{Client, ClientError, Event, FileRef, Outcome, Run, SubmitError};
 use comfyport_workflow::json::Value;
@@ -47,6 +50,9 @@ impl Engine for ComfyUi {
             Ok(Capabilities {
                 output_classes: Arc::new(outputs.collect()),
                 classes: Arc::new(nodes.keys().cloned().collect()),
+                required: Arc::new(
+                    nodes.iter().map(|(class, node)| (class.clone(), required_inputs(node))).collect(),
+                ),
             })
         }
         .boxed()
@@ -138,16 +144,33 @@ fn engine_error(error: ClientError) -> EngineError {
     }
 }
 
+/// The inputs that a prompt has to give a node, with their types. ComfyUI fills in nothing, whatever the default.
+fn required_inputs(node: &Value) -> BTreeMap<String, String> {
+    let required = node.get("input").and_then(|input| input.get("required")?.as_object());
+    let kind = |input: &Value| match input.as_array().and_then(<[Value]>::first) {
+        Some(Value::Array(_)) => "COMBO".to_owned(),
+        Some(kind) => kind.as_str().unwrap_or_default().to_owned(),
+        None => String::new(),
+    };
+    // Their parts are given under names of their own, and there may be none.
+    let has_parts = |kind: &str| kind.starts_with("COMFY_AUTOGROW") || kind.starts_with("COMFY_DYNAMIC");
+    let inputs = required.into_iter().flat_map(|inputs| inputs.iter());
+    inputs.map(|(name, input)| (name.clone(), kind(input))).filter(|(_, kind)| !has_parts(kind)).collect()
+}
+
 /// What an engine says about itself, where it says it.
 fn read_health(stats: &Value) -> Health {
     let device = stats.get("devices").and_then(Value::as_array).and_then(<[Value]>::first);
     let memory = |name: &str| device?.get(name)?.as_u64();
+    let system = |name: &str| stats.get("system")?.get(name)?.as_u64();
     let version =
         stats.get("system").and_then(|system| system.get("comfyui_version")).and_then(Value::as_str);
     Health {
         version: version.map(str::to_owned),
         vram_total: memory("vram_total"),
         vram_free: memory("vram_free"),
+        ram_total: system("ram_total"),
+        ram_free: system("ram_free"),
     }
 }
 

@@ -13,7 +13,7 @@ use comfyport_comfyui::{ClientError, FileRef, SubmitError};
 use futures_util::{FutureExt, future::BoxFuture};
 use uuid::Uuid;
 
-use super::{Place, PlaceSettings, Pool};
+use super::{Place, PlaceSettings, Pool, Settings};
 use crate::{
     engine::{Capabilities, Download, Engine, EngineError, Health, InputFile, Prompt, Queue, Watch},
     readiness::{Ages, Choice, RequiredModel, Requirement},
@@ -26,6 +26,9 @@ pub(super) struct Fake {
     files: Mutex<BTreeSet<String>>,
     answers: AtomicBool,
     asked: AtomicUsize,
+    queue: Mutex<Queue>,
+    cancelled: Mutex<Vec<Uuid>>,
+    told: tokio::sync::Notify,
 }
 
 pub(super) fn engine(name: &str, classes: &[&str], files: &[&str]) -> Arc<Fake> {
@@ -35,15 +38,22 @@ pub(super) fn engine(name: &str, classes: &[&str], files: &[&str]) -> Arc<Fake> 
         files: Mutex::default(),
         answers: AtomicBool::new(true),
         asked: AtomicUsize::new(0),
+        queue: Mutex::default(),
+        cancelled: Mutex::default(),
+        told: tokio::sync::Notify::new(),
     };
     fake.has(classes, files);
     Arc::new(fake)
 }
 
 pub(super) fn pool(engines: &[&Arc<Fake>]) -> Pool {
+    pool_with(engines, Settings::default())
+}
+
+pub(super) fn pool_with(engines: &[&Arc<Fake>], settings: Settings) -> Pool {
     let ages = Ages { fresh: Duration::from_hours(1), error: Duration::ZERO };
     let place = |fake: &&Arc<Fake>| Place::new(Arc::clone(*fake) as _, PlaceSettings::default(), ages);
-    Pool::new(engines.iter().map(place).collect())
+    Pool::new(engines.iter().map(place).collect(), settings)
 }
 
 /// Classes, and files of the folder `loras`.
@@ -68,6 +78,17 @@ impl Fake {
 
     pub(super) fn answers(&self, answers: bool) {
         self.answers.store(answers, Ordering::SeqCst);
+    }
+
+    pub(super) fn queues(&self, running: &[&str], pending: &[&str]) {
+        let own = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect();
+        *self.queue.lock().unwrap() = Queue { running: own(running), pending: own(pending) };
+    }
+
+    /// Waits until it was told to cancel something: everything it was told to.
+    pub(super) async fn cancelled(&self) -> Vec<Uuid> {
+        self.told.notified().await;
+        self.cancelled.lock().unwrap().clone()
     }
 
     /// How many questions it heard.
@@ -99,7 +120,7 @@ impl Engine for Fake {
 
     fn capabilities(&self) -> BoxFuture<'_, Result<Capabilities, EngineError>> {
         let classes = Arc::new(self.classes.lock().unwrap().clone());
-        self.answer(Capabilities { output_classes: Arc::default(), classes })
+        self.answer(Capabilities { output_classes: Arc::default(), classes, required: Arc::default() })
     }
 
     fn models<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, Result<Option<BTreeSet<String>>, EngineError>> {
@@ -128,14 +149,19 @@ impl Engine for Fake {
     }
 
     fn queue(&self) -> BoxFuture<'_, Result<Queue, EngineError>> {
-        self.answer(Queue::default())
+        let queue = self.queue.lock().unwrap().clone();
+        self.answer(queue)
     }
 
     fn free(&self) -> BoxFuture<'_, Result<(), EngineError>> {
         self.answer(())
     }
 
-    fn cancel(&self, _: Uuid) -> BoxFuture<'_, Result<(), EngineError>> {
+    fn cancel(&self, prompt_id: Uuid) -> BoxFuture<'_, Result<(), EngineError>> {
+        if self.answers.load(Ordering::SeqCst) {
+            self.cancelled.lock().unwrap().push(prompt_id);
+            self.told.notify_one();
+        }
         self.answer(())
     }
 

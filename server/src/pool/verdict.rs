@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Place, no_engine};
+use super::{Place, Room, no_engine};
 use crate::{
     engine::EngineError,
     readiness::{Missing, Requirement},
@@ -19,6 +19,8 @@ pub(super) struct Verdict {
     /// Does not answer, and had everything when it last did.
     absent: Option<RunError>,
     failed: Option<RunError>,
+    /// Take no work now and are not known to lack anything.
+    refused: Vec<String>,
 }
 
 impl Verdict {
@@ -27,6 +29,13 @@ impl Verdict {
             self.but_for_choice.get_or_insert(place);
         } else if self.lacking.as_ref().is_none_or(|(_, least)| missing.len() < least.len()) {
             self.lacking = Some((place, missing));
+        }
+    }
+
+    pub(super) fn refused(&mut self, place: &Place, need: &Requirement) {
+        if place.readiness.last_known(need) != Some(false) {
+            let Room::No(why) = place.room(0) else { return };
+            self.refused.push(format!("{}: {why}", place.name()));
         }
     }
 
@@ -43,6 +52,9 @@ impl Verdict {
     pub(super) fn nearest_but_for_choice(self) -> Result<Arc<Place>, RunError> {
         if let Some(error) = self.absent {
             return Err(error);
+        }
+        if !self.refused.is_empty() {
+            return Err(RunError::NoEngine { why: self.refused.join("; ") });
         }
         if let Some(place) = self.but_for_choice {
             return Ok(place);

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{canonical, plain};
-use crate::artifacts::hex;
+use crate::{artifacts::hex, pool::Affinity};
 
 /// What is needed of an engine. It owns what it says and can be stored beside a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,6 +110,17 @@ impl Requirement {
     /// What a graph needs that has these classes.
     pub fn of_classes(workflow: &str, classes: BTreeSet<String>) -> Self {
         Self { workflow: workflow.to_owned(), classes, models: Vec::new(), packs: Vec::new() }
+    }
+
+    /// The checkpoint or diffusion model: what takes longest to load.
+    pub fn checkpoint(&self) -> Option<&str> {
+        let is_large = |model: &&RequiredModel| matches!(&*model.folder, "checkpoints" | "diffusion_models");
+        self.models.iter().find(is_large).map(|model| model.file.as_str())
+    }
+
+    /// What an engine should have run last to be quick with this.
+    pub fn affinity(&self) -> Affinity {
+        Affinity { workflow: self.workflow.clone(), checkpoint: self.checkpoint().map(str::to_owned) }
     }
 
     /// The same for the same needs, and hardly ever the same for others: sixteen hexadecimal digits.

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::{
     app::AppState,
+    pool::EngineView,
     problem::{Code, Problem},
 };
 
@@ -24,6 +25,7 @@ pub async fn health(State(app): State<AppState>) -> impl IntoResponse {
 struct EngineReadiness {
     engine: String,
     ready: bool,
+    state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,21 +37,20 @@ pub async fn ready(State(app): State<AppState>) -> Response {
     if app.stopping.is_cancelled() {
         return Problem::new(Code::Stopping, "the server is about to stop").into_response();
     }
-    let mut engines = Vec::new();
-    for place in app.runs.pool().places() {
-        let engine = place.name().to_owned();
-        engines.push(match place.engine.health().await {
-            Ok(health) => EngineReadiness { engine, ready: true, version: health.version, reason: None },
-            Err(error) => {
-                EngineReadiness { engine, ready: false, version: None, reason: Some(error.to_string()) }
-            }
-        });
-    }
+    app.runs.pool().look().await;
+    let engine = |view: EngineView| EngineReadiness {
+        ready: matches!(view.state, "up" | "unknown" | "probing"),
+        engine: view.name,
+        state: view.state,
+        version: view.version,
+        reason: view.reason,
+    };
+    let engines: Vec<EngineReadiness> = app.runs.pool().view().into_iter().map(engine).collect();
     let ready = engines.iter().any(|engine| engine.ready);
     if !ready {
         let reasons: Vec<String> = engines
             .iter()
-            .map(|engine| format!("{}: {}", engine.engine, engine.reason.as_deref().unwrap_or_default()))
+            .map(|engine| format!("{}: {}", engine.engine, engine.reason.as_deref().unwrap_or(engine.state)))
             .collect();
         return Problem::new(Code::EngineUnreachable, reasons.join("; ")).into_response();
     }

@@ -38,6 +38,12 @@ pub enum RunError {
         /// The engine.
         engine: String,
     },
+    /// Engines that could run it take no work now: they were drained or ejected.
+    #[error("no engine takes work now: {why}")]
+    NoEngine {
+        /// Which, and why.
+        why: String,
+    },
     /// The engine does not take a file of the request.
     #[error(
         "a file of the request is larger than the engine {engine} accepts; its operator can raise ComfyUI's \

@@ -13,6 +13,14 @@ impl Plan {
         }
     }
 
+    /// The checkpoint or diffusion model that it loads.
+    pub(super) fn checkpoint(&self) -> Option<String> {
+        match self {
+            Self::Endpoint(prepared) => prepared.requirement().checkpoint().map(str::to_owned),
+            Self::Graph(_) => None,
+        }
+    }
+
     pub(super) fn names(&self) -> Names {
         match self {
             Self::Endpoint(prepared) => Names::Endpoint(prepared.endpoint.clone()),

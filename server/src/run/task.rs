@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use comfyport_comfyui::{Outcome, SubmitError};
+use comfyport_comfyui::{Event, Outcome, SubmitError};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     engine::{Prompt, Watch},
-    pool::Place,
+    pool::{Note, Occupied, Place},
 };
 
 pub(super) struct Task {
@@ -72,7 +72,7 @@ impl Task {
         self.runs.waiting.fetch_sub(1, Ordering::Relaxed);
         let _permit = permit?.map_err(|_| RunError::Stopping)?;
         let occupied = self.place.occupy();
-        let result = self.run_in_place(plan, &names, started).await;
+        let result = self.run_in_place(plan, &names, &occupied, started).await;
         drop(occupied);
         match &result {
             Ok(_) => {
@@ -89,9 +89,10 @@ impl Task {
         &self,
         mut plan: Plan,
         names: &Names,
+        occupied: &Occupied,
         started: Instant,
     ) -> Result<RunResult, RunError> {
-        let (prompt_id, watch) = self.submit(&mut plan, names).await?;
+        let (prompt_id, watch) = self.submit(&mut plan, names, occupied).await?;
         let prepared = started.elapsed();
         let outcome = match self.limit.hold(self.watch(watch, names)).await {
             Ok(outcome) => outcome,
@@ -101,13 +102,17 @@ impl Task {
             }
         };
         let ran = started.elapsed();
+        let workflow = plan.workflow();
         let yielded = match outcome {
-            Outcome::Succeeded { mut outputs, missing, .. } => {
+            Outcome::Succeeded { mut outputs, missing, timing } => {
+                let with_engine = ran.saturating_sub(prepared);
+                self.place.note(Note::Succeeded { workflow, ran: timing.took().unwrap_or(with_engine) });
+                self.place.ran(workflow, plan.checkpoint().as_deref());
                 // Half of the pictures that came over the socket are no result.
                 outputs.retain(|node, _| !missing.contains(node));
                 outputs
             }
-            other => return Err(self.failed(prompt_id, names, other)),
+            other => return Err(self.failed(prompt_id, workflow, names, other)),
         };
         let engine = self.place.engine.as_ref();
         let artifacts = self.runs.artifacts.as_ref();
@@ -141,7 +146,12 @@ impl Task {
 
     /// Puts the prompt into the engine's queue. If the engine does not find files that it was given earlier, they are
     /// given to it again: somebody cleaned its input folder.
-    async fn submit(&self, plan: &mut Plan, names: &Names) -> Result<(Uuid, Box<dyn Watch>), RunError> {
+    async fn submit(
+        &self,
+        plan: &mut Plan,
+        names: &Names,
+        occupied: &Occupied,
+    ) -> Result<(Uuid, Box<dyn Watch>), RunError> {
         let engine = self.place.engine.as_ref();
         let prefix = format!("comfyport/{}", self.id);
         let mut again = true;
@@ -154,9 +164,13 @@ impl Task {
             let graph = plan.prompt(&prefix);
             let id = Uuid::new_v4();
             let prompt = Prompt { id, graph: &graph, socket_nodes: &names.socket_nodes() };
+            occupied.prompt(id);
             // Not given up halfway: a prompt that may have arrived must be found and removed, not forgotten.
             match engine.submit(prompt).await {
-                Ok(watch) => return Ok((id, watch)),
+                Ok(watch) => {
+                    self.place.note(Note::Submitted);
+                    return Ok((id, watch));
+                }
                 Err(SubmitError::Rejected(_)) if believed && again => {
                     self.place.uploaded.forget();
                     again = false;
@@ -166,32 +180,50 @@ impl Task {
                         self.cancel(id);
                     }
                     self.place.readiness.forget();
-                    return Err(names.submit_error(engine.name(), error));
+                    let error = names.submit_error(engine.name(), error);
+                    self.judge(plan.workflow(), &error);
+                    return Err(error);
                 }
             }
         }
     }
 
     async fn watch(&self, mut watch: Box<dyn Watch>, names: &Names) -> Outcome {
-        if let Some(updates) = &self.updates {
-            let mut progress = Progress::new(names);
-            while let Some(event) = watch.next_event().await {
+        let mut progress = Progress::new(names);
+        while let Some(event) = watch.next_event().await {
+            if !matches!(event, Event::Queued { .. } | Event::Lagged | Event::Unknown) {
+                self.place.note(Note::Progressed);
+            }
+            if let Some(updates) = &self.updates {
                 progress.tell(event, updates, self.options.previews);
             }
         }
         watch.outcome().await
     }
 
-    fn failed(&self, prompt_id: Uuid, names: &Names, outcome: Outcome) -> RunError {
+    fn failed(&self, prompt_id: Uuid, workflow: &str, names: &Names, outcome: Outcome) -> RunError {
         match outcome {
-            Outcome::Failed(error) => names.execution_error(&error),
-            // What comes back after a restart may be another installation.
-            Outcome::Lost | Outcome::Unreachable(_) => {
+            Outcome::Failed(error) => {
+                self.place.note(if error.oom {
+                    Note::OutOfMemory { workflow }
+                } else {
+                    Note::WorkflowError { workflow }
+                });
+                names.execution_error(&error)
+            }
+            Outcome::Lost => {
+                self.place.note(Note::Lost);
+                RunError::Lost
+            }
+            Outcome::Unreachable(why) => {
+                self.place.note(Note::Unreachable(&why.to_string()));
                 self.place.readiness.forget();
                 self.place.uploaded.forget();
+                self.place.orphan(prompt_id);
                 RunError::Lost
             }
             Outcome::Stalled => {
+                self.place.note(Note::Stalled);
                 self.place.readiness.forget();
                 self.cancel(prompt_id);
                 RunError::Stalled
@@ -202,11 +234,26 @@ impl Task {
 
     fn unavailable(&self, error: crate::engine::EngineError) -> RunError {
         self.place.readiness.forget();
-        engine_error(self.place.engine.name(), error)
+        let error = engine_error(self.place.name(), error);
+        self.judge("", &error);
+        error
+    }
+
+    /// What a prompt that was not taken says of the engine.
+    fn judge(&self, workflow: &str, error: &RunError) {
+        match error {
+            RunError::Rejected { .. } => self.place.note(Note::Rejected { workflow }),
+            RunError::Protocol { why, .. } => self.place.note(Note::Protocol(why)),
+            RunError::Unreachable { .. } | RunError::Lost => {
+                self.place.note(Note::Unreachable(&error.to_string()));
+            }
+            _ => {}
+        }
     }
 
     /// Takes the prompt back, without keeping anybody waiting: a node that does not look up may take its time.
     fn cancel(&self, prompt_id: Uuid) {
+        self.place.orphan(prompt_id);
         let (place, run) = (Arc::clone(&self.place), self.id);
         self.runs.tasks.spawn(async move {
             if let Err(error) = place.engine.cancel(prompt_id).await {

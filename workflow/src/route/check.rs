@@ -11,6 +11,7 @@ const RESERVED: &[&str] = &[
     "prompt",
     "jobs",
     "uploads",
+    "engines",
     "health",
     "ready",
     "metrics",

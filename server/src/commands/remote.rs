@@ -1,0 +1,99 @@
+//! A running server, as commands talk to it.
+
+use std::time::Duration;
+
+use reqwest::{Method, Response, redirect};
+use serde_json::Value;
+use url::Url;
+
+/// For the whole of a question and its answer.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Largest answer that is read, in bytes.
+const LARGEST: usize = 64 << 20;
+
+/// A running server.
+#[derive(Debug)]
+pub(super) struct Remote {
+    http: reqwest::Client,
+    base: Url,
+}
+
+impl Remote {
+    /// Connects to nothing yet.
+    pub(super) fn new(server: &Url) -> Result<Self, String> {
+        if !matches!(server.scheme(), "http" | "https") || server.host().is_none() {
+            return Err(format!("`--server` must be an address such as http://127.0.0.1:3000, not {server}"));
+        }
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(comfyport_comfyui::tls())
+            .no_proxy()
+            .redirect(redirect::Policy::none())
+            .timeout(PATIENCE)
+            .build()
+            .map_err(|error| error.to_string())?;
+        Ok(Self { http, base: server.clone() })
+    }
+
+    /// GETs JSON. The segments of the path are encoded one by one.
+    pub(super) async fn get(&self, path: &[&str]) -> Result<Value, String> {
+        self.ask(Method::GET, path).await
+    }
+
+    /// POSTs nothing and reads JSON.
+    pub(super) async fn post(&self, path: &[&str]) -> Result<Value, String> {
+        self.ask(Method::POST, path).await
+    }
+
+    async fn ask(&self, method: Method, path: &[&str]) -> Result<Value, String> {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        let response = self.http.request(method, url).send().await.map_err(|error| self.away(&error))?;
+        let status = response.status();
+        let body = read(response).await.map_err(|why| format!("{}: {why}", self.base))?;
+        let said: Option<Value> = serde_json::from_slice(&body).ok();
+        if status.is_success() {
+            return said.ok_or_else(|| self.stranger());
+        }
+        // Problems say in words what is wrong and what to do.
+        let detail = said.as_ref().and_then(|problem| problem.get("detail")?.as_str());
+        Err(detail.map_or_else(|| format!("{} ({status})", self.stranger()), printable))
+    }
+
+    fn away(&self, error: &reqwest::Error) -> String {
+        let why = if error.is_connect() {
+            "nothing answers there"
+        } else if error.is_timeout() {
+            "it did not answer in time"
+        } else {
+            "the connection broke"
+        };
+        let base = &self.base;
+        format!(
+            "no comfyport at {base}: {why}; start one with `comfyport serve`, or name another with --server or \
+             COMFYPORT_SERVER"
+        )
+    }
+
+    fn stranger(&self) -> String {
+        format!("what answers at {} is not a comfyport, or not this release", self.base)
+    }
+}
+
+async fn read(mut response: Response) -> Result<Vec<u8>, String> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|_| "the answer broke off".to_owned())? {
+        if body.len() + chunk.len() > LARGEST {
+            return Err(format!("the answer is larger than {LARGEST} bytes"));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// Text of others, without what terminals obey.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().map(|one| if one.is_control() { ' ' } else { one }).collect()
+}
