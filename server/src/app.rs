@@ -6,17 +6,16 @@ use axum::{
     Router, middleware,
     routing::{get, post},
 };
-use comfyport_endpoint::Endpoint;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::Config,
     endpoints::Endpoints,
+    jobs::Jobs,
     layers,
     metrics::Metrics,
     problem::{Code, Problem},
     routes,
-    run::{RunError, Runs},
 };
 
 /// What every handler can see.
@@ -29,15 +28,17 @@ pub struct Inner {
     /// The settings.
     pub config: Config,
     /// The endpoints that are served.
-    pub endpoints: Endpoints,
-    /// Everything that runs.
-    pub runs: Arc<Runs>,
+    pub endpoints: Arc<Endpoints>,
+    /// Everything about jobs.
+    pub jobs: Arc<Jobs>,
     /// What is counted.
-    pub metrics: Metrics,
+    pub metrics: Arc<Metrics>,
     /// Whether the engine makes its results up.
     pub simulated: bool,
-    /// Cancelled when the server is about to stop.
+    /// Cancelled when the server is about to stop: it takes no more work.
     pub stopping: CancellationToken,
+    /// Cancelled when it stops: nobody is kept waiting any more.
+    pub closing: CancellationToken,
 }
 
 impl std::ops::Deref for AppState {
@@ -50,29 +51,11 @@ impl std::ops::Deref for AppState {
 
 impl AppState {
     /// The state of a server that has not started to listen.
-    pub fn new(
-        config: Config,
-        endpoints: &'static [&'static Endpoint],
-        runs: Arc<Runs>,
-        simulated: bool,
-        stopping: CancellationToken,
-    ) -> Self {
-        Self(Arc::new(Inner {
-            config,
-            endpoints: Endpoints::new(endpoints),
-            runs,
-            metrics: Metrics::default(),
-            simulated,
-            stopping,
-        }))
-    }
-
-    /// What a caller hears of a run that did not yield a result. What is ours to mend is logged.
-    pub fn problem(&self, error: RunError) -> Problem {
-        if let RunError::Storage { why } = &error {
-            tracing::error!(why, "an output cannot be stored");
-        }
-        error.into()
+    pub fn new(config: Config, endpoints: Arc<Endpoints>, jobs: Arc<Jobs>, simulated: bool) -> Self {
+        let metrics = Arc::new(Metrics::default());
+        jobs.counts.tell(Arc::clone(&metrics) as _);
+        let (stopping, closing) = (CancellationToken::new(), CancellationToken::new());
+        Self(Arc::new(Inner { config, endpoints, jobs, metrics, simulated, stopping, closing }))
     }
 }
 
@@ -95,7 +78,12 @@ pub fn router(app: AppState) -> Router {
         .route("/engines", get(routes::engines::list))
         .route("/engines/{name}", get(routes::engines::show).post(routes::engines::steer))
         .route("/prompt", post(routes::prompt::post))
-        .route("/jobs/{id}/outputs/{output}/{index}", get(routes::outputs::get))
+        .route("/jobs", get(routes::jobs::list))
+        .route("/jobs/{id}", get(routes::jobs::show).delete(routes::jobs::cancel).post(routes::jobs::post))
+        .route("/jobs/{id}/events", get(routes::jobs::events))
+        .route("/jobs/{id}/outputs/{output}/{index}", get(routes::jobs::output))
+        .route("/batches/{id}", get(routes::batches::get).delete(routes::batches::cancel))
+        .route("/batches/{id}/contact-sheet", get(routes::batches::sheet))
         .route(WORKFLOW_ROUTE, get(routes::workflow::describe).post(routes::workflow::post))
         .method_not_allowed_fallback(|| async {
             Problem::new(

@@ -1,18 +1,20 @@
-//! Output files, kept for a while and served to those who know their id.
+//! Files of jobs: what engines yielded, and what requests brought along.
 //!
-//! Each process owns one folder below the data directory, held by a lock on a file in it. Folders whose lock is free
-//! belong to processes that are gone and are removed at start: the index lives in memory, so nothing could serve them.
+//! A file has a name of ours, random or made from its content. It lies in a folder of the data directory, on disk
+//! before anybody is told of it; where servers share nothing but a database, it lies there, in pieces. Which files there
+//! are, and of which job, the job store knows.
 
 use std::{
-    collections::{HashMap, VecDeque},
-    fs::File,
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
-use uuid::Uuid;
+use bytes::Bytes;
+use comfyport_store::{Store, artifacts::NewArtifact};
+use futures_util::{StreamExt, stream, stream::BoxStream};
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
+use tokio_util::io::ReaderStream;
 
 mod inspect;
 pub mod range;
@@ -22,22 +24,12 @@ pub(crate) use store::hex;
 pub use inspect::Defect;
 pub use store::{Source, StoreError};
 
-/// How long and how much is kept.
-#[derive(Debug, Clone, Copy)]
-pub struct Retention {
-    /// Outputs of a run older than this are removed.
-    pub age: Duration,
-    /// Outputs of the oldest runs are removed while all together are larger than this, in bytes.
-    pub bytes: u64,
-    /// A single output file larger than this is refused, in bytes.
-    pub file_bytes: u64,
-}
-
-/// One stored output file. The file is removed when its last owner lets go, so a download in progress finishes.
+/// One output file on its way. Unless it is kept, it is removed when its last owner lets go.
 #[derive(Debug)]
 pub struct Artifact {
-    /// Where it lies.
-    pub path: PathBuf,
+    path: PathBuf,
+    /// Its name among our files.
+    pub file: String,
     /// Its media type.
     pub content_type: String,
     /// The name to save it under.
@@ -48,138 +40,217 @@ pub struct Artifact {
     pub sha256: String,
     /// Width and height in pixels, of pictures.
     pub dimensions: Option<(u32, u32)>,
+    kept: AtomicBool,
+}
+
+impl Artifact {
+    /// A job refers to it now.
+    pub fn keep(&self) {
+        self.kept.store(true, Ordering::Relaxed);
+    }
+
+    /// What the job store is to remember of it.
+    pub fn record(&self, output: &str, position: u32) -> NewArtifact {
+        NewArtifact {
+            output: output.to_owned(),
+            position,
+            file: self.file.clone(),
+            content_type: self.content_type.clone(),
+            filename: self.filename.clone(),
+            size: self.size,
+            sha256: self.sha256.clone(),
+            dimensions: self.dimensions,
+        }
+    }
 }
 
 impl Drop for Artifact {
     fn drop(&mut self) {
-        store::remove(&self.path);
+        if !self.kept.load(Ordering::Relaxed) {
+            store::remove(&self.path);
+        }
     }
 }
 
-/// The artifacts of this process.
+/// Where files of jobs are.
 #[derive(Debug)]
-pub struct Artifacts {
+pub struct Files {
     folder: PathBuf,
-    retention: Retention,
-    index: Mutex<Index>,
-    /// Held for as long as the folder is in use.
-    _lock: File,
+    /// A single output file larger than this is refused, in bytes.
+    largest: u64,
+    /// Where they are, if servers share them.
+    shared: Option<Store>,
 }
 
-#[derive(Debug, Default)]
-struct Index {
-    runs: HashMap<Uuid, Vec<Kept>>,
-    /// Oldest first.
-    order: VecDeque<(Instant, Uuid)>,
-    bytes: u64,
-}
+/// Files in a database are in pieces of this size.
+const PIECE: usize = 256 << 10;
 
-#[derive(Debug)]
-struct Kept {
-    output: String,
-    files: Vec<Arc<Artifact>>,
-}
+/// Read ahead of slow readers by no more than this.
+const CHUNK: usize = 64 << 10;
 
-impl Artifacts {
-    /// Opens a fresh folder below `data_dir` and removes those of processes that are gone.
-    pub fn open(data_dir: &Path, retention: Retention) -> io::Result<Self> {
-        let parent = data_dir.join("artifacts");
-        std::fs::create_dir_all(&parent)?;
-        remove_leftovers(&parent);
-        let folder = parent.join(Uuid::new_v4().simple().to_string());
-        std::fs::create_dir(&folder)?;
-        let lock = File::create(folder.join(LOCK))?;
-        lock.try_lock().map_err(io::Error::from)?;
-        Ok(Self { folder, retention, index: Mutex::default(), _lock: lock })
+impl Files {
+    /// In a folder below `data_dir`; with `shared`, in that store, and below `data_dir` only on their way.
+    pub fn open(data_dir: &Path, largest: u64, shared: Option<Store>) -> io::Result<Self> {
+        let folder = data_dir.join("files");
+        std::fs::create_dir_all(&folder)?;
+        Ok(Self { folder, largest, shared })
     }
 
-    /// Makes the outputs of a run available.
-    pub fn publish(&self, run: Uuid, outputs: Vec<(String, Vec<Arc<Artifact>>)>) {
-        let kept: Vec<Kept> = outputs
-            .into_iter()
-            .filter(|(_, files)| !files.is_empty())
-            .map(|(output, files)| Kept { output, files })
-            .collect();
-        if kept.is_empty() {
-            return;
-        }
-        let mut index = self.index();
-        index.bytes += bytes_of(&kept);
-        index.order.push_back((Instant::now(), run));
-        index.runs.insert(run, kept);
-        drop(index);
-        self.sweep(Instant::now());
-    }
-
-    /// One output file of a run.
-    pub fn find(&self, run: Uuid, output: &str, position: usize) -> Option<Arc<Artifact>> {
-        let index = self.index();
-        let kept = index.runs.get(&run)?.iter().find(|kept| kept.output == output)?;
-        kept.files.get(position).map(Arc::clone)
-    }
-
-    /// Lets go of what is too old or too much as of `now`.
-    pub fn sweep(&self, now: Instant) {
-        let mut removed = Vec::new();
-        let mut index = self.index();
-        while let Some((since, run)) = index.order.front().copied() {
-            let expired = now.saturating_duration_since(since) > self.retention.age;
-            let newest = index.order.len() == 1;
-            if !expired && (index.bytes <= self.retention.bytes || newest) {
-                break;
+    /// Makes an output file last: from now on it is there for whoever the job store tells of it.
+    pub async fn publish(&self, artifact: &Artifact) -> io::Result<()> {
+        match &self.shared {
+            None => Ok(()),
+            Some(store) => {
+                let mut file = tokio::fs::File::open(&artifact.path).await?;
+                send(store, &artifact.file, &mut file).await
             }
-            index.order.pop_front();
-            let kept = index.runs.remove(&run).unwrap_or_default();
-            index.bytes = index.bytes.saturating_sub(bytes_of(&kept));
-            removed.extend(kept);
-        }
-        drop(index);
-        // Removing files takes time that nobody should spend waiting for the index.
-        drop(removed);
-    }
-
-    /// Sweeps every so often for as long as anybody holds the artifacts.
-    pub async fn keep_sweeping(this: std::sync::Weak<Self>, every: Duration) {
-        loop {
-            tokio::time::sleep(every).await;
-            let Some(this) = this.upgrade() else { return };
-            tokio::task::spawn_blocking(move || this.sweep(Instant::now())).await.ok();
         }
     }
 
-    /// How many bytes are kept.
-    pub fn bytes(&self) -> u64 {
-        self.index().bytes
+    /// Whether files that were published lie in our own folder.
+    pub fn are_ours(&self) -> bool {
+        self.shared.is_none()
     }
 
-    fn index(&self) -> MutexGuard<'_, Index> {
-        self.index.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Artifacts {
-    fn drop(&mut self) {
-        // What is left behind after a crash is removed at the next start.
-        std::fs::remove_dir_all(&self.folder).ok();
-    }
-}
-
-const LOCK: &str = "lock";
-
-fn bytes_of(kept: &[Kept]) -> u64 {
-    kept.iter().flat_map(|kept| &kept.files).map(|file| file.size).sum()
-}
-
-fn remove_leftovers(parent: &Path) {
-    let Ok(entries) = std::fs::read_dir(parent) else { return };
-    for folder in entries.flatten().map(|entry| entry.path()) {
-        // Without its lock file a folder is not one of ours, or is being made right now.
-        let Ok(lock) = File::open(folder.join(LOCK)) else { continue };
-        if lock.try_lock().is_ok()
-            && let Err(error) = std::fs::remove_dir_all(&folder)
-        {
-            tracing::warn!(folder = %folder.display(), %error, "cannot remove artifacts of an earlier process");
+    /// Keeps a file of a request under a name that is made from its content.
+    pub async fn put(&self, name: &str, data: Bytes) -> io::Result<()> {
+        if let Some(store) = &self.shared {
+            return send(store, name, &mut &data[..]).await;
         }
+        let path = self.path(name)?;
+        if !tokio::fs::try_exists(&path).await? {
+            let written = tokio::task::spawn_blocking(move || store::write_whole(&path, &data));
+            written.await.map_err(io::Error::other)??;
+        }
+        Ok(())
+    }
+
+    /// A whole file; `None` if it is not there.
+    pub async fn get(&self, name: &str) -> io::Result<Option<Bytes>> {
+        match tokio::fs::read(self.path(name)?).await {
+            Ok(data) => return Ok(Some(data.into())),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Err(_) => {}
+        }
+        let Some(store) = &self.shared else { return Ok(None) };
+        let mut data = Vec::new();
+        let mut number = 0;
+        while let Some(piece) = piece(store, name, number).await? {
+            data.extend_from_slice(&piece);
+            number += 1;
+        }
+        Ok((number > 0).then(|| data.into()))
+    }
+
+    /// A part of a file; `None` if it is not there. A file that is removed meanwhile is read to its end.
+    pub async fn read(
+        &self,
+        name: &str,
+        start: u64,
+        length: u64,
+    ) -> io::Result<Option<BoxStream<'static, io::Result<Bytes>>>> {
+        match tokio::fs::File::open(self.path(name)?).await {
+            Ok(mut file) => {
+                if start > 0 {
+                    file.seek(io::SeekFrom::Start(start)).await?;
+                }
+                return Ok(Some(ReaderStream::with_capacity(file.take(length), CHUNK).boxed()));
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Err(_) => {}
+        }
+        let Some(store) = self.shared.clone() else { return Ok(None) };
+        let (first, skip) = (start / PIECE as u64, start % PIECE as u64);
+        let number = i64::try_from(first).unwrap_or(i64::MAX);
+        if piece(&store, name, number).await?.is_none() && length > 0 {
+            return Ok(None);
+        }
+        let state = Pieces { store, name: name.to_owned(), number, skip, left: length };
+        Ok(Some(stream::unfold(state, Pieces::next).boxed()))
+    }
+
+    /// Removes files that nothing refers to any more. Whoever reads one at the moment reads it to its end.
+    pub fn remove(&self, names: &[String]) {
+        for name in names {
+            if let Ok(path) = self.path(name) {
+                store::remove(&path);
+            }
+        }
+    }
+
+    /// Files of the folder that are older than `age`, for whoever knows which of them are wanted.
+    pub fn old(&self, age: std::time::Duration) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            let rested = entry.metadata()?.modified()?.elapsed().is_ok_and(|rested| rested >= age);
+            if let Some(name) = entry.file_name().to_str().filter(|_| rested) {
+                names.push(name.to_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    /// Names are ours; one that is not never becomes a path.
+    fn path(&self, name: &str) -> io::Result<PathBuf> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'-';
+        let ours = !name.is_empty() && !name.starts_with('.') && name.len() <= 128 && name.bytes().all(plain);
+        if ours { Ok(self.folder.join(name)) } else { Err(io::ErrorKind::InvalidInput.into()) }
+    }
+}
+
+async fn send(store: &Store, name: &str, file: &mut (impl tokio::io::AsyncRead + Unpin)) -> io::Result<()> {
+    let mut number = 0;
+    loop {
+        let mut piece = Vec::with_capacity(PIECE);
+        (&mut *file).take(PIECE as u64).read_to_end(&mut piece).await?;
+        // An empty file is one empty piece.
+        if piece.is_empty() && number > 0 {
+            return Ok(());
+        }
+        let last = piece.len() < PIECE;
+        store.write_chunk(name.to_owned(), number, piece).await.map_err(io::Error::other)?;
+        if last {
+            return Ok(());
+        }
+        number += 1;
+    }
+}
+
+async fn piece(store: &Store, name: &str, number: i64) -> io::Result<Option<Vec<u8>>> {
+    store.read_chunk(name.to_owned(), number).await.map_err(io::Error::other)
+}
+
+/// A file in a database, being read.
+struct Pieces {
+    store: Store,
+    name: String,
+    number: i64,
+    skip: u64,
+    left: u64,
+}
+
+impl Pieces {
+    async fn next(mut self) -> Option<(io::Result<Bytes>, Self)> {
+        if self.left == 0 {
+            return None;
+        }
+        let read = piece(&self.store, &self.name, self.number).await;
+        let piece = read.and_then(|piece| piece.ok_or_else(|| io::ErrorKind::UnexpectedEof.into()));
+        let piece = match piece {
+            Ok(piece) => Bytes::from(piece),
+            Err(error) => {
+                self.left = 0;
+                return Some((Err(error), self));
+            }
+        };
+        let from = usize::try_from(self.skip).unwrap_or(usize::MAX).min(piece.len());
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX);
+        let part = piece.slice(from..piece.len().min(from.saturating_add(most)));
+        self.number += 1;
+        self.skip = 0;
+        self.left -= part.len() as u64;
+        Some((Ok(part), self))
     }
 }
 
@@ -187,53 +258,44 @@ fn remove_leftovers(parent: &Path) {
 mod tests {
     use super::*;
 
-    fn artifact(artifacts: &Artifacts, size: u64) -> Arc<Artifact> {
-        let path = artifacts.folder.join(Uuid::new_v4().simple().to_string());
-        std::fs::write(&path, vec![0; usize::try_from(size).unwrap()]).unwrap();
-        let content_type = "image/png".to_owned();
-        let (filename, sha256) = ("x.png".to_owned(), String::new());
-        Arc::new(Artifact { path, content_type, filename, size, sha256, dimensions: None })
+    #[tokio::test]
+    async fn files_are_kept_read_in_part_and_removed() {
+        let data = tempfile::tempdir().unwrap();
+        let files = Files::open(data.path(), 100, None).unwrap();
+        files.put("abc.png", Bytes::from_static(b"0123456789")).await.unwrap();
+        assert_eq!(files.get("abc.png").await.unwrap().unwrap(), "0123456789");
+        let part = files.read("abc.png", 3, 4).await.unwrap().unwrap();
+        let part: Vec<Bytes> = part.map(Result::unwrap).collect().await;
+        assert_eq!(part.concat(), b"3456");
+        let reading = files.read("abc.png", 0, 10).await.unwrap().unwrap();
+        files.remove(&["abc.png".to_owned()]);
+        let whole: Vec<Bytes> = reading.map(Result::unwrap).collect().await;
+        assert_eq!(whole.concat(), b"0123456789");
+        assert!(files.get("abc.png").await.unwrap().is_none());
+        for name in ["../x", "a/b", "", ".hidden"] {
+            assert!(files.get(name).await.is_err(), "{name}");
+        }
     }
 
-    fn open(folder: &Path) -> Artifacts {
-        let retention = Retention { age: Duration::from_mins(1), bytes: 100, file_bytes: 100 };
-        Artifacts::open(folder, retention).unwrap()
-    }
-
-    #[test]
-    fn the_oldest_go_first_and_the_newest_stays() {
-        let folder = tempfile::tempdir().unwrap();
-        let artifacts = open(folder.path());
-        let runs = [Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4()];
-        let publish = |at: usize, size| {
-            let artifact = artifact(&artifacts, size);
-            let path = artifact.path.clone();
-            artifacts.publish(runs[at], vec![("image".to_owned(), vec![artifact])]);
-            path
+    #[tokio::test]
+    async fn what_is_not_kept_goes() {
+        let data = tempfile::tempdir().unwrap();
+        let files = Files::open(data.path(), 100, None).unwrap();
+        let source = Source {
+            content_type: None,
+            length: None,
+            filename: "x.txt".to_owned(),
+            stem: "text".to_owned(),
         };
-        let known = || runs.iter().map(|run| artifacts.find(*run, "image", 0).is_some()).collect::<Vec<_>>();
-        let first = publish(0, 60);
-        assert!(first.exists());
-        publish(1, 60);
-        assert_eq!(known(), [false, true, false]);
-        assert!(!first.exists());
-        publish(2, 200);
-        assert_eq!(known(), [false, false, true]);
-        assert_eq!(artifacts.bytes(), 200);
-        artifacts.sweep(Instant::now() + Duration::from_mins(2));
-        assert_eq!(known(), [false; 3]);
-        assert_eq!(artifacts.bytes(), 0);
-    }
-
-    #[test]
-    fn folders_of_the_dead_are_removed_and_of_the_living_are_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let living = open(folder.path());
-        let dead = folder.path().join("artifacts").join("dead");
-        std::fs::create_dir(&dead).unwrap();
-        std::fs::write(dead.join(LOCK), "").unwrap();
-        let other = open(folder.path());
-        assert!(!dead.exists());
-        assert!(living.folder.exists() && other.folder.exists());
+        let store = async || {
+            let data = stream::iter([Ok::<_, io::Error>(Bytes::from_static(b"x"))]);
+            files.store(source.clone(), data).await.unwrap()
+        };
+        let (kept, dropped) = (store().await, store().await);
+        kept.keep();
+        let names = [kept.file.clone(), dropped.file.clone()];
+        drop((kept, dropped));
+        assert!(files.get(&names[0]).await.unwrap().is_some());
+        assert!(files.get(&names[1]).await.unwrap().is_none());
     }
 }

@@ -59,7 +59,10 @@ pub(crate) struct Serve {
     /// A folder of further workflows, served without a rebuild and read again when they change
     #[arg(long, env = "COMFYPORT_WORKFLOWS_DIR", value_name = "DIR")]
     pub(crate) workflows_dir: Option<PathBuf>,
-    /// Where output files are kept
+    /// Where jobs are kept, if not in the data directory: postgres://user:password@host/database
+    #[arg(long, env = "COMFYPORT_STORE", value_name = "URL", hide_env_values = true)]
+    pub(crate) store: Option<String>,
+    /// Where jobs and their files are kept
     #[arg(long, env = "COMFYPORT_DATA_DIR", value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
     /// A configuration file; `comfyport config default` prints one

@@ -30,7 +30,9 @@ pub struct Config {
     pub workflows: Workflows,
     pub comfyui: ComfyUi,
     pub engines: Engines,
-    pub runs: Runs,
+    pub store: StoreSettings,
+    pub jobs: Jobs,
+    pub webhooks: Webhooks,
     pub media: Media,
     pub artifacts: Artifacts,
     pub readiness: Readiness,
@@ -76,7 +78,20 @@ sections! {
         flap_window_s: u64,
         interrupt_grace_s: u64,
     }
-    Runs { concurrent: usize, waiting: usize, timeout_s: u64 }
+    StoreSettings { url: Secret, connections: usize, lease_s: u64 }
+    Jobs {
+        max_queued: usize,
+        timeout_s: u64,
+        max_wait_s: u64,
+        max_attempts: u32,
+        remember_s: u64,
+        keep_s: u64,
+        max_batch: usize,
+        max_metadata_bytes: usize,
+        affinity_wait_s: u64,
+        cache: Vec<String>,
+    }
+    Webhooks { allow: Vec<String>, secrets: Vec<Secret>, concurrency: usize, timeout_s: u64 }
     Media { max_pixels: u64, max_side: u32 }
     Artifacts { data_dir: PathBuf, keep_s: u64, keep_bytes: u64, max_file_bytes: u64 }
     Readiness { fresh_s: u64 }
@@ -148,6 +163,8 @@ pub struct Overrides {
     pub listen: Option<SocketAddr>,
     /// `comfyui.url`, or several engines in place of it.
     pub comfyui_urls: Vec<Url>,
+    /// `store.url`
+    pub store: Option<String>,
     /// `artifacts.data_dir`
     pub data_dir: Option<PathBuf>,
     /// `workflows.dir`
@@ -178,6 +195,9 @@ impl Config {
             urls_of_flags = engines::read_urls(name, text).map_err(ConfigError::Value)?;
         }
         config.use_urls(urls_of_flags);
+        if let Some(url) = &overrides.store {
+            config.store.url = Secret(url.clone());
+        }
         if let Some(folder) = &overrides.data_dir {
             config.artifacts.data_dir.clone_from(folder);
         }
@@ -227,8 +247,16 @@ impl Config {
             ("engines.idle_poll_ms", self.engines.idle_poll_ms),
             ("engines.eject_s", self.engines.eject_s),
             ("engines.eject_after_failures", u64::from(self.engines.eject_after_failures)),
-            ("runs.concurrent", self.runs.concurrent as u64),
-            ("runs.timeout_s", self.runs.timeout_s),
+            ("store.connections", self.store.connections as u64),
+            ("store.lease_s", self.store.lease_s),
+            ("jobs.max_queued", self.jobs.max_queued as u64),
+            ("jobs.timeout_s", self.jobs.timeout_s),
+            ("jobs.max_wait_s", self.jobs.max_wait_s),
+            ("jobs.max_attempts", u64::from(self.jobs.max_attempts)),
+            ("jobs.keep_s", self.jobs.keep_s),
+            ("jobs.max_batch", self.jobs.max_batch as u64),
+            ("webhooks.concurrency", self.webhooks.concurrency as u64),
+            ("webhooks.timeout_s", self.webhooks.timeout_s),
             ("media.max_pixels", self.media.max_pixels),
             ("artifacts.keep_s", self.artifacts.keep_s),
         ];
@@ -389,7 +417,7 @@ fn merge_environment(
     Ok(())
 }
 
-/// `COMFYPORT_RUNS_TIMEOUT_S` is `runs.timeout_s`.
+/// `COMFYPORT_JOBS_TIMEOUT_S` is `jobs.timeout_s`.
 fn find_variable(defaults: &Table, variable: &str) -> Option<(String, String)> {
     let name = variable.strip_prefix("COMFYPORT_")?.to_lowercase();
     defaults.iter().find_map(|(section, keys)| {
@@ -423,23 +451,24 @@ mod tests {
     #[test]
     fn layers_override_each_other() {
         let config =
-            load(Some("[runs]\ntimeout_s = 5\nwaiting = 2"), &[("COMFYPORT_RUNS_TIMEOUT_S", "9")]).unwrap();
-        assert_eq!((config.runs.timeout_s, config.runs.waiting), (9, 2));
+            load(Some("[jobs]\ntimeout_s = 5\nmax_queued = 2"), &[("COMFYPORT_JOBS_TIMEOUT_S", "9")])
+                .unwrap();
+        assert_eq!((config.jobs.timeout_s, config.jobs.max_queued), (9, 2));
     }
 
     #[test]
     fn faults_name_the_key_and_the_line() {
         for (file, expected) in [
             (
-                "[runs]\ntimeout = 5",
-                "line 2: in [runs], there is no setting `timeout`; did you mean `timeout_s`?",
+                "[jobs]\ntimeout = 5",
+                "line 2: in [jobs], there is no setting `timeout`; did you mean `timeout_s`?",
             ),
-            ("[run]\n", "line 1: there is no setting `run`; did you mean `runs`?"),
-            ("[runs]\n\ntimeout_s = \"5\"", "line 3: `runs.timeout_s` must be a integer"),
+            ("[job]\n", "line 1: there is no setting `job`; did you mean `jobs`?"),
+            ("[jobs]\n\ntimeout_s = \"5\"", "line 3: `jobs.timeout_s` must be a integer"),
             ("[server]\nlisten = \"nowhere\"", "line 2: `server.listen`"),
-            ("[runs]\ntimeout_s = 0", "`runs.timeout_s` must be at least 1"),
+            ("[jobs]\ntimeout_s = 0", "`jobs.timeout_s` must be at least 1"),
             ("[comfyui]\nurl = \"ftp://x\"", "must start with http"),
-            ("runs = 1", "line 1: `runs` is a section"),
+            ("jobs = 1", "line 1: `jobs` is a section"),
         ] {
             let error = load(Some(file), &[]).unwrap_err();
             assert!(error.contains(expected), "{error}");

@@ -30,7 +30,7 @@ use crate::{
     app::{AppState, WORKFLOW_ROUTE},
     config::seconds,
     problem::{Code, Problem},
-    routes::workflow::CHECK,
+    routes::workflow::{BATCH, CHECK},
 };
 
 tokio::task_local! {
@@ -88,8 +88,9 @@ fn notice(app: &AppState, request: &Request, params: &RawPathParams) -> HeaderMa
         request.extensions().get::<MatchedPath>().is_some_and(|matched| matched.as_str() == WORKFLOW_ROUTE);
     let Some((_, path)) = params.iter().next().filter(|_| is_workflow) else { return HeaderMap::new() };
     let now = app.endpoints.now();
-    let endpoint =
-        now.find(path.strip_suffix(CHECK).unwrap_or(path)).and_then(|entry| entry.endpoint.as_ref());
+    let endpoint = now
+        .find(path.strip_suffix(CHECK).or_else(|| path.strip_suffix(BATCH)).unwrap_or(path))
+        .and_then(|entry| entry.endpoint.as_ref());
     endpoint.map(|endpoint| now.versions.notice(endpoint)).unwrap_or_default()
 }
 

@@ -4,6 +4,7 @@
 
 pub mod app;
 pub mod artifacts;
+pub mod assemble;
 mod cli;
 mod commands;
 pub mod config;
@@ -11,6 +12,7 @@ pub mod dynamic;
 pub mod endpoints;
 pub mod engine;
 pub mod form;
+pub mod jobs;
 pub mod layers;
 pub mod listener;
 mod logging;

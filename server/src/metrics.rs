@@ -14,6 +14,28 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use comfyport_store::State;
+
+use crate::{jobs::JobCounter, problem::Code, run::Timing};
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByWorkflow {
+    workflow: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Ended {
+    workflow: String,
+    engine: String,
+    state: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Retry {
+    workflow: String,
+    code: String,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Answer {
     route: String,
@@ -25,7 +47,10 @@ pub struct Metrics {
     registry: Registry,
     answers: Family<Answer, Counter>,
     durations: Histogram,
-    runs: Gauge,
+    accepted: Family<ByWorkflow, Counter>,
+    ended: Family<Ended, Counter>,
+    retries: Family<Retry, Counter>,
+    in_hand: Gauge,
     artifact_bytes: Gauge,
 }
 
@@ -40,21 +65,29 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("comfyport");
         let answers = Family::default();
         let durations = Histogram::new(exponential_buckets(0.0005, 4.0, 12));
-        let (runs, artifact_bytes) = (Gauge::default(), Gauge::default());
+        let (in_hand, artifact_bytes) = (Gauge::default(), Gauge::default());
+        let (accepted, ended, retries) = (Family::default(), Family::default(), Family::default());
         registry.register("http_requests", "Requests answered, by route and status", answers.clone());
         registry.register(
             "http_request_duration_seconds",
             "Time to the head of the answer",
             durations.clone(),
         );
-        registry.register("runs_active", "Runs under way, waiting ones included", runs.clone());
+        registry.register("jobs_accepted", "Jobs accepted, by workflow", accepted.clone());
+        registry.register("jobs_ended", "Jobs that ended, by workflow, engine and state", ended.clone());
+        registry.register(
+            "job_retries",
+            "Tries that went wrong and were followed by another",
+            retries.clone(),
+        );
+        registry.register("jobs_in_hand", "Jobs that this server is running", in_hand.clone());
         registry.register("artifact_bytes", "Bytes of output files kept", artifact_bytes.clone());
         registry.register(
             "build",
             "The running version",
             Info::new([("version", env!("CARGO_PKG_VERSION"))]),
         );
-        Self { registry, answers, durations, runs, artifact_bytes }
+        Self { registry, answers, durations, accepted, ended, retries, in_hand, artifact_bytes }
     }
 }
 
@@ -66,11 +99,28 @@ impl Metrics {
     }
 
     /// All series as text.
-    pub fn render(&self, runs: usize, artifact_bytes: u64) -> Result<String, fmt::Error> {
-        self.runs.set(i64::try_from(runs).unwrap_or(i64::MAX));
+    pub fn render(&self, in_hand: usize, artifact_bytes: u64) -> Result<String, fmt::Error> {
+        self.in_hand.set(i64::try_from(in_hand).unwrap_or(i64::MAX));
         self.artifact_bytes.set(i64::try_from(artifact_bytes).unwrap_or(i64::MAX));
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+}
+
+impl JobCounter for Metrics {
+    fn accepted(&self, workflow: &str) {
+        self.accepted.get_or_create(&ByWorkflow { workflow: workflow.to_owned() }).inc();
+    }
+
+    fn ended(&self, workflow: &str, engine: &str, state: State, _timing: Option<Timing>) {
+        let labels =
+            Ended { workflow: workflow.to_owned(), engine: engine.to_owned(), state: state.to_string() };
+        self.ended.get_or_create(&labels).inc();
+    }
+
+    fn retried(&self, workflow: &str, code: Code) {
+        let labels = Retry { workflow: workflow.to_owned(), code: code.as_str().to_owned() };
+        self.retries.get_or_create(&labels).inc();
     }
 }

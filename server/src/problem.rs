@@ -4,12 +4,13 @@ use axum::{
     body::Body,
     http::{
         HeaderValue, StatusCode,
-        header::{CONTENT_TYPE, RETRY_AFTER},
+        header::{CONTENT_TYPE, LOCATION, RETRY_AFTER},
     },
     response::{IntoResponse, Response},
 };
 use comfyport_endpoint::{Fault, FaultKind, Faults};
 use serde::Serialize;
+use uuid::Uuid;
 
 mod code;
 
@@ -36,6 +37,9 @@ pub struct Problem {
     errors: Vec<Detail>,
     #[serde(skip_serializing_if = "Option::is_none")]
     missing: Option<Missing>,
+    /// The job it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job: Option<Uuid>,
 }
 
 /// One thing that is wrong.
@@ -65,6 +69,7 @@ impl Problem {
             source: code.origin(),
             errors: Vec::new(),
             missing: None,
+            job: None,
         }
     }
 
@@ -89,6 +94,34 @@ impl Problem {
             Code::PromptDisabled,
             "raw graphs are not accepted; the operator can allow them with `prompt_route.enabled = true`",
         )
+    }
+
+    /// Says which job it is about, and where that is.
+    #[must_use]
+    pub fn about(self, job: Uuid) -> Self {
+        Self { job: Some(job), ..self }
+    }
+
+    /// What happened, in words.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// Its code.
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// A problem that a job ended with, as the answer to a request of now.
+    pub fn replay(kept: &str, job: Uuid) -> Option<Response> {
+        let mut problem: serde_json::Map<String, serde_json::Value> = serde_json::from_str(kept).ok()?;
+        let status = StatusCode::from_u16(u16::try_from(problem.get("status")?.as_u64()?).ok()?).ok()?;
+        problem.insert("request_id".to_owned(), crate::layers::current_request_id().into());
+        problem.insert("job".to_owned(), job.to_string().into());
+        let mut response = Response::new(Body::from(serde_json::to_vec(&problem).ok()?));
+        *response.status_mut() = status;
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        Some(response)
     }
 
     /// Its body.
@@ -157,6 +190,7 @@ impl From<RunError> for Problem {
             RunError::Cancelled => Self::new(Code::Cancelled, detail),
             RunError::OutputMissing { .. } => Self::new(Code::OutputMissing, detail),
             RunError::Storage { .. } => Self::new(Code::StorageFailed, detail),
+            RunError::Gone { .. } => Self::new(Code::WorkflowGone, detail),
             RunError::Busy => Self::new(Code::Busy, detail),
             RunError::Stopping => Self::new(Code::Stopping, detail),
         }
@@ -171,6 +205,9 @@ impl IntoResponse for Problem {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if self.retryable {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("2"));
+        }
+        if let Some(location) = self.job.and_then(|job| HeaderValue::from_str(&format!("/jobs/{job}")).ok()) {
+            headers.insert(LOCATION, location);
         }
         response
     }

@@ -4,3 +4,4 @@ pub mod accept;
 pub mod bytes;
 pub mod events;
 pub mod prefer;
+pub mod sheet;

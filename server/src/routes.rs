@@ -1,13 +1,16 @@
 //! One file for each group of routes.
 
+pub mod batches;
+mod caller;
 mod check;
 pub mod docs;
 pub mod engines;
 pub mod health;
 pub mod index;
+pub mod jobs;
 mod origin;
-pub mod outputs;
 pub mod prompt;
 mod standing;
+mod waiting;
 pub mod workflow;
 pub mod workflows;

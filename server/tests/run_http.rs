@@ -5,18 +5,13 @@
 #[path = "run/workflows.rs"]
 mod workflows;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use comfyport_endpoint::{DecodeLimits, Endpoint};
+use comfyport_endpoint::Endpoint;
 use comfyport_server::{
-    app::{AppState, router},
-    artifacts::{Artifacts, Retention},
+    app::router,
+    assemble::assemble,
     config::{Config, Overrides},
-    engine::comfyui::ComfyUi,
-    media::PictureLimits,
-    pool::{Place, PlaceSettings, Pool, Settings as PoolSettings},
-    readiness::Ages,
-    run::{RequestLimits, Runs, Settings},
 };
 use comfyport_simulator::{LedgerEvent, Simulator};
 use reqwest::RequestBuilder;
@@ -38,29 +33,14 @@ impl Server {
         let options = comfyport_simulator::Options { step_delay, ..Default::default() };
         let simulator = Simulator::start(options).await.unwrap();
         let data = tempfile::tempdir().unwrap();
-        let client = comfyport_comfyui::Client::new(comfyport_comfyui::ClientConfig::new(
-            simulator.url().parse().unwrap(),
-        ));
-        let engine = Arc::new(ComfyUi::new("simulator", client.unwrap(), true));
-        let retention = Retention { age: Duration::from_mins(1), bytes: 1 << 30, file_bytes: 1 << 28 };
-        let artifacts = Arc::new(Artifacts::open(data.path(), retention).unwrap());
-        let timeout = Duration::from_mins(1);
-        let request = RequestLimits {
-            pictures: PictureLimits::default(),
-            decode: DecodeLimits::default(),
-            timeout,
-            body: 1 << 20,
-            parts: 10,
-        };
-        let ages = Ages { fresh: timeout, error: Duration::ZERO };
-        let settings = Settings { concurrent: 8, waiting: 8, timeout, request };
-        let pool =
-            Pool::new(vec![Place::new(engine, PlaceSettings::default(), ages)], PoolSettings::default());
-        let runs = Arc::new(Runs::new(Arc::new(pool), artifacts, settings));
         let mut config = Config::load(None, std::iter::empty(), &Overrides::default()).unwrap();
         config.prompt_route.enabled = prompt_route;
-        let app =
-            router(AppState::new(config, ENDPOINTS, runs, true, tokio_util::sync::CancellationToken::new()));
+        config.comfyui.url = simulator.url().parse().unwrap();
+        config.artifacts.data_dir = data.path().to_owned();
+        config.server.max_body_bytes = 1 << 20;
+        let state = assemble(config, ENDPOINTS, true).await.unwrap();
+        state.jobs.begin(true).await.unwrap();
+        let app = router(state);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, app).await });
@@ -122,10 +102,11 @@ async fn the_form_of_the_answer_is_the_callers_choice() {
     assert!(picture.bytes().await.unwrap().starts_with(b"\x89PNG"));
     let problem = expect(request().header("accept", "video/mp4"), 406).await;
     assert_eq!(problem["code"], "not_acceptable");
-    expect(request().header("prefer", "respond-async"), 501).await;
+    let job = expect(request().header("prefer", "respond-async"), 202).await;
+    assert!(["queued", "running", "succeeded"].contains(&job["status"].as_str().unwrap()), "{job}");
     let events = request().header("accept", "text/event-stream").send().await.unwrap().text().await.unwrap();
     let names: Vec<&str> = events.lines().filter_map(|line| line.strip_prefix("event: ")).collect();
-    assert_eq!((names[0], names[1], *names.last().unwrap()), ("queued", "started", "result"), "{names:?}");
+    assert_eq!((names[0], *names.last().unwrap()), ("queued", "result"), "{names:?}");
     assert!(names.contains(&"progress"));
     let data = events.lines().rev().find_map(|line| line.strip_prefix("data: ")).unwrap();
     let result: Value = serde_json::from_str(data).unwrap();
@@ -133,12 +114,15 @@ async fn the_form_of_the_answer_is_the_callers_choice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_closes_takes_the_run_along() {
+async fn a_connection_that_closes_takes_the_run_along_if_that_is_wanted() {
     let server = Server::new(Duration::from_millis(50), false).await;
     let ledger = server.simulator.ledger();
     for (round, accept) in ["application/json", "text/event-stream"].into_iter().enumerate() {
-        let request =
-            server.post("/sd15/paint", &json!({"prompt": "x", "steps": 500})).header("accept", accept);
+        let request = server.post(
+            "/sd15/paint",
+            &json!({"prompt": "x", "steps": 500, "options": {"cancel_on_disconnect": true}}),
+        );
+        let request = request.header("accept", accept);
         let waiting = tokio::spawn(async move {
             let response = request.send().await.unwrap();
             response.bytes().await

@@ -111,6 +111,15 @@ impl Store {
         .await
     }
 
+    /// The files of a job's request.
+    pub async fn inputs(&self, job: Uuid) -> Result<Vec<String>, StoreError> {
+        self.read(move |tx| {
+            let rows = tx.query("SELECT file FROM inputs WHERE job = ?1 ORDER BY file", &[job.into()])?;
+            rows.iter().map(|row| row.text(0)).collect()
+        })
+        .await
+    }
+
     /// Whether anything still refers to a file.
     pub async fn is_wanted(&self, file: String) -> Result<bool, StoreError> {
         self.read(move |tx| {

@@ -5,6 +5,7 @@ use uuid::Uuid;
 use crate::{
     Job, Notice, Store, StoreError,
     database::{Row, Tx},
+    transition::announce,
 };
 
 /// One thing that happened to a job.
@@ -42,22 +43,17 @@ impl Store {
 
     /// Keeps how far a running job is, as an event of its own. Whoever lost the job changes nothing, and hears it.
     pub async fn progressed(&self, id: Uuid, fence: i64, progress: String) -> Result<bool, StoreError> {
-        let now = self.now();
+        let (render, now) = (self.render(), self.now());
         self.write(move |tx| {
-            let changed = tx.execute(
-                "UPDATE jobs SET progress = ?3, events = events + 1 \
-                 WHERE id = ?1 AND fence = ?2 AND state = 'running'",
-                &[id.into(), fence.into(), progress.as_str().into()],
-            )?;
-            if changed == 0 {
-                return Ok(false);
-            }
-            tx.execute(
-                "INSERT INTO events (job, number, at, kind, data) \
-                 SELECT id, events, ?2, 'progress', ?3 FROM jobs WHERE id = ?1",
-                &[id.into(), now.into(), progress.as_str().into()],
-            )?;
-            tx.notify(Notice::Job(id));
+            let sql = format!(
+                "UPDATE jobs SET progress = ?3 WHERE id = ?1 AND fence = ?2 AND state = 'running' RETURNING {}",
+                Job::COLUMNS
+            );
+            let values = [id.into(), fence.into(), progress.as_str().into()];
+            let Some(row) = tx.query_one(&sql, &values)? else { return Ok(false) };
+            let mut job = Job::read(&row)?;
+            add(tx, &mut job, now, "progress", &progress)?;
+            announce(tx, &render, &job, "job.progress", now)?;
             Ok(true)
         })
         .await

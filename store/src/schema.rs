@@ -11,7 +11,7 @@ use crate::{
 pub(crate) const CURRENT: i64 = 1;
 
 /// One list of statements for each version. `{SERIAL}` and `{BYTES}` differ between dialects.
-const VERSIONS: [&[&str]; CURRENT as usize] = [&[
+const VERSIONS: [&[&str]; 1] = [&[
     "CREATE TABLE jobs (
         seq {SERIAL},
         id TEXT NOT NULL UNIQUE,

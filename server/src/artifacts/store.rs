@@ -3,7 +3,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
 };
 
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use tokio::{fs::File, io::AsyncWriteExt};
 use uuid::Uuid;
 
-use super::{Artifact, Artifacts, Defect, inspect::Inspector};
+use super::{Artifact, Defect, Files, inspect::Inspector};
 
 /// What an engine says about a file.
 #[derive(Debug, Clone)]
@@ -50,7 +50,7 @@ pub enum StoreError<E> {
 /// Files up to this size are collected in memory and written in one go, which is one task hop instead of many.
 const SMALL: usize = 1 << 20;
 
-impl Artifacts {
+impl Files {
     /// Stores one output file. Nothing is left behind on failure.
     pub async fn store<E>(
         &self,
@@ -63,8 +63,8 @@ impl Artifacts {
         while let Some(chunk) = data.next().await {
             let chunk = chunk.map_err(StoreError::Engine)?;
             received += chunk.len() as u64;
-            if received > self.retention.file_bytes {
-                return Err(StoreError::TooLarge { limit: self.retention.file_bytes });
+            if received > self.largest {
+                return Err(StoreError::TooLarge { limit: self.largest });
             }
             inspector.push(&chunk, &mut spool.pending);
             spool.write(false).await.map_err(StoreError::Io)?;
@@ -77,17 +77,20 @@ impl Artifacts {
         }
         let content_type = content_type(&source, inspector.head());
         let dimensions = content_type.starts_with("image/").then(|| inspector.dimensions()).flatten();
+        let file = spool.file_name.clone();
         let (path, size, sha256) = spool.finish().await.map_err(StoreError::Io)?;
         let filename = match extension(&source.filename) {
             Some(extension) => format!("{}.{extension}", source.stem),
             None => source.stem,
         };
-        Ok(Arc::new(Artifact { path, content_type, filename, size, sha256, dimensions }))
+        let kept = AtomicBool::new(false);
+        Ok(Arc::new(Artifact { path, file, content_type, filename, size, sha256, dimensions, kept }))
     }
 }
 
 /// A file being written under a temporary name; removed unless finished.
 struct Spool {
+    file_name: String,
     temporary: PathBuf,
     name: PathBuf,
     pending: Vec<u8>,
@@ -99,8 +102,10 @@ struct Spool {
 
 impl Spool {
     fn new(folder: &Path) -> Self {
-        let name = folder.join(Uuid::new_v4().simple().to_string());
+        let file_name = Uuid::new_v4().simple().to_string();
+        let name = folder.join(&file_name);
         Self {
+            file_name,
             temporary: name.with_extension("part"),
             name,
             pending: Vec::new(),
@@ -131,17 +136,16 @@ impl Spool {
             self.write(true).await?;
             if let Some(mut file) = self.file.take() {
                 file.flush().await?;
+                file.sync_all().await?;
             }
-            tokio::fs::rename(&self.temporary, &self.name).await?;
+            let (temporary, name) = (self.temporary.clone(), self.name.clone());
+            let renamed = tokio::task::spawn_blocking(move || rename(&temporary, &name));
+            renamed.await.map_err(io::Error::other)??;
         } else {
             self.hash.update(&self.pending);
             self.size = self.pending.len() as u64;
-            let (data, temporary, name) =
-                (std::mem::take(&mut self.pending), self.temporary.clone(), self.name.clone());
-            let written = tokio::task::spawn_blocking(move || {
-                std::fs::write(&temporary, data)?;
-                std::fs::rename(&temporary, name)
-            });
+            let (data, name) = (std::mem::take(&mut self.pending), self.name.clone());
+            let written = tokio::task::spawn_blocking(move || write_whole(&name, &data));
             written.await.map_err(io::Error::other)??;
         }
         self.finished = true;
@@ -154,6 +158,31 @@ impl Drop for Spool {
         if !self.finished {
             remove(&self.temporary);
         }
+    }
+}
+
+/// Writes a file so that it is either there, whole and on disk, or not there.
+pub(super) fn write_whole(path: &Path, data: &[u8]) -> io::Result<()> {
+    // Two may write the same at once: each to a name of its own.
+    let temporary = path.with_extension(format!("{}.part", Uuid::new_v4().simple()));
+    let written = (|| {
+        let mut file = std::fs::File::create(&temporary)?;
+        io::Write::write_all(&mut file, data)?;
+        file.sync_all()?;
+        rename(&temporary, path)
+    })();
+    if written.is_err() {
+        remove(&temporary);
+    }
+    written
+}
+
+/// The name is on disk only when its folder is.
+fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::rename(from, to)?;
+    match to.parent() {
+        Some(folder) => std::fs::File::open(folder)?.sync_all(),
+        None => Ok(()),
     }
 }
 

@@ -1,33 +1,27 @@
 //! `comfyport serve`
 
-use std::{io, process::ExitCode, sync::Arc, time::Duration};
+use std::{io, process::ExitCode, time::Duration};
 
-use comfyport_comfyui::{Client, ClientConfig};
-use comfyport_endpoint::{DecodeLimits, Endpoint, Held, Kind};
+use comfyport_endpoint::{Endpoint, Held, Kind};
 use comfyport_simulator::{Installer, Simulator};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     app::{self, AppState},
-    artifacts::{Artifacts, Retention},
+    assemble::assemble,
     cli::Serve,
-    config::{Config, EngineTable, Overrides, seconds},
+    config::{Config, Overrides, seconds},
     dynamic::{self, Folder},
     endpoints::{Entry, Snapshot},
-    engine::comfyui::ComfyUi,
-    listener,
-    media::PictureLimits,
-    pool::{self, Place, PlaceSettings, Pool},
-    readiness::Ages,
-    run::{RequestLimits, Runs, Settings},
-    say,
+    listener, say,
 };
 
 pub(crate) fn run(arguments: &Serve, endpoints: &'static [&'static Endpoint]) -> ExitCode {
     let overrides = Overrides {
         listen: arguments.listen,
         comfyui_urls: arguments.comfyui_url.clone(),
+        store: arguments.store.clone(),
         data_dir: arguments.data_dir.clone(),
         workflows_dir: arguments.workflows_dir.clone(),
     };
@@ -61,12 +55,12 @@ async fn serve(
     } else {
         None
     };
-    let app = build(config, endpoints, simulator.is_some())?;
+    let app = assemble(config, endpoints, simulator.is_some()).await?;
     app.endpoints.replace(&found);
     learn(&app);
     // They outlast the signal to stop: prompts that are cancelled then have to be seen to.
     let (watchers, stop_watching) = (TaskTracker::new(), CancellationToken::new());
-    app.runs.pool().keep_watching(&watchers, &stop_watching);
+    app.jobs.pool.keep_watching(&watchers, &stop_watching);
     let _stop_watching = stop_watching.drop_guard();
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     greet(&app, address);
@@ -80,20 +74,16 @@ async fn serve(
         simulated: app.simulated,
     };
     let patience = seconds(settings.shutdown_timeout_s);
-    let sweeper =
-        tokio::spawn(Artifacts::keep_sweeping(Arc::downgrade(app.runs.artifacts()), Duration::from_mins(1)));
-    let stop = app.stopping.clone();
+    let begun = app.jobs.begin(app.config.store.url.expose().is_empty()).await;
+    begun.map_err(|error| error.to_string())?;
     if let Some(folder) = folder {
         keep_looking(folder, &app, simulator.as_ref().map(Simulator::installer));
     }
-    let server = tokio::spawn(listener::serve(listener, app::router(app.clone()), limits, stop.clone()));
+    let closing = app.closing.clone();
+    let server = tokio::spawn(listener::serve(listener, app::router(app.clone()), limits, closing));
     until_told().await;
-    say::line(format_args!(
-        "stopping: {} runs in progress have {} s to end",
-        app.runs.active(),
-        patience.as_secs()
-    ));
-    stop.cancel();
+    let running = app.jobs.in_hand();
+    say::line(format_args!("stopping: {running} running jobs have {} s to end", patience.as_secs()));
     // A second signal ends the process at once.
     let ended = async {
         tokio::select! {
@@ -102,23 +92,30 @@ async fn serve(
         }
     };
     ended.await;
-    sweeper.abort();
     if let Some(simulator) = simulator {
         simulator.stop().await;
     }
     Ok(())
 }
 
-/// Connections finish what they do; when time is up, their runs are cancelled on the engine.
+/// How long connections have to end when nobody is kept waiting any more.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// No more work is taken; what runs may end. What has not ended when time is up is left to whoever comes next.
 async fn wind_down(app: &AppState, mut server: tokio::task::JoinHandle<()>, patience: Duration) {
-    if tokio::time::timeout(patience, &mut server).await.is_err() {
-        tracing::warn!("runs were still in progress when time was up; they are cancelled");
+    app.stopping.cancel();
+    app.jobs.drain();
+    if tokio::time::timeout(patience, app.jobs.idle()).await.is_err() {
+        let left = app.jobs.in_hand();
+        tracing::warn!(left, "jobs are still running when time is up; they are left to whoever comes next");
     }
-    let farewell = Duration::from_secs(10);
-    if tokio::time::timeout(farewell, app.runs.stop()).await.is_err() {
-        tracing::warn!("the engine did not confirm that runs were cancelled");
+    if tokio::time::timeout(FAREWELL, app.jobs.leave()).await.is_err() {
+        tracing::warn!("not every job could be handed over; whoever comes next finds out");
     }
-    server.abort();
+    app.closing.cancel();
+    if tokio::time::timeout(FAREWELL, &mut server).await.is_err() {
+        server.abort();
+    }
 }
 
 /// The folder of further workflows, if there is to be one.
@@ -149,7 +146,7 @@ fn keep_looking(folder: Folder, app: &AppState, installer: Option<Installer>) {
                 found.iter().filter_map(|entry| entry.endpoint.as_deref()).collect();
             let (classes, files) = super::simulate::needs(&endpoints);
             installer.install(&classes, files);
-            app.runs.pool().places().iter().for_each(|place| place.readiness.forget());
+            app.jobs.pool.places().iter().for_each(|place| place.readiness.forget());
         }
         app.endpoints.replace(found);
         learn(&app);
@@ -159,7 +156,7 @@ fn keep_looking(folder: Folder, app: &AppState, installer: Option<Installer>) {
 
 /// The engines' node definitions are held against what is served.
 fn learn(app: &AppState) {
-    app.runs.pool().learn(app.endpoints.now().served().map(|endpoint| &**endpoint));
+    app.jobs.pool.learn(app.endpoints.now().served().map(|endpoint| &**endpoint));
 }
 
 fn cannot_listen(config: &Config, error: &io::Error) -> String {
@@ -179,73 +176,6 @@ async fn start_simulator(config: &mut Config, endpoints: &[&Endpoint]) -> Result
     config.comfyui.headers.clear();
     config.engine.clear();
     Ok(simulator)
-}
-
-/// Everything between the settings and the listener.
-fn build(
-    config: Config,
-    endpoints: &'static [&'static Endpoint],
-    simulated: bool,
-) -> Result<AppState, String> {
-    let kept = &config.artifacts;
-    let retention =
-        Retention { age: seconds(kept.keep_s), bytes: kept.keep_bytes, file_bytes: kept.max_file_bytes };
-    let artifacts = Artifacts::open(&kept.data_dir, retention).map_err(|error| {
-        format!("the data directory {}: {error}; choose another with --data-dir", kept.data_dir.display())
-    })?;
-    let settings = Settings {
-        concurrent: config.runs.concurrent,
-        waiting: config.runs.waiting,
-        timeout: seconds(config.runs.timeout_s),
-        request: RequestLimits {
-            pictures: PictureLimits { pixels: config.media.max_pixels, side: config.media.max_side },
-            decode: DecodeLimits { media_bytes: config.server.max_body_bytes, ..DecodeLimits::default() },
-            timeout: seconds(config.runs.timeout_s),
-            body: config.server.max_body_bytes,
-            parts: config.server.max_form_parts,
-        },
-    };
-    let ages = Ages { fresh: seconds(config.readiness.fresh_s), error: Duration::from_secs(1) };
-    let places = config.engines().into_iter().map(|engine| place(engine, ages, simulated));
-    let pool = Pool::new(places.collect::<Result<_, _>>()?, pool_settings(&config.engines));
-    let runs = Arc::new(Runs::new(Arc::new(pool), Arc::new(artifacts), settings));
-    Ok(AppState::new(config, endpoints, runs, simulated, CancellationToken::new()))
-}
-
-fn pool_settings(engines: &crate::config::Engines) -> pool::Settings {
-    pool::Settings {
-        poll: Duration::from_millis(engines.poll_ms),
-        idle_poll: Duration::from_millis(engines.idle_poll_ms),
-        eject: seconds(engines.eject_s),
-        eject_max: seconds(engines.eject_max_s.max(engines.eject_s)),
-        eject_after_failures: engines.eject_after_failures,
-        flap_count: engines.flap_count,
-        flap_window: seconds(engines.flap_window_s),
-        interrupt_grace: seconds(engines.interrupt_grace_s),
-    }
-}
-
-/// An engine of the configuration.
-fn place(engine: EngineTable, ages: Ages, simulated: bool) -> Result<Place, String> {
-    let name = if simulated { "simulator".to_owned() } else { engine.name() };
-    let mut client = ClientConfig::new(engine.url);
-    client.connect_timeout = engine.connect_timeout_s.map_or(client.connect_timeout, seconds);
-    client.request_timeout = engine.request_timeout_s.map_or(client.request_timeout, seconds);
-    client.stall_after = engine.stall_timeout_s.filter(|stall| *stall > 0).map(seconds);
-    let stall_after = client.stall_after;
-    for (header, value) in &engine.headers {
-        if !client.headers.insert(header, value.expose()) {
-            return Err(format!("the headers of engine {name}: `{header}` is not one that can be set"));
-        }
-    }
-    let client = Client::new(client).map_err(|error| format!("the client of engine {name}: {error}"))?;
-    let settings = PlaceSettings {
-        weight: engine.weight,
-        tags: engine.tags,
-        concurrency: engine.concurrency,
-        stall_after,
-    };
-    Ok(Place::new(Arc::new(ComfyUi::new(name, client, simulated)), settings, ages))
 }
 
 /// What a person who just started it wants to know.

@@ -63,6 +63,11 @@ pub(super) struct Shown {
 }
 
 impl Table {
+    /// What ran there last.
+    pub(super) fn ran_last(&self, index: usize) -> Option<Affinity> {
+        self.records.get(index).and_then(|record| record.ran_last.clone())
+    }
+
     pub(super) fn new(engines: usize, settings: Settings, now: Instant) -> Self {
         let record = || Record {
             reachable: None,

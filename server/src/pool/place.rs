@@ -143,6 +143,19 @@ impl Place {
         self.shared.change(|table| table.ran(self.index, what));
     }
 
+    /// Whether the engine ran this last, so that it still has it at hand.
+    pub fn is_warm_for(&self, wanted: &Affinity) -> bool {
+        self.shared.table().ran_last(self.index).is_some_and(|last| last.workflow == wanted.workflow)
+    }
+
+    /// Stops or resumes sending work there because somebody else was told to.
+    pub fn set_drained(&self, drained: bool) {
+        if drained != (self.state() == State::Drained) {
+            self.shared.change(|table| table.drain(self.index, drained));
+            self.wake.notify_one();
+        }
+    }
+
     /// Work of ours that is with the engine or on its way there.
     pub fn outstanding(&self) -> usize {
         self.outstanding.load(Ordering::Relaxed)

@@ -1,7 +1,5 @@
 //! An output file as the body of an answer.
 
-use std::{io::SeekFrom, sync::Arc};
-
 use axum::{
     body::Body,
     http::{
@@ -13,26 +11,23 @@ use axum::{
         },
     },
 };
-use tokio::{
-    fs::File,
-    io::{AsyncReadExt, AsyncSeekExt},
-};
-use tokio_util::io::ReaderStream;
+use comfyport_store::artifacts::NewArtifact;
 
 use crate::artifacts::{
-    Artifact,
+    Files,
     range::{self, Wanted},
 };
 
-/// Read ahead of slow readers by no more than this.
-const CHUNK: usize = 64 << 10;
-
-/// Answers with a file, or the part of it that is wanted, or that nothing changed. Fails if the file is gone.
-pub async fn file(artifact: &Arc<Artifact>, headers: &HeaderMap) -> std::io::Result<Response<Body>> {
+/// Answers with a file, or the part of it that is wanted, or that nothing changed. `None` if the file is gone.
+pub async fn file(
+    files: &Files,
+    artifact: &NewArtifact,
+    headers: &HeaderMap,
+) -> std::io::Result<Option<Response<Body>>> {
     let etag = format!("\"{}\"", artifact.sha256);
     let header = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     if header(IF_NONE_MATCH).is_some_and(|known| matches(known, &etag)) {
-        return Ok(described(StatusCode::NOT_MODIFIED, artifact, &etag, Body::empty()));
+        return Ok(Some(described(StatusCode::NOT_MODIFIED, artifact, &etag, Body::empty())));
     }
     // A range of another version is of no use to anybody.
     let same = header(IF_RANGE).is_none_or(|version| version.trim() == etag);
@@ -43,43 +38,19 @@ pub async fn file(artifact: &Arc<Artifact>, headers: &HeaderMap) -> std::io::Res
         Wanted::Unsatisfiable => {
             let mut response = described(StatusCode::RANGE_NOT_SATISFIABLE, artifact, &etag, Body::empty());
             set(&mut response, CONTENT_RANGE, &format!("bytes */{}", artifact.size));
-            return Ok(response);
+            return Ok(Some(response));
         }
     };
-    let mut open = File::open(&artifact.path).await?;
-    if start > 0 {
-        open.seek(SeekFrom::Start(start)).await?;
-    }
-    let stream = Kept {
-        reader: ReaderStream::with_capacity(open.take(length), CHUNK),
-        _artifact: Arc::clone(artifact),
-    };
-    let mut response = described(status, artifact, &etag, Body::from_stream(stream));
+    let Some(data) = files.read(&artifact.file, start, length).await? else { return Ok(None) };
+    let mut response = described(status, artifact, &etag, Body::from_stream(data));
     set(&mut response, CONTENT_LENGTH, &length.to_string());
     if status == StatusCode::PARTIAL_CONTENT {
         set(&mut response, CONTENT_RANGE, &format!("bytes {start}-{}/{}", start + length - 1, artifact.size));
     }
-    Ok(response)
+    Ok(Some(response))
 }
 
-/// A file being read. It stays in existence until the last byte is sent.
-struct Kept {
-    reader: ReaderStream<tokio::io::Take<File>>,
-    _artifact: Arc<Artifact>,
-}
-
-impl futures_util::Stream for Kept {
-    type Item = std::io::Result<bytes::Bytes>;
-
-    fn poll_next(
-        mut self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Self::Item>> {
-        std::pin::Pin::new(&mut self.reader).poll_next(context)
-    }
-}
-
-fn described(status: StatusCode, artifact: &Artifact, etag: &str, body: Body) -> Response<Body> {
+fn described(status: StatusCode, artifact: &NewArtifact, etag: &str, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     set(&mut response, CONTENT_TYPE, &artifact.content_type);

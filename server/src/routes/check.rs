@@ -41,12 +41,12 @@ pub(super) async fn check(
     request: Request<Body>,
 ) -> Result<Response, Problem> {
     let mut prepared = workflow::prepare(app, endpoint, request).await?;
-    let chosen = match app.runs.pool().choose(&mut prepared).await {
+    let chosen = match app.jobs.pool.choose(&mut prepared).await {
         Ok(place) => Some(place.name().to_owned()),
         Err(error @ RunError::Request { .. }) => return Err(Problem::from(error)),
         Err(_) => None,
     };
-    let engines = app.runs.pool().report_for(&prepared).await;
+    let engines = app.jobs.pool.report_for(&prepared).await;
     let params = Plan::Endpoint(Box::new(prepared)).params();
     let workflow = endpoint.path.clone();
     let verdict = Verdict { ready: chosen.is_some(), workflow, engine: chosen, engines, params };

@@ -23,8 +23,8 @@ pub struct Engines {
 
 /// `GET /engines`: every engine, in the order of the configuration.
 pub async fn list(State(app): State<AppState>) -> Json<Engines> {
-    app.runs.pool().look().await;
-    Json(Engines { engines: app.runs.pool().view() })
+    app.jobs.pool.look().await;
+    Json(Engines { engines: app.jobs.pool.view() })
 }
 
 /// `GET /engines/{name}`: one engine.
@@ -33,7 +33,7 @@ pub async fn show(
     Path(name): Path<String>,
 ) -> Result<Json<EngineView>, Problem> {
     let place = find(&app, &name)?;
-    app.runs.pool().look().await;
+    app.jobs.pool.look().await;
     Ok(Json(place.view()))
 }
 
@@ -57,7 +57,7 @@ pub async fn steer(
 
 #[expect(clippy::result_large_err, reason = "once a request, on its way out")]
 fn find(app: &AppState, name: &str) -> Result<Arc<Place>, Problem> {
-    let pool = app.runs.pool();
+    let pool = &app.jobs.pool;
     pool.place(name).map(Arc::clone).ok_or_else(|| {
         let near = nearest(pool.places().iter().map(|place| place.name()), name);
         let near = near.map(|near| format!(", the nearest is `{near}`")).unwrap_or_default();

@@ -37,7 +37,7 @@ pub async fn ready(State(app): State<AppState>) -> Response {
     if app.stopping.is_cancelled() {
         return Problem::new(Code::Stopping, "the server is about to stop").into_response();
     }
-    app.runs.pool().look().await;
+    app.jobs.pool.look().await;
     let engine = |view: EngineView| EngineReadiness {
         ready: matches!(view.state, "up" | "unknown" | "probing"),
         engine: view.name,
@@ -45,7 +45,7 @@ pub async fn ready(State(app): State<AppState>) -> Response {
         version: view.version,
         reason: view.reason,
     };
-    let engines: Vec<EngineReadiness> = app.runs.pool().view().into_iter().map(engine).collect();
+    let engines: Vec<EngineReadiness> = app.jobs.pool.view().into_iter().map(engine).collect();
     let ready = engines.iter().any(|engine| engine.ready);
     if !ready {
         let reasons: Vec<String> = engines
@@ -63,7 +63,7 @@ pub async fn ready(State(app): State<AppState>) -> Response {
 
 /// `GET /metrics`, for Prometheus.
 pub async fn metrics(State(app): State<AppState>) -> Response {
-    match app.metrics.render(app.runs.active(), app.runs.artifacts().bytes()) {
+    match app.metrics.render(app.jobs.in_hand(), app.jobs.counts.kept_bytes()) {
         Ok(text) => ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
             .into_response(),
         Err(_) => Problem::new(Code::Internal, "the metrics cannot be written").into_response(),

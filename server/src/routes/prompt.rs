@@ -6,11 +6,11 @@
 use axum::{body::Body, extract::State, http::Request, response::Response};
 use comfyport_endpoint::{Fault, FaultKind, Faults};
 
-use super::workflow;
+use super::{caller, waiting, workflow};
 use crate::{
     app::AppState,
-    problem::Problem,
-    run::{GraphPlan, Options, Plan, RunError},
+    problem::{Code, Problem},
+    run::{Body as RequestBody, GraphPlan, Options, RunError},
 };
 
 /// Runs a graph and answers with its outputs under the ids of their nodes.
@@ -18,9 +18,17 @@ pub async fn post(State(app): State<AppState>, request: Request<Body>) -> Result
     if !app.config.prompt_route.enabled {
         return Err(Problem::prompt_disabled());
     }
-    let wishes = workflow::Wishes::read(request.headers())?;
+    let wishes = workflow::Wishes::read(request.headers());
+    let headers = request.headers().clone();
     let body = workflow::read_body(&app, request.into_body()).await?;
-    let known = app.runs.pool().known().await?;
+    let whole = RequestBody::Json(body.clone());
+    let mut asked = caller::asked(&headers, "POST /prompt", &whole)?;
+    let options = Options::default();
+    asked.patient = wishes.is_patient(&options);
+    if let Some(before) = app.jobs.remembered(&asked).await? {
+        return waiting::again(&app, before, &wishes).await;
+    }
+    let known = app.jobs.pool.known().await?;
     let read = GraphPlan::read(&body, |class| known.output_classes.contains(class));
     let plan = read.map_err(|diagnostics| {
         let fault = |one: comfyport_workflow::Diagnostic| {
@@ -39,7 +47,8 @@ pub async fn post(State(app): State<AppState>, request: Request<Body>) -> Result
             diagnostics.into_iter().filter(comfyport_workflow::Diagnostic::is_error).map(fault).collect();
         Problem::from(RunError::Request { faults: Faults(errors), url: false })
     })?;
-    let place = app.runs.pool().choose_by_classes(&plan.classes()).await?;
-    let options = Options { timeout: wishes.wait, ..Options::default() };
-    workflow::answer(&app, Plan::Graph(Box::new(plan)), place, options, wishes.form).await
+    let graph = std::str::from_utf8(&body)
+        .map_err(|_| Problem::new(Code::MalformedRequest, "the body is not UTF-8"))?;
+    let accepted = app.jobs.submit_graph(graph, &plan, &options, &asked).await?;
+    waiting::answer(&app, accepted, &wishes, &options).await
 }

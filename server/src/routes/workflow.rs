@@ -1,39 +1,39 @@
 //! `POST /{workflow}` runs it; `GET /{workflow}` says what it is.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use axum::{
     Json,
     body::{Body, Bytes},
     extract::{Path, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Request, header::ACCEPT},
-    response::{IntoResponse, Response},
+    http::{HeaderMap, Request, header::ACCEPT},
+    response::Response,
 };
 use comfyport_endpoint::{Endpoint, Fault, FaultKind, Faults, Held, List, Text, nearest};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tokio::sync::mpsc;
 
-use super::{check, origin::Origin, standing::Standing, workflows::OutputInfo};
+use super::{batches, caller, check, origin::Origin, standing::Standing, waiting, workflows::OutputInfo};
 use crate::{
     app::AppState,
     endpoints::Snapshot,
     form,
-    pool::Place,
     problem::Problem,
     readiness::Report,
     reply::{
-        self,
         accept::{self, Form, Wanted},
         prefer,
     },
-    run::{Body as RequestBody, Options, Plan, Prepared, RunError, RunResult},
+    run::{Body as RequestBody, Options, Prepared, RunError},
 };
 
 /// What is added to the path of a workflow to have a request checked.
 pub const CHECK: &str = ":check";
 
-/// Runs an endpoint, or checks a request to it if the path ends in `:check`.
+/// What is added to the path of a workflow to have several requests run.
+pub const BATCH: &str = ":batch";
+
+/// Runs an endpoint; checks a request to it if the path ends in `:check`, runs several if it ends in `:batch`.
 pub async fn post(
     State(app): State<AppState>,
     Path(path): Path<String>,
@@ -42,40 +42,50 @@ pub async fn post(
     if let Some(path) = path.strip_suffix(CHECK) {
         return check::check(&app, &find(&app, path)?, request).await;
     }
+    if let Some(path) = path.strip_suffix(BATCH) {
+        return batches::post(&app, &find(&app, path)?, request).await;
+    }
     let endpoint = find(&app, &path)?;
-    let wishes = Wishes::read(request.headers())?;
+    let wishes = Wishes::read(request.headers());
     wishes.check(&endpoint)?;
-    let mut prepared = prepare(&app, &endpoint, request).await?;
-    let place = app.runs.pool().choose(&mut prepared).await?;
-    prepared.options.timeout = match (prepared.options.timeout, wishes.wait) {
-        (Some(option), Some(wait)) => Some(option.min(wait)),
-        (option, wait) => option.or(wait),
-    };
-    let options = prepared.options;
-    answer(&app, Plan::Endpoint(Box::new(prepared)), place, options, wishes.form).await
+    let (headers, body) = take(&app, request).await?;
+    let mut asked = caller::asked(&headers, &format!("POST /{}", endpoint.path), &body)?;
+    if let Some(before) = app.jobs.remembered(&asked).await? {
+        return waiting::again(&app, before, &wishes).await;
+    }
+    let prepared = Prepared::read(endpoint, body, &app.jobs.settings.request)?;
+    let options = prepared.options.clone();
+    asked.patient = wishes.is_patient(&options);
+    let accepted = app.jobs.submit(prepared, &asked).await?;
+    waiting::answer(&app, accepted, &wishes, &options).await
 }
 
 /// How a caller wants to be answered.
 #[derive(Debug)]
 pub(super) struct Wishes {
     pub(super) form: Form,
+    /// How long the answer may take; for ever if nothing is said.
     pub(super) wait: Option<Duration>,
+    /// Whether an answer at once is wanted.
+    pub(super) at_once: bool,
 }
 
 impl Wishes {
-    #[expect(clippy::result_large_err, reason = "once a request, on its way out")]
-    pub(super) fn read(headers: &HeaderMap) -> Result<Self, Problem> {
+    pub(super) fn read(headers: &HeaderMap) -> Self {
         let values =
             |name: &'static str| headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
         let preferred = prefer::parse(values("prefer"));
-        if preferred.respond_async {
-            let detail = "this release answers when the run has ended; leave `Prefer: respond-async` out, \
-                          or ask for `Accept: text/event-stream` to see progress";
-            return Err(Problem::not_implemented(detail));
-        }
         let accepted: Vec<&str> = values(ACCEPT.as_str()).collect();
         let accepted = (!accepted.is_empty()).then(|| accepted.join(","));
-        Ok(Self { form: accept::choose(accepted.as_deref()), wait: preferred.wait })
+        let form = accept::choose(accepted.as_deref());
+        // Both together: wait so long, and no longer.
+        let at_once = preferred.respond_async && preferred.wait.is_none();
+        Self { form, wait: preferred.wait, at_once }
+    }
+
+    /// Whether the caller does not wait for the end. Who wants to be told by a webhook does not.
+    pub(super) fn is_patient(&self, options: &Options) -> bool {
+        self.at_once || (options.webhook.is_some() && self.wait.is_none() && self.form == Form::Json)
     }
 
     /// Refuses, before anything runs, to look for a kind of output that the endpoint does not have.
@@ -90,7 +100,7 @@ impl Wishes {
     }
 }
 
-fn not_acceptable(wanted: &[Wanted], workflow: &str) -> Problem {
+pub(super) fn not_acceptable(wanted: &[Wanted], workflow: &str) -> Problem {
     let wanted: Vec<String> = wanted.iter().map(ToString::to_string).collect();
     Problem::not_acceptable(format!("{workflow} has no output of type {}", wanted.join(", ")))
 }
@@ -119,7 +129,17 @@ pub(super) async fn prepare(
     endpoint: &Held<Endpoint>,
     request: Request<Body>,
 ) -> Result<Prepared, Problem> {
-    let limits = &app.runs.settings().request;
+    let (_, body) = take(app, request).await?;
+    Ok(Prepared::read(endpoint.clone(), body, &app.jobs.settings.request)?)
+}
+
+/// Reads the body of a request: a form, or else JSON.
+pub(super) async fn take(
+    app: &AppState,
+    request: Request<Body>,
+) -> Result<(HeaderMap, RequestBody), Problem> {
+    let limits = &app.jobs.settings.request;
+    let headers = request.headers().clone();
     let body = if form::is_form(&request) {
         let form = form::FormLimits { body: limits.body, parts: limits.parts };
         let parts = form::read(request, &form)
@@ -129,12 +149,12 @@ pub(super) async fn prepare(
     } else {
         RequestBody::Json(read_body(app, request.into_body()).await?)
     };
-    Ok(Prepared::read(endpoint.clone(), body, limits)?)
+    Ok((headers, body))
 }
 
 /// Reads a whole body within its limit.
 pub(super) async fn read_body(app: &AppState, body: Body) -> Result<Bytes, Problem> {
-    let limit = app.runs.settings().request.body;
+    let limit = app.jobs.settings.request.body;
     axum::body::to_bytes(body, limit).await.map_err(|error| {
         let full = std::error::Error::source(&error)
             .is_some_and(<dyn std::error::Error>::is::<http_body_util::LengthLimitError>);
@@ -147,61 +167,6 @@ pub(super) async fn read_body(app: &AppState, body: Body) -> Result<Bytes, Probl
             Fault { pointer: String::new(), param: None, message, allowed: None, did_you_mean: None, code };
         Problem::from(RunError::Request { faults: Faults(vec![fault]), url: false })
     })
-}
-
-/// Runs and answers in the wanted form. If the caller leaves meanwhile, this future is dropped, and the run with it.
-pub(super) async fn answer(
-    app: &AppState,
-    plan: Plan,
-    place: Arc<Place>,
-    options: Options,
-    form: Form,
-) -> Result<Response, Problem> {
-    let (sender, updates) = match form {
-        Form::Events => {
-            let (sender, updates) = mpsc::channel(reply::events::BUFFER);
-            (Some(sender), Some(updates))
-        }
-        Form::Json | Form::Bytes(_) => (None, None),
-    };
-    let running = app.runs.start(plan, place, options, sender)?;
-    if let Some(updates) = updates {
-        return Ok(reply::events::stream(running, updates));
-    }
-    let mut running = running;
-    let result = running.finish().await?;
-    let mut response = match form {
-        Form::Json | Form::Events => Json(&result).into_response(),
-        Form::Bytes(wanted) => first_of(&wanted, &result).await?,
-    };
-    label(&mut response, &result);
-    Ok(response)
-}
-
-async fn first_of(wanted: &[Wanted], result: &RunResult) -> Result<Response, Problem> {
-    let found = wanted
-        .iter()
-        .find_map(|wanted| result.files().find(|file| wanted.matches(&file.artifact.content_type)));
-    let file = found.ok_or_else(|| not_acceptable(wanted, &result.workflow))?;
-    // The caller's headers are about the run, not about this file: no ranges, no validators.
-    reply::bytes::file(&file.artifact, &HeaderMap::new()).await.map_err(|error| {
-        tracing::error!(%error, "cannot read an artifact");
-        Problem::not_found("the output is no longer kept")
-    })
-}
-
-/// What a body of bytes has no room for.
-fn label(response: &mut Response, result: &RunResult) {
-    let mut set = |name: &'static str, value: &str| {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            response.headers_mut().insert(HeaderName::from_static(name), value);
-        }
-    };
-    set("x-comfyport-run", &result.id.to_string());
-    set("x-comfyport-engine", &result.engine);
-    if let Some(seed) = result.seed() {
-        set("x-comfyport-seed", &seed);
-    }
 }
 
 /// What an endpoint is.
@@ -250,7 +215,7 @@ pub async fn describe(
     let now = app.endpoints.now();
     let entry = now.find(&path).ok_or_else(|| unknown(&now, &path))?;
     let endpoint = entry.endpoint.as_ref().ok_or_else(|| unknown(&now, &path))?;
-    let engines = app.runs.pool().report(endpoint).await;
+    let engines = app.jobs.pool.report(endpoint).await;
     let document: Value = serde_json::from_str(&endpoint.openapi).unwrap_or_default();
     let operation = &document["paths"][format!("/{}", endpoint.path)]["post"];
     let json = |content: &Value| inline(&content["content"]["application/json"]["schema"], &document, 0);

@@ -68,7 +68,7 @@ async fn listed(app: &AppState, now: &Snapshot, entry: &Entry) -> Listed {
             engines: vec![],
         };
     };
-    let engines = app.runs.pool().report(endpoint).await;
+    let engines = app.jobs.pool.report(endpoint).await;
     Listed {
         path,
         title: endpoint.title.clone(),

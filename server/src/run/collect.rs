@@ -2,14 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use comfyport_comfyui::{FileRef, NodeOutput, OutputItem};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use uuid::Uuid;
 
 use super::result::{FileItem, Item, Named};
 use crate::{
-    artifacts::{Artifact, Artifacts, Source, StoreError},
+    artifacts::{Artifact, Files, Source, StoreError},
     engine::{Engine, EngineError},
 };
 
@@ -41,9 +40,8 @@ const SECOND_LOOK: Duration = Duration::from_millis(250);
 
 pub(super) struct Collector<'a> {
     pub(super) engine: &'a dyn Engine,
-    pub(super) artifacts: &'a Artifacts,
-    pub(super) run: Uuid,
-    pub(super) inline: bool,
+    pub(super) files: &'a Files,
+    pub(super) job: Uuid,
 }
 
 impl Collector<'_> {
@@ -85,7 +83,6 @@ impl Collector<'_> {
                 output.items.push(item);
             }
         }
-        self.artifacts.publish(self.run, files(&outputs));
         Ok(outputs)
     }
 
@@ -107,13 +104,9 @@ impl Collector<'_> {
             why: failure.to_string(),
             storage: matches!(failure, Failure::Store(StoreError::Io(_))),
         })?;
-        let data = if self.inline {
-            Some(inline(&artifact).await.map_err(|why| storage(output, &why))?)
-        } else {
-            None
-        };
-        let url = format!("/jobs/{}/outputs/{output}/{at}", self.run);
-        Ok(Item::File(FileItem { url, artifact, data }))
+        self.files.publish(&artifact).await.map_err(|why| storage(output, &why))?;
+        let url = format!("/jobs/{}/outputs/{output}/{at}", self.job);
+        Ok(Item::File(FileItem { url, artifact, position: u32::try_from(at).unwrap_or(u32::MAX) }))
     }
 
     async fn file(&self, output: &str, at: usize, file: &FileRef) -> Result<Arc<Artifact>, Failure> {
@@ -124,7 +117,7 @@ impl Collector<'_> {
             filename: file.filename.clone(),
             stem: stem(output, at),
         };
-        self.artifacts.store(source, download.data).await.map_err(Failure::Store)
+        self.files.store(source, download.data).await.map_err(Failure::Store)
     }
 
     /// Bytes that came over the socket are already here.
@@ -143,7 +136,7 @@ impl Collector<'_> {
             stem: stem(output, at),
         };
         let data = stream::iter([Ok::<_, EngineError>(data)]);
-        self.artifacts.store(source, data).await.map_err(Failure::Store)
+        self.files.store(source, data).await.map_err(Failure::Store)
     }
 }
 
@@ -172,23 +165,6 @@ fn stem(output: &str, at: usize) -> String {
     if at == 0 { plain } else { format!("{plain}_{}", at + 1) }
 }
 
-async fn inline(artifact: &Artifact) -> std::io::Result<String> {
-    Ok(STANDARD.encode(tokio::fs::read(&artifact.path).await?))
-}
-
 fn storage(output: &str, error: &std::io::Error) -> Absent {
     Absent { output: output.to_owned(), why: error.to_string(), storage: true }
-}
-
-fn files(outputs: &[Named]) -> Vec<(String, Vec<Arc<Artifact>>)> {
-    let of = |output: &Named| {
-        output
-            .items
-            .iter()
-            .filter_map(
-                |item| if let Item::File(file) = item { Some(Arc::clone(&file.artifact)) } else { None },
-            )
-            .collect()
-    };
-    outputs.iter().map(|output| (output.name.clone(), of(output))).collect()
 }

@@ -114,6 +114,12 @@ pub enum RunError {
         /// The cause, for the log.
         why: String,
     },
+    /// What was to be run is not there any more.
+    #[error("{why}")]
+    Gone {
+        /// What is gone.
+        why: String,
+    },
     /// Too many runs wait already.
     #[error("too many runs are waiting")]
     Busy,

@@ -1,62 +1,247 @@
 //! The reserved `options` object of a request: how to run, rather than what.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use comfyport_endpoint::{Fault, FaultKind, nearest};
-use serde_json::Value;
+use comfyport_store::deliveries::Webhook;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-/// How a caller wants a run to be handled.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// How a caller wants a job to be handled. Serialises to what is kept of it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Options {
     /// Whether results carry their bytes in base64 beside their URL.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub inline: bool,
-    /// Whether a stream of events carries preview pictures.
+    /// Whether streams of events carry preview pictures.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub previews: bool,
-    /// How long the caller is willing to wait, if shorter than the server is.
-    pub timeout: Option<Duration>,
+    /// How long it may run, in seconds, if shorter than the server lets it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_s: Option<f64>,
+    /// 0 to 9; higher goes first. 5 if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<u8>,
+    /// When it is to have ended, in milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<i64>,
+    /// Tries, the first included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_attempts: Option<u32>,
+    /// Words to find it by.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub tags: BTreeSet<String>,
+    /// Who is told what happens to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<Webhook>,
+    /// Anything the caller wants to have back with it.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub metadata: Map<String, Value>,
+    /// Whether it is cancelled when the caller who waits for it leaves.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cancel_on_disconnect: bool,
+    /// Whether the result of an identical request will do. The server's setting decides if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<bool>,
 }
 
-const KNOWN: [&str; 3] = ["inline", "previews", "timeout_s"];
+/// What options may ask for.
+#[derive(Debug, Clone)]
+pub struct OptionLimits {
+    /// The longest a job may run.
+    pub timeout: Duration,
+    /// The most tries.
+    pub max_attempts: u32,
+    /// The largest metadata, in bytes of JSON.
+    pub metadata_bytes: usize,
+    /// Beginnings of addresses that webhooks may go to.
+    pub webhooks: Vec<String>,
+}
+
+/// Without a wish of the caller.
+pub const PRIORITY: u8 = 5;
+
+/// The most tags of a job.
+const TAGS: usize = 16;
+
+/// The longest tag, in bytes.
+const TAG_BYTES: usize = 64;
+
+const KNOWN: [&str; 11] = [
+    "inline",
+    "previews",
+    "timeout_s",
+    "priority",
+    "deadline",
+    "max_attempts",
+    "tags",
+    "webhook",
+    "metadata",
+    "cancel_on_disconnect",
+    "cache",
+];
+
+/// What webhooks are sent for; the last four if a caller does not say.
+pub const EVENTS: [&str; 7] = [
+    "job.queued",
+    "job.running",
+    "job.progress",
+    "job.succeeded",
+    "job.failed",
+    "job.cancelled",
+    "job.expired",
+];
 
 impl Options {
-    /// Reads the object; `longest` bounds the time to wait. Collects every fault.
-    pub fn read(raw: &str, longest: Duration) -> Result<Self, Vec<Fault>> {
+    /// Reads the object. Collects every fault.
+    pub fn read(raw: &str, limits: &OptionLimits) -> Result<Self, Vec<Fault>> {
         let members = match serde_json::from_str(raw) {
             Ok(Value::Object(members)) => members,
             Ok(Value::Null) => return Ok(Self::default()),
             _ => return Err(vec![fault("", "must be an object".to_owned())]),
         };
         let (mut options, mut faults) = (Self::default(), Vec::new());
-        let mut flag = |name: &str, value: &Value, place: &mut bool| match value {
-            Value::Bool(value) => *place = *value,
-            _ => faults.push(fault(name, "must be true or false".to_owned())),
-        };
-        let mut unknown = Vec::new();
-        let mut timeout = None;
         for (name, value) in &members {
-            match name.as_str() {
-                "inline" => flag(name, value, &mut options.inline),
-                "previews" => flag(name, value, &mut options.previews),
-                "timeout_s" => timeout = Some(value),
-                other => unknown.push(unknown_option(other)),
+            if let Err(fault) = options.set(name, value, limits) {
+                faults.push(fault);
             }
         }
-        match timeout.map(|value| seconds(value, longest)) {
-            Some(Some(timeout)) => options.timeout = Some(timeout),
-            Some(None) => {
-                let message = format!("must be a number above 0 and at most {}", longest.as_secs());
-                faults.push(fault("timeout_s", message));
-            }
-            None => {}
-        }
-        faults.extend(unknown);
         if faults.is_empty() { Ok(options) } else { Err(faults) }
+    }
+
+    fn set(&mut self, name: &str, value: &Value, limits: &OptionLimits) -> Result<(), Fault> {
+        let wrong = |message: String| fault(name, message);
+        let flag = || value.as_bool().ok_or_else(|| wrong("must be true or false".to_owned()));
+        match name {
+            "inline" => self.inline = flag()?,
+            "previews" => self.previews = flag()?,
+            "cancel_on_disconnect" => self.cancel_on_disconnect = flag()?,
+            "cache" => self.cache = Some(flag()?),
+            "timeout_s" => self.timeout_s = Some(seconds(value, limits.timeout).map_err(wrong)?),
+            "priority" => {
+                let priority =
+                    value.as_u64().filter(|priority| *priority <= 9).and_then(|one| u8::try_from(one).ok());
+                self.priority =
+                    Some(priority.ok_or_else(|| wrong("must be a whole number from 0 to 9".to_owned()))?);
+            }
+            "max_attempts" => {
+                let most = limits.max_attempts;
+                let attempts = value.as_u64().and_then(|one| u32::try_from(one).ok());
+                let attempts = attempts.filter(|attempts| (1..=most).contains(attempts));
+                let message = || wrong(format!("must be a whole number from 1 to {most}"));
+                self.max_attempts = Some(attempts.ok_or_else(message)?);
+            }
+            "deadline" => self.deadline = Some(deadline(value).map_err(wrong)?),
+            "tags" => self.tags = tags(value).map_err(wrong)?,
+            "webhook" => self.webhook = Some(webhook(value, limits)?),
+            "metadata" => {
+                let Value::Object(members) = value else { return Err(wrong("must be an object".to_owned())) };
+                if value.to_string().len() > limits.metadata_bytes {
+                    return Err(wrong(format!("must be at most {} bytes of JSON", limits.metadata_bytes)));
+                }
+                self.metadata = members.clone();
+            }
+            other => return Err(unknown_option(other)),
+        }
+        Ok(())
+    }
+
+    /// How long it may run.
+    pub fn timeout(&self, longest: Duration) -> Duration {
+        let wanted = self.timeout_s.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        wanted.map_or(longest, |wanted| wanted.min(longest))
     }
 }
 
-fn seconds(value: &Value, longest: Duration) -> Option<Duration> {
-    let wanted = Duration::try_from_secs_f64(value.as_f64()?).ok()?;
-    (wanted > Duration::ZERO && wanted <= longest).then_some(wanted)
+fn seconds(value: &Value, longest: Duration) -> Result<f64, String> {
+    let wanted = value.as_f64().filter(|seconds| {
+        Duration::try_from_secs_f64(*seconds).is_ok_and(|wanted| wanted > Duration::ZERO && wanted <= longest)
+    });
+    wanted.ok_or_else(|| format!("must be a number above 0 and at most {}", longest.as_secs()))
+}
+
+fn deadline(value: &Value) -> Result<i64, String> {
+    let message = || "must be a time such as \"2030-01-31T12:00:00Z\"".to_owned();
+    let time: jiff::Timestamp = value.as_str().and_then(|text| text.parse().ok()).ok_or_else(message)?;
+    if time <= jiff::Timestamp::now() {
+        return Err("must be in the future".to_owned());
+    }
+    Ok(time.as_millisecond())
+}
+
+fn tags(value: &Value) -> Result<BTreeSet<String>, String> {
+    let message = || {
+        format!("must be a list of at most {TAGS} texts of 1 to {TAG_BYTES} bytes without control characters")
+    };
+    let items = value.as_array().filter(|items| items.len() <= TAGS).ok_or_else(message)?;
+    let tag = |item: &Value| {
+        let text = item.as_str()?;
+        let fits = (1..=TAG_BYTES).contains(&text.len()) && !text.chars().any(char::is_control);
+        fits.then(|| text.to_owned())
+    };
+    items.iter().map(tag).collect::<Option<_>>().ok_or_else(message)
+}
+
+/// An address, or `{"url": …, "events": […]}`.
+fn webhook(value: &Value, limits: &OptionLimits) -> Result<Webhook, Fault> {
+    let wrong = |name: &str, message: String| fault(name, message);
+    let url = value.as_str().or_else(|| value.get("url")?.as_str());
+    let Some(url) = url else {
+        let message = "must be an address, or an object with `url` and perhaps `events`".to_owned();
+        return Err(wrong("webhook", message));
+    };
+    if let Some(other) =
+        value.as_object().and_then(|members| members.keys().find(|name| *name != "url" && *name != "events"))
+    {
+        return Err(wrong("webhook", format!("has no member `{other}`; there are url, events")));
+    }
+    let parsed = url::Url::parse(url).ok().filter(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.host().is_some()
+            && url.username().is_empty()
+            && url.password().is_none()
+    });
+    let Some(parsed) = parsed else {
+        return Err(wrong(
+            "webhook",
+            "must be an http or https address without user and password".to_owned(),
+        ));
+    };
+    if !limits.webhooks.iter().any(|allowed| is_below(&parsed, allowed)) {
+        let message =
+            "this address is not one that the operator allows webhooks to (`webhooks.allow`)".to_owned();
+        return Err(wrong("webhook", message));
+    }
+    let events = match value.get("events") {
+        None => EVENTS[3..].iter().map(|event| (*event).to_owned()).collect(),
+        Some(events) => {
+            let message =
+                || wrong("webhook", format!("`events` must be a list of some of {}", EVENTS.join(", ")));
+            let known =
+                |event: &Value| event.as_str().filter(|event| EVENTS.contains(event)).map(str::to_owned);
+            let events: Vec<String> = events
+                .as_array()
+                .ok_or_else(message)?
+                .iter()
+                .map(known)
+                .collect::<Option<_>>()
+                .ok_or_else(message)?;
+            if events.is_empty() {
+                return Err(message());
+            }
+            events
+        }
+    };
+    Ok(Webhook { url: parsed.into(), events })
+}
+
+/// Whether an address is one of those that begin like this: the same scheme, host and port, and a path below.
+fn is_below(url: &url::Url, allowed: &str) -> bool {
+    let Ok(allowed) = url::Url::parse(allowed) else { return false };
+    let folder = allowed.path().trim_end_matches('/');
+    let rest = url.path().strip_prefix(folder);
+    url.origin() == allowed.origin() && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn unknown_option(name: &str) -> Fault {
@@ -84,18 +269,67 @@ fn fault(name: &str, message: String) -> Fault {
 mod tests {
     use super::*;
 
+    fn limits() -> OptionLimits {
+        OptionLimits {
+            timeout: Duration::from_mins(1),
+            max_attempts: 10,
+            metadata_bytes: 100,
+            webhooks: vec!["http://127.0.0.1:9000/hooks".to_owned()],
+        }
+    }
+
     #[test]
     fn options_are_read_or_every_fault_is_named() {
-        let longest = Duration::from_mins(1);
-        let read = |raw| Options::read(raw, longest);
-        let options = read(r#"{"inline":true,"timeout_s":1.5}"#).unwrap();
+        let read = |raw| Options::read(raw, &limits());
+        let options =
+            read(r#"{"inline":true,"timeout_s":1.5,"tags":["b","a"],"deadline":"2999-01-01T00:00:00Z"}"#);
+        let options = options.unwrap();
         assert!(options.inline && !options.previews);
-        assert_eq!(options.timeout, Some(Duration::from_millis(1500)));
-        let faults = read(r#"{"inlin":true,"previews":1,"timeout_s":61}"#).unwrap_err();
+        assert_eq!(options.timeout(Duration::from_mins(1)), Duration::from_millis(1500));
+        assert_eq!(
+            serde_json::from_str::<Options>(&serde_json::to_string(&options).unwrap()).unwrap(),
+            options
+        );
+        let faults = read(
+            r#"{"inlin":true,"previews":1,"timeout_s":61,"priority":10,"deadline":"2001-01-01T00:00:00Z",
+            "max_attempts":0,"tags":[""],"metadata":[],"webhook":7}"#,
+        )
+        .unwrap_err();
         let mut pointers: Vec<&str> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
         pointers.sort_unstable();
-        assert_eq!(pointers, ["/options/inlin", "/options/previews", "/options/timeout_s"]);
+        let expected = [
+            "deadline",
+            "inlin",
+            "max_attempts",
+            "metadata",
+            "previews",
+            "priority",
+            "tags",
+            "timeout_s",
+            "webhook",
+        ];
+        assert_eq!(pointers, expected.map(|name| format!("/options/{name}")));
         assert!(faults.iter().any(|fault| fault.did_you_mean.as_deref() == Some("inline")));
         assert_eq!(read("[]").unwrap_err()[0].pointer, "/options");
+    }
+
+    #[test]
+    fn webhooks_go_only_where_they_may() {
+        let read = |url: &str| {
+            let raw = serde_json::json!({"webhook": {"url": url, "events": ["job.queued"]}});
+            Options::read(&raw.to_string(), &limits()).is_ok()
+        };
+        assert!(read("http://127.0.0.1:9000/hooks") && read("http://127.0.0.1:9000/hooks/a?b=c"));
+        for url in [
+            "http://127.0.0.1:9000/hooksx",
+            "http://127.0.0.1:9000/hooks/../x",
+            "http://127.0.0.1:9001/hooks",
+            "https://127.0.0.1:9000/hooks",
+            "http://user@127.0.0.1:9000/hooks",
+            "http://127.0.0.1:9000@evil.example/hooks",
+            "file:///hooks",
+        ] {
+            assert!(!read(url), "{url}");
+        }
     }
 }

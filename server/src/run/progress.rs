@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use comfyport_comfyui::Event;
 use serde::Serialize;
-use tokio::sync::mpsc;
 
 use super::failure::Names;
 
@@ -21,6 +20,8 @@ pub enum Update {
     Started,
     /// It came further.
     Progress(Step),
+    /// The engine does not say how far it is. It is looked after all the same.
+    Unknown,
     /// A picture of the present state.
     Preview {
         /// The node at work.
@@ -48,6 +49,9 @@ pub struct Step {
     /// What `value` will be in the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max: Option<f64>,
+    /// Seconds until the end, if it goes on like this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eta_s: Option<f64>,
 }
 
 /// Turns events of nodes into progress of the whole.
@@ -66,9 +70,9 @@ impl<'n> Progress<'n> {
         Self { names, total, done: BTreeSet::new(), current: None, percent: 0.0, started: false }
     }
 
-    /// Passes on what an event means. A watcher who is slow misses some of it.
-    pub(super) fn tell(&mut self, event: Event, updates: &mpsc::Sender<Update>, previews: bool) {
-        let update = match event {
+    /// What an event means, if it means anything.
+    pub(super) fn tell(&mut self, event: Event) -> Option<Update> {
+        match event {
             Event::Queued { position } => Some(Update::Queued { position: Some(position as u64) }),
             Event::Started => {
                 let first = !std::mem::replace(&mut self.started, true);
@@ -89,13 +93,9 @@ impl<'n> Progress<'n> {
                 self.done.insert(node);
                 None
             }
-            Event::Preview { node, content_type, data } if previews => {
-                Some(Update::Preview { node, content_type, data })
-            }
-            Event::Preview { .. } | Event::Text { .. } | Event::Lagged | Event::Unknown => None,
-        };
-        if let Some(update) = update {
-            updates.try_send(update).ok();
+            Event::Preview { node, content_type, data } => Some(Update::Preview { node, content_type, data }),
+            Event::Unknown => Some(Update::Unknown),
+            Event::Text { .. } | Event::Lagged => None,
         }
     }
 
@@ -113,6 +113,7 @@ impl<'n> Progress<'n> {
             title,
             value: of.map(|(value, _)| value),
             max: of.map(|(_, max)| max),
+            eta_s: None,
         })
     }
 }

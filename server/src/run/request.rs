@@ -1,15 +1,16 @@
 //! From the bytes of a request to something that can be run: decoded, seeds drawn, media checked.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use comfyport_endpoint::{
-    DecodeLimits, Decoded, Endpoint, Fault, FaultKind, Held, Kind, MediaEncoding, MediaSource, Part,
+    DecodeLimits, Decoded, Decoding, Endpoint, Fault, FaultKind, Held, Kind, MediaEncoding, MediaSource,
+    Part, PartValue,
 };
 use sha2::{Digest, Sha256};
 
-use super::{Options, RunError};
+use super::{KeptRequest, OptionLimits, Options, RunError};
 use crate::{
     artifacts::hex,
     media::{self, Format, MediaFault, PictureLimits},
@@ -32,8 +33,8 @@ pub struct RequestLimits {
     pub pictures: PictureLimits,
     /// Of values in the request.
     pub decode: DecodeLimits,
-    /// The longest a caller may ask to wait.
-    pub timeout: Duration,
+    /// Of what callers may ask for.
+    pub options: OptionLimits,
     /// Of the whole body, in bytes.
     pub body: usize,
     /// Of parts of a form.
@@ -49,8 +50,9 @@ pub struct Prepared {
     pub decoded: Decoded,
     /// How to run it.
     pub options: Options,
-    /// Files to upload, by position among the request's media.
+    /// Its files, by position among the request's media.
     pub(super) files: Vec<File>,
+    kept: KeptRequest,
 }
 
 /// A file of a request, checked.
@@ -58,21 +60,69 @@ pub struct Prepared {
 pub(super) struct File {
     /// Its place among the media values of the request.
     pub(super) position: usize,
-    /// Its name on engines: made from its content.
+    /// The parameter that it is the value of.
+    param: String,
+    /// Its name on engines and among our files: made from its content.
     pub(super) name: Arc<str>,
     pub(super) format: Format,
     pub(super) data: Bytes,
+    /// Whether engines get it as a file, rather than as text in the prompt.
+    pub(super) is_uploaded: bool,
+}
+
+impl Body {
+    /// The same for bodies that say the same: members of JSON objects may be in any order.
+    pub fn fingerprint(&self) -> Vec<u8> {
+        let mut hash = Sha256::new();
+        let mut piece = |bytes: &[u8]| {
+            hash.update((bytes.len() as u64).to_be_bytes());
+            hash.update(bytes);
+        };
+        match self {
+            Self::Json(bytes) => match serde_json::from_slice(bytes) {
+                Ok(value) => piece(canonical(&value).as_bytes()),
+                Err(_) => piece(bytes),
+            },
+            Self::Form(parts) => {
+                let mut parts: Vec<&Part> = parts.iter().collect();
+                parts.sort_by(|left, right| left.name.cmp(&right.name));
+                for part in parts {
+                    piece(part.name.as_bytes());
+                    match &part.value {
+                        PartValue::Text(text) => piece(text.as_bytes()),
+                        PartValue::File { data, .. } => piece(data),
+                    }
+                }
+            }
+        }
+        hash.finalize().to_vec()
+    }
+}
+
+fn canonical(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::Object(members) => {
+            let mut members: Vec<_> = members.iter().collect();
+            members.sort_by_key(|(name, _)| *name);
+            let member = |(name, value): (&String, &serde_json::Value)| {
+                format!("{}:{}", serde_json::Value::from(name.as_str()), canonical(value))
+            };
+            format!("{{{}}}", members.into_iter().map(member).collect::<Vec<_>>().join(","))
+        }
+        serde_json::Value::Array(items) => {
+            format!("[{}]", items.iter().map(canonical).collect::<Vec<_>>().join(","))
+        }
+        other => other.to_string(),
+    }
 }
 
 impl Prepared {
     /// Reads and checks a request. All faults come back together.
     pub fn read(endpoint: Held<Endpoint>, body: Body, limits: &RequestLimits) -> Result<Self, RunError> {
-        let mut decoding = match body {
-            Body::Json(bytes) => endpoint.read_json(&bytes, &limits.decode),
-            Body::Form(parts) => endpoint.read_parts(parts, &limits.decode),
-        };
+        let mut kept = KeptRequest::of(&body);
+        let mut decoding = decode(&endpoint, body, limits);
         let options = decoding.decoded_mut().options.as_deref();
-        let options = options.map_or(Ok(Options::default()), |raw| Options::read(raw.get(), limits.timeout));
+        let options = options.map_or(Ok(Options::default()), |raw| Options::read(raw.get(), &limits.options));
         let options = options.unwrap_or_else(|faults| {
             decoding.add(faults);
             Options::default()
@@ -84,13 +134,72 @@ impl Prepared {
             RunError::Request { faults, url }
         })?;
         // Callers in JavaScript read greater numbers wrongly, and could not make the same thing again.
-        decoded.draw_seeds(&mut || fastrand::u64(..1 << 53));
-        Ok(Self { endpoint, decoded, options, files: found.files })
+        decoded.draw_seeds(&mut || {
+            kept.seeds.push(fastrand::u64(..1 << 53));
+            kept.seeds.last().copied().unwrap_or_default()
+        });
+        Ok(Self { endpoint, decoded, options, files: found.files, kept })
+    }
+
+    /// The same for requests that lead to the same prompt with the same files.
+    pub fn fingerprint(&self) -> Vec<u8> {
+        let mut hash = Sha256::new();
+        hash.update(self.endpoint.path.as_bytes());
+        let mut prompt = Vec::with_capacity(4096);
+        self.decoded.write_prompt("", &mut prompt);
+        hash.update((prompt.len() as u64).to_be_bytes());
+        hash.update(&prompt);
+        for file in &self.files {
+            hash.update(file.position.to_be_bytes());
+            hash.update(file.name.as_bytes());
+        }
+        hash.finalize().to_vec()
+    }
+
+    /// The request as it is kept, and its files by the names that it refers to them by.
+    pub fn kept(&self) -> (KeptRequest, Vec<(Arc<str>, Bytes)>) {
+        let mut kept = self.kept.clone();
+        for file in &self.files {
+            kept.refer(&file.param, &file.name);
+        }
+        (kept, self.files.iter().map(|file| (Arc::clone(&file.name), file.data.clone())).collect())
+    }
+
+    /// Reads a request that was kept, with its files by their names. It is checked as if it had just come: the endpoint
+    /// may be another one by now.
+    pub fn restore(
+        endpoint: Held<Endpoint>,
+        kept: &KeptRequest,
+        files: &HashMap<String, Bytes>,
+        limits: &RequestLimits,
+    ) -> Result<Self, RunError> {
+        let gone = || RunError::Gone { why: "the request is not one of a workflow".to_owned() };
+        let mut decoding = decode(&endpoint, kept.body().ok_or_else(gone)?, limits);
+        for (_, media) in decoding.decoded_mut().media_mut() {
+            let MediaSource::Upload(name) = &media.source else { continue };
+            if let Some(data) = files.get(name) {
+                media.source = MediaSource::Bytes { data: data.clone(), filename: None, content_type: None };
+            }
+        }
+        let found = check_media(decoding.decoded_mut(), limits);
+        decoding.add(found.faults);
+        let mut decoded = decoding.finish().map_err(|faults| RunError::Request { faults, url: false })?;
+        let mut seeds = kept.seeds.iter().copied();
+        decoded.draw_seeds(&mut || seeds.next().unwrap_or_else(|| fastrand::u64(..1 << 53)));
+        let options = Options::default();
+        Ok(Self { endpoint, decoded, options, files: found.files, kept: kept.clone() })
     }
 
     /// What it needs of an engine.
     pub fn requirement(&self) -> Requirement {
         Requirement::of(&self.endpoint, &self.decoded)
+    }
+}
+
+fn decode(endpoint: &Held<Endpoint>, body: Body, limits: &RequestLimits) -> Decoding {
+    match body {
+        Body::Json(bytes) => endpoint.read_json(&bytes, &limits.decode),
+        Body::Form(parts) => endpoint.read_parts(parts, &limits.decode),
     }
 }
 
@@ -121,19 +230,23 @@ fn check_media(decoded: &mut Decoded, limits: &RequestLimits) -> Found {
         };
         match media::check(kind, &data, &limits.pictures) {
             Err(fault) => found.faults.push(media_fault(&field.name, &fault)),
-            Ok(format) => match encoding {
-                MediaEncoding::UploadName => {
-                    let name = content_name(&data, format);
-                    found.files.push(File { position, name, format, data });
+            Ok(format) => {
+                let is_uploaded = encoding == MediaEncoding::UploadName;
+                match encoding {
+                    MediaEncoding::UploadName => {}
+                    MediaEncoding::Base64 => media.engine_value = Some(STANDARD.encode(&data)),
+                    MediaEncoding::DataUrl => media.engine_value = Some(data_url(format, &data)),
+                    MediaEncoding::Url | MediaEncoding::Path => {
+                        let message =
+                            "the node behind this parameter reads a URL or a path, which callers cannot set";
+                        found.faults.push(fault(&field.name, FaultKind::Invalid, message.to_owned()));
+                        continue;
+                    }
                 }
-                MediaEncoding::Base64 => media.engine_value = Some(STANDARD.encode(&data)),
-                MediaEncoding::DataUrl => media.engine_value = Some(data_url(format, &data)),
-                MediaEncoding::Url | MediaEncoding::Path => {
-                    let message =
-                        "the node behind this parameter reads a URL or a path, which callers cannot set";
-                    found.faults.push(fault(&field.name, FaultKind::Invalid, message.to_owned()));
-                }
-            },
+                let name = content_name(&data, format);
+                let param = field.name.to_string();
+                found.files.push(File { position, param, name, format, data, is_uploaded });
+            }
         }
     }
     found

@@ -1,28 +1,21 @@
-//! The JSON that a run ends with.
+//! What a job yields.
 
 use std::{sync::Arc, time::Duration};
 
+use comfyport_store::artifacts::NewArtifact;
 use comfyport_workflow::json::Value;
-use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 use serde_json::value::RawValue;
-use uuid::Uuid;
 
 use crate::artifacts::Artifact;
 
-/// What a run yielded. Serialises to the answer of a run.
+/// What a try yielded. Serialises to what is kept of it.
 #[derive(Debug, Clone, Serialize)]
-pub struct RunResult {
-    /// The run's id; its output files are found under it.
-    #[serde(serialize_with = "as_text")]
-    pub id: Uuid,
-    /// Always `succeeded`: everything else is a problem.
-    pub status: &'static str,
-    /// The endpoint's path.
-    pub workflow: String,
+pub struct Yield {
     /// Results by name, in the endpoint's order.
     #[serde(serialize_with = "by_name")]
     pub outputs: Vec<Named>,
-    /// The values the run was made with, seeds included.
+    /// The values it was made with, seeds included.
     pub params: Box<RawValue>,
     /// The engine's name.
     pub engine: String,
@@ -31,6 +24,25 @@ pub struct RunResult {
     pub simulated: bool,
     /// Where the time went.
     pub timing: Timing,
+}
+
+/// A [`Yield`] as it is read again.
+#[derive(Debug, Deserialize)]
+pub struct Kept<'k> {
+    /// Results by name.
+    #[serde(borrow)]
+    pub outputs: &'k RawValue,
+    /// The values it was made with.
+    #[serde(borrow)]
+    pub params: &'k RawValue,
+    /// The engine's name.
+    pub engine: String,
+    /// Whether the engine made its results up.
+    #[serde(default)]
+    pub simulated: bool,
+    /// Where the time went.
+    #[serde(borrow)]
+    pub timing: &'k RawValue,
 }
 
 /// One named output.
@@ -61,14 +73,16 @@ pub struct FileItem {
     pub url: String,
     /// The file.
     pub artifact: Arc<Artifact>,
-    /// Its bytes in base64, where the caller asked for them.
-    pub data: Option<String>,
+    /// Its place among the files of its output.
+    pub position: u32,
 }
 
-/// Where the time of a run went, in whole milliseconds.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
+/// Where the time of a job went, in whole milliseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timing {
-    /// Waiting for a place and making input files available.
+    /// In our queue, earlier tries included.
+    pub queued_ms: u64,
+    /// Making input files available.
     pub prepare_ms: u64,
     /// With the engine, its queue included.
     pub engine_ms: u64,
@@ -83,19 +97,23 @@ pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-impl RunResult {
-    /// The drawn or given seeds, as `name=value` pairs for a header.
-    pub fn seed(&self) -> Option<String> {
-        let params: serde_json::Map<String, serde_json::Value> =
-            serde_json::from_str(self.params.get()).ok()?;
-        params.get("seed").filter(|seed| seed.is_number()).map(ToString::to_string)
+impl Yield {
+    /// The output files.
+    pub fn artifacts(&self) -> impl Iterator<Item = &Artifact> {
+        self.files().map(|(_, file)| &*file.artifact)
     }
 
-    /// The stored files, in order.
-    pub fn files(&self) -> impl Iterator<Item = &FileItem> {
-        self.outputs.iter().flat_map(|output| &output.items).filter_map(|item| match item {
-            Item::File(file) => Some(file),
-            Item::Text(_) | Item::Json(_) => None,
+    /// What the job store is to remember of the output files.
+    pub fn records(&self) -> Vec<NewArtifact> {
+        self.files().map(|(output, file)| file.artifact.record(output, file.position)).collect()
+    }
+
+    fn files(&self) -> impl Iterator<Item = (&str, &FileItem)> {
+        self.outputs.iter().flat_map(|output| {
+            output.items.iter().filter_map(|item| match item {
+                Item::File(file) => Some((output.name.as_str(), file)),
+                Item::Text(_) | Item::Json(_) => None,
+            })
         })
     }
 }
@@ -112,15 +130,8 @@ impl Serialize for FileItem {
             map.serialize_entry("width", &width)?;
             map.serialize_entry("height", &height)?;
         }
-        if let Some(data) = &self.data {
-            map.serialize_entry("data", data)?;
-        }
         map.end()
     }
-}
-
-fn as_text<S: Serializer>(id: &Uuid, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(id)
 }
 
 fn by_name<S: Serializer>(outputs: &[Named], serializer: S) -> Result<S::Ok, S::Error> {

@@ -20,10 +20,10 @@ pub(super) async fn stage(
     uploaded: &Uploaded,
     prepared: &mut Prepared,
 ) -> Result<bool, EngineError> {
-    if prepared.files.is_empty() {
+    let files: Vec<File> = prepared.files.iter().filter(|file| file.is_uploaded).cloned().collect();
+    if files.is_empty() {
         return Ok(false);
     }
-    let files = prepared.files.clone();
     let placed: Vec<(usize, Arc<str>, bool)> = stream::iter(files)
         .map(|file| place(engine, uploaded, file))
         .buffer_unordered(TOGETHER)

@@ -1,0 +1,133 @@
+//! From the settings to an application that has not begun to listen.
+
+use std::{sync::Arc, time::Duration};
+
+use comfyport_comfyui::{Client, ClientConfig};
+use comfyport_endpoint::{DecodeLimits, Endpoint};
+use comfyport_store as store;
+
+use crate::{
+    app::AppState,
+    artifacts::Files,
+    config::{Config, EngineTable, seconds},
+    endpoints::Endpoints,
+    engine::comfyui::ComfyUi,
+    jobs::{self, Ears, Jobs, Words},
+    media::PictureLimits,
+    pool::{self, Place, PlaceSettings, Pool},
+    readiness::Ages,
+    run::{OptionLimits, RequestLimits},
+};
+
+/// Everything between the settings and the listener.
+pub async fn assemble(
+    config: Config,
+    endpoints: &'static [&'static Endpoint],
+    simulated: bool,
+) -> Result<AppState, String> {
+    let ages = Ages { fresh: seconds(config.readiness.fresh_s), error: Duration::from_secs(1) };
+    let places = config.engines().into_iter().map(|engine| place(engine, ages, simulated));
+    let pool = Arc::new(Pool::new(places.collect::<Result<_, _>>()?, pool_settings(&config.engines)));
+    let endpoints = Arc::new(Endpoints::new(endpoints));
+    let jobs = jobs(&config, pool, Arc::clone(&endpoints), simulated).await?;
+    Ok(AppState::new(config, endpoints, jobs, simulated))
+}
+
+async fn jobs(
+    config: &Config,
+    pool: Arc<Pool>,
+    endpoints: Arc<Endpoints>,
+    simulated: bool,
+) -> Result<Arc<Jobs>, String> {
+    let kept = &config.artifacts;
+    // What was made up is kept apart: a real engine must never be given a job that was meant for a simulation.
+    let data_dir = if simulated { kept.data_dir.join("simulation") } else { kept.data_dir.clone() };
+    let url = config.store.url.expose().to_owned();
+    let shared = !url.is_empty();
+    let options = if shared {
+        store::Options::Postgres { url, connections: config.store.connections }
+    } else {
+        store::Options::Sqlite(data_dir.clone())
+    };
+    let ears = Arc::new(Ears::default());
+    let hears = Arc::clone(&ears);
+    let opened = tokio::task::spawn_blocking(move || {
+        store::Store::open(&options, Arc::new(Words), move |notice| hears.hear(notice))
+    });
+    let opened = opened.await.map_err(|error| error.to_string())?;
+    let store = opened.map_err(|error| error.to_string())?;
+    let files = Files::open(&data_dir, kept.max_file_bytes, shared.then(|| store.clone()));
+    let files = files.map_err(|error| {
+        format!("the data directory {}: {error}; choose another with --data-dir", data_dir.display())
+    })?;
+    let name = std::env::var("HOSTNAME").unwrap_or_else(|_| format!("process {}", std::process::id()));
+    Ok(Jobs::new(store, ears, files, pool, endpoints, name, job_settings(config)))
+}
+
+fn job_settings(config: &Config) -> jobs::Settings {
+    let jobs = &config.jobs;
+    jobs::Settings {
+        queued: jobs.max_queued,
+        timeout: seconds(jobs.timeout_s),
+        max_attempts: jobs.max_attempts,
+        max_wait: seconds(jobs.max_wait_s),
+        remember: seconds(jobs.remember_s),
+        affinity_wait: seconds(jobs.affinity_wait_s),
+        lease: seconds(config.store.lease_s),
+        keep: seconds(jobs.keep_s),
+        keep_files: seconds(config.artifacts.keep_s),
+        keep_bytes: config.artifacts.keep_bytes,
+        cached: jobs.cache.clone(),
+        request: RequestLimits {
+            pictures: PictureLimits { pixels: config.media.max_pixels, side: config.media.max_side },
+            decode: DecodeLimits { media_bytes: config.server.max_body_bytes, ..DecodeLimits::default() },
+            options: OptionLimits {
+                timeout: seconds(jobs.timeout_s),
+                max_attempts: MOST_ATTEMPTS,
+                metadata_bytes: jobs.max_metadata_bytes,
+                webhooks: config.webhooks.allow.clone(),
+            },
+            body: config.server.max_body_bytes,
+            parts: config.server.max_form_parts,
+        },
+    }
+}
+
+/// Nobody needs more tries than this.
+const MOST_ATTEMPTS: u32 = 20;
+
+fn pool_settings(engines: &crate::config::Engines) -> pool::Settings {
+    pool::Settings {
+        poll: Duration::from_millis(engines.poll_ms),
+        idle_poll: Duration::from_millis(engines.idle_poll_ms),
+        eject: seconds(engines.eject_s),
+        eject_max: seconds(engines.eject_max_s.max(engines.eject_s)),
+        eject_after_failures: engines.eject_after_failures,
+        flap_count: engines.flap_count,
+        flap_window: seconds(engines.flap_window_s),
+        interrupt_grace: seconds(engines.interrupt_grace_s),
+    }
+}
+
+/// An engine of the configuration.
+fn place(engine: EngineTable, ages: Ages, simulated: bool) -> Result<Place, String> {
+    let name = if simulated { "simulator".to_owned() } else { engine.name() };
+    let mut client = ClientConfig::new(engine.url);
+    client.connect_timeout = engine.connect_timeout_s.map_or(client.connect_timeout, seconds);
+    client.request_timeout = engine.request_timeout_s.map_or(client.request_timeout, seconds);
+    client.stall_after = engine.stall_timeout_s.filter(|stall| *stall > 0).map(seconds);
+    let stall_after = client.stall_after;
+    for (header, value) in &engine.headers {
+        if !client.headers.insert(header, value.expose()) {
+            return Err(format!("the headers of engine {name}: `{header}` is not one that can be set"));
+        }
+    }
+    let client = Client::new(client).map_err(|error| format!("the client of engine {name}: {error}"))?;
+    let settings = PlaceSettings {
+        weight: engine.weight,
+        tags: engine.tags,
+        concurrency: engine.concurrency,
+        stall_after,
+    };
+    Ok(Place::new(Arc::new(ComfyUi::new(name, client, simulated)), settings, ages))
+}

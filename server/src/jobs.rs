@@ -1,0 +1,312 @@
+//! Jobs: accepted, waiting, given out, watched, ended.
+//!
+//! What a job is and how it changes is the business of [`comfyport_store`]; how one try goes, of [`crate::run`]. Here it
+//! is decided when a job runs and where, and what becomes of it if a try goes wrong.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use comfyport_store::{Job, Notice, State, Store, StoreError, list::MOST_COUNTED};
+use tokio::sync::Notify;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
+
+use crate::{
+    artifacts::Files,
+    endpoints::Endpoints,
+    pool::{Place, Pool},
+    run::RequestLimits,
+};
+
+mod answer;
+pub mod body;
+mod counts;
+mod dispatch;
+mod estimate;
+mod fleet;
+mod hub;
+mod retry;
+mod runner;
+mod submit;
+mod sweep;
+
+pub use answer::Answer;
+pub use body::{Body, Standing, Words};
+pub use counts::{Counts, JobCounter};
+pub use hub::{View, Watcher};
+pub use submit::{Accepted, Asked, Idempotent};
+
+/// The name under which graphs that callers send run.
+pub const GRAPHS: &str = "prompt";
+
+/// How jobs are handled.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Jobs that may wait; more are refused.
+    pub queued: usize,
+    /// The longest a job may run.
+    pub timeout: Duration,
+    /// Tries of a job, if its caller does not say.
+    pub max_attempts: u32,
+    /// The longest a job may wait.
+    pub max_wait: Duration,
+    /// How long keys of callers are remembered.
+    pub remember: Duration,
+    /// How much older a job counts for an engine that has its models loaded.
+    pub affinity_wait: Duration,
+    /// A server that has not been heard of for so long is gone.
+    pub lease: Duration,
+    /// How long jobs are kept after their end.
+    pub keep: Duration,
+    /// How long output files are kept.
+    pub keep_files: Duration,
+    /// How many bytes of output files are kept.
+    pub keep_bytes: u64,
+    /// Endpoints, or beginnings of them that end in `*`, whose results answer identical requests.
+    pub cached: Vec<String>,
+    /// What requests may hold.
+    pub request: RequestLimits,
+}
+
+/// What is heard from the store, before there is anybody to hear it.
+#[derive(Debug, Default)]
+pub struct Ears {
+    queue: Notify,
+    fleet: Notify,
+    /// There is a webhook to deliver.
+    pub webhooks: Notify,
+    hub: Arc<hub::Hub>,
+    controls: Mutex<HashMap<Uuid, Control>>,
+}
+
+impl Ears {
+    /// Hears a notice.
+    pub fn hear(&self, notice: Notice) {
+        match notice {
+            Notice::Queue => self.queue.notify_one(),
+            Notice::Job(id) => self.hub.news(id),
+            Notice::Cancel(id) => {
+                if let Some(control) = lock(&self.controls).get(&id) {
+                    control.cancelled.cancel();
+                }
+            }
+            Notice::Webhook => self.webhooks.notify_one(),
+            Notice::Fleet => {
+                self.fleet.notify_one();
+                self.queue.notify_one();
+            }
+        }
+    }
+}
+
+/// A job in our hands.
+#[derive(Debug, Clone)]
+struct Control {
+    cancelled: CancellationToken,
+    owner: String,
+}
+
+/// Everything about jobs.
+#[derive(Debug)]
+pub struct Jobs {
+    /// Where they are kept.
+    pub store: Store,
+    /// Where their files are.
+    pub files: Files,
+    /// Where they run.
+    pub pool: Arc<Pool>,
+    /// How they are handled.
+    pub settings: Settings,
+    /// What is counted.
+    pub counts: Counts,
+    endpoints: Arc<Endpoints>,
+    ears: Arc<Ears>,
+    /// This server's id, new at every start.
+    id: String,
+    name: String,
+    memory: dispatch::Memory,
+    estimates: estimate::Estimates,
+    strays: Mutex<HashMap<Uuid, Instant>>,
+    /// How many jobs wait, as last counted.
+    queued: std::sync::atomic::AtomicUsize,
+    tasks: TaskTracker,
+    /// No new work is taken.
+    draining: CancellationToken,
+    /// What runs is left.
+    leaving: CancellationToken,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Jobs {
+    /// Nothing is done yet. `ears` are those that the store speaks to; `name` is what people call this server.
+    pub fn new(
+        store: Store,
+        ears: Arc<Ears>,
+        files: Files,
+        pool: Arc<Pool>,
+        endpoints: Arc<Endpoints>,
+        name: String,
+        settings: Settings,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            files,
+            pool,
+            settings,
+            counts: Counts::default(),
+            endpoints,
+            ears,
+            id: Uuid::new_v4().to_string(),
+            name,
+            memory: dispatch::Memory::default(),
+            estimates: estimate::Estimates::default(),
+            strays: Mutex::default(),
+            queued: std::sync::atomic::AtomicUsize::new(0),
+            tasks: TaskTracker::new(),
+            draining: CancellationToken::new(),
+            leaving: CancellationToken::new(),
+        })
+    }
+
+    /// Begins: takes over what earlier processes left, if nobody else shares the store, and gives out work.
+    pub async fn begin(self: &Arc<Self>, alone: bool) -> Result<(), StoreError> {
+        let servers = self.store.beat(self.id.clone(), self.name.clone()).await?;
+        if alone {
+            for server in servers.into_iter().filter(|server| server.id != self.id) {
+                self.store.forget_server(server.id).await?;
+            }
+        }
+        fleet::take_over(self).await?;
+        self.count_queued().await?;
+        tokio::spawn(fleet::run(Arc::clone(self)));
+        tokio::spawn(dispatch::run(Arc::clone(self)));
+        tokio::spawn(sweep::run(Arc::clone(self)));
+        Ok(())
+    }
+
+    /// This server's id, new at every start.
+    pub fn server(&self) -> &str {
+        &self.id
+    }
+
+    /// Who is told that there is a webhook to deliver.
+    pub fn ears(&self) -> &Arc<Ears> {
+        &self.ears
+    }
+
+    fn hub(&self) -> &Arc<hub::Hub> {
+        &self.ears.hub
+    }
+
+    /// Watches a job from now on.
+    pub fn watch(&self, id: Uuid) -> Watcher {
+        self.hub().watch(id, &self.store)
+    }
+
+    /// How many jobs are in our hands.
+    pub fn in_hand(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// How many jobs wait, as last counted.
+    pub fn queued(&self) -> usize {
+        self.queued.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// Where a job that waits stands in line.
+    pub async fn standing(&self, job: &Job) -> Standing {
+        if job.state != State::Queued {
+            return Standing::default();
+        }
+        let Ok(position) = self.store.place(job).await else { return Standing::default() };
+        let capped = position >= MOST_COUNTED;
+        let slots: usize = self.pool.places().iter().map(|place| place.slots().min(1)).sum();
+        let usual = self.estimates.of(&job.workflow).or_else(|| self.estimates.usual());
+        let ahead = position + i64::try_from(self.in_hand()).unwrap_or(0);
+        let estimated_start = usual.filter(|_| !capped && slots > 0).map(|usual| {
+            let wait = usual.as_millis() as f64 * ahead as f64 / slots as f64;
+            #[expect(clippy::cast_possible_truncation, reason = "an estimate")]
+            let wait = wait as i64;
+            self.store.now().saturating_add(wait)
+        });
+        Standing { position: Some(position), capped, estimated_start }
+    }
+
+    /// No new work is taken from now on.
+    pub fn drain(&self) {
+        self.draining.cancel();
+    }
+
+    /// Whether no new work is taken.
+    pub fn is_draining(&self) -> bool {
+        self.draining.is_cancelled()
+    }
+
+    /// Waits until nothing is in our hands any more.
+    pub async fn idle(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Leaves what still runs to whoever comes next, and says goodbye.
+    pub async fn leave(&self) {
+        self.drain();
+        self.leaving.cancel();
+        self.idle().await;
+        if let Err(error) = self.store.forget_server(self.id.clone()).await {
+            tracing::warn!(%error, "cannot say goodbye to the store");
+        }
+    }
+
+    async fn count_queued(&self) -> Result<(), StoreError> {
+        let depth = self.store.depth().await?;
+        let queued: u64 = depth.queued.iter().map(|(_, count)| count).sum();
+        let queued = usize::try_from(queued).unwrap_or(usize::MAX);
+        self.queued.store(queued, std::sync::atomic::Ordering::Relaxed);
+        self.counts.depth(depth);
+        Ok(())
+    }
+
+    fn take_in_hand(&self, job: &Job) -> Control {
+        let control = Control { cancelled: CancellationToken::new(), owner: job.owner.clone() };
+        lock(&self.ears.controls).insert(job.id, control.clone());
+        if job.cancel {
+            control.cancelled.cancel();
+        }
+        control
+    }
+
+    fn memory_took(&self, job: &Job) {
+        self.memory.note_taken(&job.owner);
+    }
+
+    fn let_go(&self, id: Uuid) {
+        if let Some(control) = lock(&self.ears.controls).remove(&id) {
+            self.memory.let_go(&control.owner);
+        }
+        self.ears.queue.notify_one();
+    }
+
+    fn cancel_in_hand(&self, id: Uuid) {
+        self.ears.hear(Notice::Cancel(id));
+    }
+
+    /// Since when a job is known that nobody cares for and whose engine we do not have.
+    fn strays(&self, id: Uuid) -> Instant {
+        *lock(&self.strays).entry(id).or_insert_with(Instant::now)
+    }
+
+    /// Whether another engine could run a job.
+    fn has_other(&self, job: &Job, place: &Arc<Place>) -> bool {
+        let Some(need) = self.memory.known_need(&job.need) else { return false };
+        self.pool.places().iter().any(|other| {
+            other.name() != place.name() && other.state().takes_work() && other.could_run(&need) == Some(true)
+        })
+    }
+}

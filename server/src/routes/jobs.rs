@@ -1,0 +1,218 @@
+//! `/jobs`: looking at jobs, cancelling them, fetching what they yielded.
+
+use axum::{
+    Json,
+    body::Body as HttpBody,
+    extract::{Path, Query, State},
+    http::{HeaderMap, Response as HttpResponse, StatusCode, header::LOCATION},
+    response::{IntoResponse, Response},
+};
+use comfyport_store::{Job, State as JobState, list::Filter, transition::Cancelled};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::caller;
+use crate::{
+    app::AppState,
+    jobs::{Accepted, Asked, Body},
+    problem::{Code, Problem},
+    reply,
+    run::Options,
+};
+
+/// Jobs on a page, if the caller does not say.
+const PAGE: u32 = 50;
+
+/// Jobs on a page at most.
+const LARGEST_PAGE: u32 = 500;
+
+/// Which jobs to list.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wanted {
+    status: Option<String>,
+    workflow: Option<String>,
+    tag: Option<String>,
+    batch: Option<String>,
+    since: Option<String>,
+    until: Option<String>,
+    limit: Option<String>,
+    cursor: Option<String>,
+}
+
+/// A page of jobs, the newest first.
+#[derive(Debug, Serialize)]
+struct Page<'j> {
+    jobs: Vec<Body<'j>>,
+    /// Where the next page begins; nothing on the last one.
+    next_cursor: Option<String>,
+}
+
+/// `GET /jobs`
+pub async fn list(
+    State(app): State<AppState>,
+    query: Result<Query<Wanted>, axum::extract::rejection::QueryRejection>,
+) -> Result<Response, Problem> {
+    let Query(wanted) = query.map_err(|error| Problem::new(Code::MalformedRequest, error.body_text()))?;
+    let limit = match &wanted.limit {
+        None => PAGE,
+        Some(text) => {
+            text.parse().ok().filter(|limit| (1..=LARGEST_PAGE).contains(limit)).ok_or_else(|| {
+                Problem::new(
+                    Code::MalformedRequest,
+                    format!("`limit` must be a whole number from 1 to {LARGEST_PAGE}"),
+                )
+            })?
+        }
+    };
+    // One more tells whether there is a next page.
+    let mut jobs = app.jobs.store.list(filter(&wanted)?, limit + 1).await.map_err(Problem::from)?;
+    let more = jobs.len() > limit as usize;
+    jobs.truncate(limit as usize);
+    let next_cursor = jobs.last().filter(|_| more).map(|job| job.seq.to_string());
+    Ok(Json(Page { jobs: jobs.iter().map(Body::brief).collect(), next_cursor }).into_response())
+}
+
+#[expect(clippy::result_large_err, reason = "once a request, on its way out")]
+fn filter(wanted: &Wanted) -> Result<Filter, Problem> {
+    let malformed = |message: String| Problem::new(Code::MalformedRequest, message);
+    let states = wanted.status.iter().flat_map(|text| text.split(',')).map(|name| {
+        name.trim().parse::<JobState>().map_err(|()| {
+            let known: Vec<&str> = JobState::ALL.iter().map(|state| state.as_str()).collect();
+            malformed(format!("`status` must be one or several of {}, separated by commas", known.join(", ")))
+        })
+    });
+    let time = |name: &str, text: &Option<String>| {
+        let parse = |text: &String| {
+            let time: Option<jiff::Timestamp> = text.parse().ok();
+            time.map(jiff::Timestamp::as_millisecond)
+                .ok_or_else(|| malformed(format!("`{name}` must be a time such as 2030-01-31T12:00:00Z")))
+        };
+        text.as_ref().map(parse).transpose()
+    };
+    let cursor = |text: &String| {
+        text.parse().map_err(|_| malformed("`cursor` must be one that was given here".to_owned()))
+    };
+    let batch =
+        |text: &String| text.parse().map_err(|_| malformed("`batch` must be the id of a batch".to_owned()));
+    Ok(Filter {
+        states: states.collect::<Result<_, _>>()?,
+        workflow: wanted.workflow.clone(),
+        tag: wanted.tag.clone(),
+        owner: None,
+        batch: wanted.batch.as_ref().map(batch).transpose()?,
+        since: time("since", &wanted.since)?,
+        until: time("until", &wanted.until)?,
+        before: wanted.cursor.as_ref().map(cursor).transpose()?,
+    })
+}
+
+/// A job that may or may not be there.
+pub(super) async fn find(app: &AppState, id: &str) -> Result<Job, Problem> {
+    let id = Uuid::try_parse(id).map_err(|_| unknown())?;
+    app.jobs.store.job(id).await.map_err(Problem::from)?.ok_or_else(unknown)
+}
+
+fn unknown() -> Problem {
+    Problem::not_found("there is no such job, or it is no longer kept; GET /jobs lists them")
+}
+
+/// `GET /jobs/{id}`
+pub async fn show(State(app): State<AppState>, Path(id): Path<String>) -> Result<Response, Problem> {
+    let job = find(&app, &id).await?;
+    let standing = app.jobs.standing(&job).await;
+    Ok(Json(Body::of(&job, standing)).into_response())
+}
+
+/// `DELETE /jobs/{id}`: 200 if it is cancelled, 202 if whoever runs it was told, 409 if it ended another way.
+pub async fn cancel(State(app): State<AppState>, Path(id): Path<String>) -> Result<Response, Problem> {
+    let id = Uuid::try_parse(&id).map_err(|_| unknown())?;
+    match app.jobs.store.cancel(id).await.map_err(Problem::from)? {
+        Cancelled::Now(job) => {
+            app.jobs.counts.cancelled(&job);
+            Ok(Json(Body::brief(&job)).into_response())
+        }
+        Cancelled::Before(job) => Ok(Json(Body::brief(&job)).into_response()),
+        Cancelled::Told(job) => Ok((StatusCode::ACCEPTED, Json(Body::brief(&job))).into_response()),
+        Cancelled::TooLate(job) => {
+            let detail = format!("the job has ended already: it {}", job.state);
+            Err(Problem::new(Code::JobEnded, detail).about(job.id))
+        }
+        Cancelled::Unknown => Err(unknown()),
+    }
+}
+
+/// `POST /jobs/{id}:retry`: the same once more, as a new job.
+pub async fn post(
+    State(app): State<AppState>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let id = id.strip_suffix(":retry").ok_or_else(|| {
+        Problem::new(
+            Code::MethodNotAllowed,
+            "a job takes GET and DELETE, and POST with `:retry` behind its id",
+        )
+    })?;
+    let job = find(&app, id).await?;
+    if !job.state.is_final() {
+        let detail = format!("the job is {}: it has not ended yet", job.state);
+        return Err(Problem::new(Code::JobEnded, detail).about(job.id));
+    }
+    let asked = Asked { owner: caller::owner(&headers), idempotent: None, patient: true };
+    let Accepted::New(jobs) = app.jobs.submit_again(&job, &asked).await? else {
+        return Err(Problem::new(Code::Internal, "nothing was accepted"));
+    };
+    let job = jobs.into_iter().next().ok_or_else(|| Problem::new(Code::Internal, "nothing was accepted"))?;
+    let standing = app.jobs.standing(&job).await;
+    let location = [(LOCATION, format!("/jobs/{}", job.id))];
+    Ok((StatusCode::ACCEPTED, location, Json(Body::of(&job, standing))).into_response())
+}
+
+/// `GET /jobs/{id}/events`
+pub async fn events(
+    State(app): State<AppState>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let job = find(&app, &id).await?;
+    let seen = headers.get("last-event-id").and_then(|value| value.to_str().ok());
+    let after: i64 = seen.and_then(|text| text.trim().parse().ok()).unwrap_or(0).clamp(0, i64::MAX);
+    // Who has seen the end needs nothing; 204 is how browsers are told not to come back.
+    if job.state.is_final() && after >= job.events {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let options: Options = serde_json::from_str(&job.options).unwrap_or_default();
+    let watcher = app.jobs.watch(job.id);
+    Ok(reply::events::stream(&app, watcher, after, options.previews, options.inline, Box::new(())))
+}
+
+/// `GET /jobs/{id}/outputs/{output}/{index}`: the file, a part of it, or 304. `HEAD` is answered by the same route.
+pub async fn output(
+    State(app): State<AppState>,
+    Path((id, output, index)): Path<(String, String, String)>,
+    headers: HeaderMap,
+) -> Result<HttpResponse<HttpBody>, Problem> {
+    let missing = || Problem::not_found("there is no such output");
+    let (Ok(id), Ok(index)) = (Uuid::try_parse(&id), index.parse()) else { return Err(missing()) };
+    let artifact = app.jobs.store.artifact(id, output.clone(), index).await.map_err(Problem::from)?;
+    let answer = match &artifact {
+        Some(artifact) => {
+            let answer = reply::bytes::file(&app.jobs.files, &artifact.file, &headers).await;
+            answer.map_err(|error| {
+                tracing::error!(file = artifact.file.file, %error, "an output cannot be read");
+                Problem::new(Code::StorageFailed, "the output cannot be read at the moment")
+            })?
+        }
+        None => None,
+    };
+    if let Some(answer) = answer {
+        return Ok(answer);
+    }
+    // It was promised once: that is another thing than never having been there.
+    let job = app.jobs.store.job(id).await.map_err(Problem::from)?;
+    let promised = format!("\"/jobs/{id}/outputs/{output}/{index}\"");
+    let was_there = artifact.is_some()
+        || job.is_some_and(|job| job.result.is_some_and(|result| result.contains(&promised)));
+    Err(if was_there { Problem::new(Code::OutputGone, "the output is no longer kept") } else { missing() })
+}
