@@ -38,6 +38,7 @@ impl Server {
         config.comfyui.url = simulator.url().parse().unwrap();
         config.artifacts.data_dir = data.path().to_owned();
         config.server.max_body_bytes = 1 << 20;
+        config.server.max_form_parts = 10;
         let state = assemble(config, ENDPOINTS, true).await.unwrap();
         state.jobs.begin(true).await.unwrap();
         let app = router(state);

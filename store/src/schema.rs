@@ -99,13 +99,19 @@ pub(crate) fn migrate(tx: &mut dyn Tx, version: i64) -> Result<(), StoreError> {
              use that release, or another store"
         )));
     }
-    let (serial, bytes) = match tx.dialect() {
-        Dialect::Sqlite => ("INTEGER PRIMARY KEY AUTOINCREMENT", "BLOB"),
-        Dialect::Postgres => ("BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", "BYTEA"),
+    let (serial, bytes, text) = match tx.dialect() {
+        Dialect::Sqlite => ("INTEGER PRIMARY KEY AUTOINCREMENT", "BLOB", " TEXT"),
+        // Bytes are compared, as SQLite does: quickly, and not by the rules of a language, which may change beneath an
+        // index when the system is updated.
+        Dialect::Postgres => {
+            ("BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", "BYTEA", " TEXT COLLATE \"C\"")
+        }
     };
     let done = usize::try_from(version).unwrap_or(0);
     for statement in VERSIONS.iter().skip(done).flat_map(|statements| statements.iter()) {
-        tx.execute(&statement.replace("{SERIAL}", serial).replace("{BYTES}", bytes), &[])?;
+        let statement =
+            statement.replace("{SERIAL}", serial).replace("{BYTES}", bytes).replace(" TEXT", text);
+        tx.execute(&statement, &[])?;
     }
     Ok(())
 }
