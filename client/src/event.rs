@@ -22,12 +22,12 @@ use crate::{
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event<T> {
-    /// It is in the engine's queue.
+    /// It waits: for an engine, or in its queue.
     Queued {
         /// The run's id.
         id: String,
-        /// The engine.
-        engine: String,
+        /// The engine, once it is given to one.
+        engine: Option<String>,
         /// How many are before it, where the engine says so.
         position: Option<u64>,
     },
@@ -141,7 +141,7 @@ impl State {
 #[derive(Deserialize)]
 struct Queued {
     id: String,
-    engine: String,
+    engine: Option<String>,
     position: Option<u64>,
 }
 

@@ -36,7 +36,7 @@ mod sweep;
 pub use answer::Answer;
 pub use body::{Body, Standing, Words};
 pub use counts::{Counts, JobCounter};
-pub use hub::{View, Watcher};
+pub use hub::{Expected, View, Watcher};
 pub use submit::{Accepted, Asked, Idempotent};
 
 /// The name under which graphs that callers send run.
@@ -207,6 +207,11 @@ impl Jobs {
     /// Watches a job from now on.
     pub fn watch(&self, id: Uuid) -> Watcher {
         self.hub().watch(id, &self.store)
+    }
+
+    /// Remembers what happens to a job that is about to be accepted under this id.
+    pub fn expect(&self, id: Uuid) -> Expected {
+        self.hub().expect(id)
     }
 
     /// How many jobs are in our hands.

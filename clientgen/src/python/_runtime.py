@@ -135,12 +135,13 @@ class Run(Generic[OutputsT, ParamsT]):
 
 @dataclass(frozen=True)
 class Queued:
-    """The run is in the engine's queue."""
+    """The run waits: for an engine, or in its queue."""
 
     id: str
-    engine: str
+    engine: Optional[str] = None
+    """The engine, once it is given to one."""
     position: Optional[int] = None
-    """How many are before it, where the engine says so."""
+    """How many are before it, where that is known."""
 
 
 @dataclass(frozen=True)

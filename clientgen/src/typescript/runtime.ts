@@ -80,7 +80,7 @@ export interface Run<P extends WorkflowPath = WorkflowPath> {
 
 /** Something that happened to a run. The last one has the type `result`. */
 export type RunEvent<P extends WorkflowPath = WorkflowPath> =
-  | { type: "queued"; id: string; engine: string; position: number | null }
+  | { type: "queued"; id: string; engine?: string; position: number | null }
   | { type: "started"; id: string }
   | { type: "progress"; percent: number; node: string; title?: string; value?: number; max?: number }
   | { type: "preview"; node: string; content_type: string; data: Blob }

@@ -5,7 +5,10 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -48,6 +51,25 @@ impl View {
 struct Topic {
     view: watch::Sender<View>,
     news: Notify,
+    /// Whether somebody reads what is new of it.
+    is_followed: AtomicBool,
+}
+
+/// A job that somebody is about to watch: what happens to it meanwhile is remembered.
+#[derive(Debug)]
+pub struct Expected {
+    hub: Arc<Hub>,
+    id: Uuid,
+    topic: Arc<Topic>,
+}
+
+impl Drop for Expected {
+    fn drop(&mut self) {
+        // Nobody came to watch, so nobody else forgets it.
+        if !self.topic.is_followed.load(Ordering::Acquire) {
+            self.hub.topics().remove(&self.id);
+        }
+    }
 }
 
 /// All jobs that somebody watches.
@@ -96,15 +118,26 @@ impl Watcher {
 impl Hub {
     /// Watches a job from now on.
     pub(super) fn watch(self: &Arc<Self>, id: Uuid, store: &Store) -> Watcher {
-        let mut topics = self.topics();
-        if let Some(topic) = topics.get(&id).and_then(Weak::upgrade) {
-            return Watcher { view: topic.view.subscribe(), _topic: topic };
+        let topic = self.begin(id);
+        if !topic.is_followed.swap(true, Ordering::AcqRel) {
+            tokio::spawn(follow(Arc::downgrade(self), id, Arc::downgrade(&topic), store.clone()));
         }
-        let topic = Arc::new(Topic { view: watch::Sender::new(View::default()), news: Notify::new() });
-        topics.insert(id, Arc::downgrade(&topic));
-        drop(topics);
-        tokio::spawn(follow(Arc::downgrade(self), id, Arc::downgrade(&topic), store.clone()));
         Watcher { view: topic.view.subscribe(), _topic: topic }
+    }
+
+    /// Remembers what happens to a job that is about to be accepted.
+    pub(super) fn expect(self: &Arc<Self>, id: Uuid) -> Expected {
+        Expected { hub: Arc::clone(self), id, topic: self.begin(id) }
+    }
+
+    fn begin(&self, id: Uuid) -> Arc<Topic> {
+        let mut topics = self.topics();
+        topics.get(&id).and_then(Weak::upgrade).unwrap_or_else(|| {
+            let view = watch::Sender::new(View::default());
+            let topic = Arc::new(Topic { view, news: Notify::new(), is_followed: AtomicBool::new(false) });
+            topics.insert(id, Arc::downgrade(&topic));
+            topic
+        })
     }
 
     /// Something of a job was committed.

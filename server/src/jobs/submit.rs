@@ -19,14 +19,23 @@ use crate::{
 };
 
 /// Who asks, and how.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Asked {
+    /// The id that the job is to have.
+    pub id: Uuid,
     /// Whose job it is; empty where callers are not told apart.
     pub owner: String,
     /// The caller's name for the request.
     pub idempotent: Option<Idempotent>,
     /// Whether the caller does not wait, so that engines may be away now.
     pub patient: bool,
+}
+
+impl Asked {
+    /// By a caller who says nothing more.
+    pub fn by(owner: String) -> Self {
+        Self { id: Uuid::new_v4(), owner, idempotent: None, patient: false }
+    }
 }
 
 /// A caller's name for a request, by which he may repeat it.
@@ -90,7 +99,9 @@ impl Jobs {
         let workflow = requests.first().map(|one| one.endpoint.path.to_string()).unwrap_or_default();
         let mut jobs = Vec::with_capacity(requests.len());
         for prepared in requests {
-            jobs.push(self.keep(prepared, asked).await?);
+            let mut job = self.keep(prepared, asked).await?;
+            job.id = Uuid::new_v4();
+            jobs.push(job);
         }
         let batch = NewBatch { id: Uuid::new_v4(), workflow, owner: asked.owner.clone(), shape };
         let id = batch.id;
@@ -192,7 +203,7 @@ impl Jobs {
     fn described(&self, workflow: &str, request: String, options: &Options, asked: &Asked) -> NewJob {
         let latest = self.store.now().saturating_add(millis(self.settings.max_wait));
         NewJob {
-            id: Uuid::new_v4(),
+            id: asked.id,
             workflow: workflow.to_owned(),
             owner: asked.owner.clone(),
             priority: options.priority.unwrap_or(PRIORITY),

@@ -1,4 +1,4 @@
-//! A job as server-sent events: `queued`, `running`, `started`, `progress`, `preview`, `retrying`, and last `result` or
+//! A job as server-sent events: `queued`, `running`, `started`, `progress`, `progress_unknown`, `preview`, `retrying`, and last `result` or
 //! `problem`.
 //!
 //! What is kept of a job has a number as its id, so that whoever comes back with `Last-Event-ID` misses none of it,
@@ -147,7 +147,7 @@ impl Reader {
             }
             Update::Started => event("started", None, &json!({"id": id})),
             Update::Progress(step) => event("progress", None, step),
-            Update::Unknown => event("progress", None, &json!({"percent": null})),
+            Update::Unknown => event("progress_unknown", None, &json!({"id": id})),
             Update::Preview { node, content_type, data } if self.previews => {
                 let data = STANDARD.encode(data);
                 event("preview", None, &json!({"node": node, "content_type": content_type, "data": data}))

@@ -30,7 +30,7 @@ pub(super) fn owner(headers: &HeaderMap) -> String {
 #[expect(clippy::result_large_err, reason = "once a request, on its way out")]
 pub(super) fn asked(headers: &HeaderMap, what: &str, body: &Body) -> Result<Asked, Problem> {
     let owner = owner(headers);
-    let Some(key) = headers.get("idempotency-key") else { return Ok(Asked { owner, ..Asked::default() }) };
+    let Some(key) = headers.get("idempotency-key") else { return Ok(Asked::by(owner)) };
     let fits = |key: &&str| !key.is_empty() && key.len() <= LONGEST;
     // The draft standard has it in quotes; most callers do not.
     let key = key.to_str().ok().map(|key| key.trim().trim_matches('"')).filter(fits);
@@ -43,5 +43,5 @@ pub(super) fn asked(headers: &HeaderMap, what: &str, body: &Body) -> Result<Aske
     hash.update([0]);
     hash.update(body.fingerprint());
     let idempotent = Idempotent { key: key.to_owned(), fingerprint: hex(&hash.finalize()) };
-    Ok(Asked { owner, idempotent: Some(idempotent), patient: false })
+    Ok(Asked { idempotent: Some(idempotent), ..Asked::by(owner) })
 }

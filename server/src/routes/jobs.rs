@@ -159,7 +159,7 @@ pub async fn post(
         let detail = format!("the job is {}: it has not ended yet", job.state);
         return Err(Problem::new(Code::JobEnded, detail).about(job.id));
     }
-    let asked = Asked { owner: caller::owner(&headers), idempotent: None, patient: true };
+    let asked = Asked { patient: true, ..Asked::by(caller::owner(&headers)) };
     let Accepted::New(jobs) = app.jobs.submit_again(&job, &asked).await? else {
         return Err(Problem::new(Code::Internal, "nothing was accepted"));
     };

@@ -56,6 +56,8 @@ pub async fn post(
     let prepared = Prepared::read(endpoint, body, &app.jobs.settings.request)?;
     let options = prepared.options.clone();
     asked.patient = wishes.is_patient(&options);
+    // Whoever watches misses nothing, however fast it goes.
+    let _expected = (wishes.form == Form::Events).then(|| app.jobs.expect(asked.id));
     let accepted = app.jobs.submit(prepared, &asked).await?;
     waiting::answer(&app, accepted, &wishes, &options).await
 }
