@@ -7,7 +7,7 @@ use std::{
     collections::BTreeSet,
     fmt,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use comfyport_endpoint::Endpoint;
@@ -48,6 +48,9 @@ pub struct Pool {
     shared: Arc<Shared>,
     contracts: Arc<Contracts>,
 }
+
+/// How long those who ask for the state of engines wait for the slowest of them.
+const LOOKERS_WAIT: Duration = Duration::from_secs(2);
 
 type OnDrain = Box<dyn Fn(&str, bool) + Send + Sync>;
 
@@ -194,11 +197,15 @@ impl Pool {
         self.places.iter().map(|place| place.view()).collect()
     }
 
-    /// Asks the engines that nobody looked at for longer than between two looks.
+    /// Asks the engines that nobody looked at for longer than between two looks. Those that take their time are not
+    /// waited for: what was seen of them before stands.
     pub async fn look(&self) {
         let recent = self.shared.settings.poll;
-        let looks = self.places.iter().map(|place| place.look_unless_within(recent));
-        futures_util::future::join_all(looks).await;
+        let look = |place: &Arc<Place>| {
+            let place = Arc::clone(place);
+            async move { tokio::time::timeout(LOOKERS_WAIT, place.look_unless_within(recent)).await.ok() }
+        };
+        futures_util::future::join_all(self.places.iter().map(look)).await;
     }
 
     /// The places, in the order of the configuration.
@@ -378,7 +385,7 @@ mod tests {
     async fn orphans_are_cancelled_once_the_engine_answers_and_nothing_else_is() {
         let fake = engine("only", &["A"], &[]);
         fake.answers(false);
-        let settings = Settings { poll: std::time::Duration::from_millis(5), ..Settings::default() };
+        let settings = Settings { poll: Duration::from_millis(5), ..Settings::default() };
         let pool = fake::pool_with(&[&fake], settings);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         pool.keep_watching(&tasks, &stop);
@@ -389,8 +396,7 @@ mod tests {
         fake.queues(&["theirs"], &[&id.to_string(), "more"]);
         place.orphan(id);
         fake.answers(true);
-        let cancelled =
-            tokio::time::timeout(std::time::Duration::from_secs(10), fake.cancelled()).await.unwrap();
+        let cancelled = tokio::time::timeout(Duration::from_secs(10), fake.cancelled()).await.unwrap();
         assert_eq!(cancelled, [id]);
         stop.cancel();
         tasks.close();

@@ -19,6 +19,10 @@ use crate::{
     readiness::{Ages, Missing, Readiness, Requirement},
 };
 
+/// How long an engine may take to tell its queue. A busy ComfyUI takes a second or two; one that was stopped takes for
+/// ever.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// How an operator wants a place to be used.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlaceSettings {
@@ -186,7 +190,10 @@ impl Place {
     /// Looks at its queue now, and makes of the answer what there is to make.
     pub async fn look(&self) {
         let asked_at = Instant::now();
-        let answer = self.engine.queue().await;
+        let answer = tokio::time::timeout(PATIENCE, self.engine.queue()).await.unwrap_or_else(|_| {
+            let seconds = PATIENCE.as_secs();
+            Err(EngineError::Unreachable(format!("it did not tell its queue within {seconds} s")))
+        });
         let now = Instant::now();
         match answer {
             Ok(queue) => {

@@ -126,6 +126,12 @@ impl Prompts {
             queue.contains(&id.to_string())
                 || asked.saturating_duration_since(orphan.since) < ORPHANS_ARE_SOUGHT
         });
+        // It was told before the prompt arrived.
+        for (id, orphan) in orphans.iter_mut() {
+            if queue.pending.contains(&id.to_string()) {
+                orphan.told = None;
+            }
+        }
         let is_ours =
             |id: &str| Uuid::parse_str(id).is_ok_and(|id| ours.contains(&id) || orphans.contains_key(&id));
         if *running != queue.running || moved.is_none() {
@@ -218,6 +224,8 @@ mod tests {
         assert!(prompts.to_tell(at(2)).is_empty());
         // It may be on its way still.
         assert_eq!(look(&[], 3).foreign, 0);
+        prompts.saw(queue(&[], &[&own]), at(4), at(4), GRACE, STALL);
+        assert_eq!(prompts.to_tell(at(4)), [id]);
         assert_eq!(look(&[&own], 9).blocked, None);
         let seen = look(&[&own], 10);
         assert!(seen.blocked.is_some() && seen.foreign == 0);

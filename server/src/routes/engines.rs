@@ -51,6 +51,8 @@ pub async fn steer(
         }
     };
     let place = find(&app, name)?;
+    // Kept before it is done: a server that starts again, or shares the store, does the same.
+    app.jobs.store.drain(name.to_owned(), drained).await?;
     place.drain(drained);
     Ok(Json(place.view()))
 }
