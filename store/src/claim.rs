@@ -4,6 +4,8 @@
 //! the oldest first. Whoever gives out work looks at the heads of the lanes alone, so the cost of taking a job does not
 //! grow with the number of those behind it.
 
+use std::collections::BTreeSet;
+
 use uuid::Uuid;
 
 use crate::{
@@ -53,6 +55,9 @@ pub struct Assignment {
 impl Store {
     /// The heads of the first lanes after one, in order.
     pub async fn heads(&self, after: Option<Lane>, limit: usize) -> Result<Vec<Head>, StoreError> {
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
         self.read(move |tx| match tx.dialect() {
             Dialect::Sqlite => heads_one_by_one(tx, after.clone(), limit),
             Dialect::Postgres => heads_at_once(tx, after.clone(), limit),
@@ -64,6 +69,7 @@ impl Store {
     pub async fn claim(&self, assignments: Vec<Assignment>, holder: String) -> Result<Vec<Job>, StoreError> {
         let (render, now) = (self.render(), self.now());
         self.write(move |tx| {
+            lock_engines(tx, &assignments)?;
             let mut taken = Vec::new();
             for assignment in &assignments {
                 if !has_room(tx, assignment)? {
@@ -158,19 +164,28 @@ fn heads_at_once(tx: &mut dyn Tx, after: Option<Lane>, limit: usize) -> Result<V
     tx.query(&sql, &[rank, owner, need, limit.into()])?.iter().map(head).collect()
 }
 
-/// Servers that share an engine take turns in counting what it has.
-fn has_room(tx: &mut dyn Tx, assignment: &Assignment) -> Result<bool, StoreError> {
-    let engine = Value::from(assignment.engine.as_str());
-    if tx.dialect() == Dialect::Postgres {
+/// Servers that share an engine take turns in counting what it has, all of them in the same order.
+fn lock_engines(tx: &mut dyn Tx, assignments: &[Assignment]) -> Result<(), StoreError> {
+    if tx.dialect() == Dialect::Sqlite {
+        return Ok(());
+    }
+    let engines: BTreeSet<&str> = assignments.iter().map(|assignment| assignment.engine.as_str()).collect();
+    for engine in engines {
+        let engine = [engine.into()];
         let lock = "SELECT name FROM engines WHERE name = ?1 FOR UPDATE";
-        if tx.query_one(lock, std::slice::from_ref(&engine))?.is_none() {
+        if tx.query_one(lock, &engine)?.is_none() {
             tx.execute(
                 "INSERT INTO engines (name, drained) VALUES (?1, 0) ON CONFLICT (name) DO NOTHING",
-                std::slice::from_ref(&engine),
+                &engine,
             )?;
-            tx.query_one(lock, std::slice::from_ref(&engine))?;
+            tx.query_one(lock, &engine)?;
         }
     }
+    Ok(())
+}
+
+fn has_room(tx: &mut dyn Tx, assignment: &Assignment) -> Result<bool, StoreError> {
+    let engine = assignment.engine.as_str().into();
     let running =
         tx.query_one("SELECT count(*) FROM jobs WHERE state = 'running' AND engine = ?1", &[engine])?;
     Ok(running.map_or(Ok(0), |row| row.int(0))? < i64::from(assignment.concurrency))
