@@ -54,6 +54,7 @@ const VERSIONS: [&[&str]; 1] = [&[
     "CREATE INDEX jobs_deadline ON jobs (deadline) WHERE state = 'queued' AND deadline IS NOT NULL",
     "CREATE INDEX jobs_running ON jobs (engine, holder) WHERE state = 'running'",
     "CREATE INDEX jobs_state ON jobs (state, seq)",
+    "CREATE INDEX jobs_owner ON jobs (owner, seq)",
     "CREATE INDEX jobs_workflow ON jobs (workflow, seq)",
     "CREATE INDEX jobs_batch ON jobs (batch, batch_index) WHERE batch IS NOT NULL",
     "CREATE INDEX jobs_ended ON jobs (ended_at) WHERE ended_at IS NOT NULL",
