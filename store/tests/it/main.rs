@@ -4,6 +4,11 @@
 mod postgres;
 mod stage;
 
+mod batches;
+mod files;
+mod fleet;
+mod outbox;
 mod queue;
 mod server;
 mod submit;
+mod transitions;

@@ -28,8 +28,14 @@ pub(crate) struct Stage {
 }
 
 enum Place {
-    Folder(TempDir),
-    Schema { address: &'static str, name: String },
+    /// Removed with the stage.
+    Folder {
+        _folder: TempDir,
+    },
+    Schema {
+        address: &'static str,
+        name: String,
+    },
 }
 
 /// Words of webhooks for tests: what the store says of a job.
@@ -46,7 +52,7 @@ impl Stage {
     pub(crate) fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = Options::Sqlite(folder.path().to_owned());
-        Self::new(options, Place::Folder(folder))
+        Self::new(options, Place::Folder { _folder: folder })
     }
 
     /// Nothing where there is no PostgreSQL: `left_out` says so once.
