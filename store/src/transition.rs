@@ -160,9 +160,12 @@ impl Store {
         let (render, now) = (self.render(), self.now());
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.write(move |tx| {
+            let by = tx.dialect().by("jobs_deadline");
             let due = tx.query(
-                "SELECT seq FROM jobs WHERE state = 'queued' AND deadline IS NOT NULL AND deadline <= ?1 \
-                 ORDER BY deadline LIMIT ?2",
+                &format!(
+                    "SELECT seq FROM jobs {by} WHERE state = 'queued' AND deadline IS NOT NULL AND deadline <= ?1 \
+                     ORDER BY deadline LIMIT ?2"
+                ),
                 &[now.into(), limit.into()],
             )?;
             let mut expired = 0;
