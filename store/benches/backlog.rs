@@ -4,7 +4,7 @@
 //! `cargo bench -p comfyport-store` prints a table for SQLite and, where there is one, for PostgreSQL. The folder for
 //! SQLite is made in `TMPDIR`: the disk there is what is measured.
 
-#![allow(clippy::print_stdout, missing_docs)]
+#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::{
     fs::File,

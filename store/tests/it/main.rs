@@ -1,5 +1,7 @@
 //! The rules of jobs, on SQLite and on PostgreSQL.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 #[path = "../../../tests/support/postgres.rs"]
 mod postgres;
 mod stage;

@@ -296,8 +296,22 @@ impl World<'_> {
 
 #[test]
 fn histories_are_as_the_model_has_them() {
-    let cases =
+    let cases: u32 =
         std::env::var("STORE_CASES").map_or(1000, |cases| cases.parse().expect("STORE_CASES is a number"));
+    let threads = u32::try_from(std::thread::available_parallelism().map_or(1, usize::from)).unwrap();
+    // Tables are made once: every history begins with a copy.
+    let template = memory();
+    drop(Store::open(&Options::Sqlite(template.path().to_owned()), Arc::new(Plain), |_| {}).unwrap());
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| histories(cases.div_ceil(threads), &template.path().join(FILE)));
+        }
+    });
+}
+
+const FILE: &str = "comfyport.db";
+
+fn histories(cases: u32, template: &Path) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
         cases,
@@ -307,6 +321,7 @@ fn histories_are_as_the_model_has_them() {
     });
     let outcome = runner.run(&steps(), |steps| {
         let folder = memory();
+        std::fs::copy(template, folder.path().join(FILE)).unwrap();
         let clock = Arc::new(1_000_000.into());
         let mut world = World { folder: folder.path(), store: None, clock, jobs: Vec::new() };
         world.open();
@@ -320,7 +335,9 @@ fn histories_are_as_the_model_has_them() {
         });
         Ok(())
     });
-    outcome.unwrap();
+    if let Err(error) = outcome {
+        panic!("{error}");
+    }
 }
 
 /// A folder that is quick, where there is one: these histories are about rules, not about disks.
