@@ -36,7 +36,7 @@ async fn jobs_of_a_dead_server_are_taken_over_by_one(stage: Stage) {
     assert_eq!(store.orphans().await.unwrap(), []);
     store.forget_server("dead".to_owned()).await.unwrap();
     let orphan = Orphan { id: left.id, engine: Some("box".to_owned()), holder: Some("dead".to_owned()) };
-    assert_eq!(store.orphans().await.unwrap(), [orphan.clone()]);
+    assert_eq!(store.orphans().await.unwrap(), std::slice::from_ref(&orphan));
     let (first, second) = tokio::join!(
         store.take_over(orphan.clone(), "one".to_owned()),
         other.take_over(orphan.clone(), "two".to_owned())

@@ -206,8 +206,8 @@ impl World<'_> {
                 match (store.cancel(job.id).await.unwrap(), job.state) {
                     (Cancelled::Now(_), State::Queued) => job.end(State::Cancelled),
                     (Cancelled::Told(_), State::Running) => job.cancel = true,
-                    (Cancelled::Before(_), State::Cancelled) => {}
-                    (Cancelled::TooLate(_), State::Succeeded | State::Failed | State::Expired) => {}
+                    (Cancelled::Before(_), State::Cancelled)
+                    | (Cancelled::TooLate(_), State::Succeeded | State::Failed | State::Expired) => {}
                     other => panic!("{other:?}"),
                 }
             }

@@ -1,20 +1,19 @@
 //! PostgreSQL as a server that comes, goes and refuses.
 
-use std::{io::Write as _, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use comfyport_store::{Notice, Options, Store, StoreError};
 use uuid::Uuid;
 
 use crate::{
     postgres::{Cluster, PASSWORD},
-    stage::{Plain, Stage, job, new_job, sql, submit},
+    stage::{Plain, Stage, job, left_out, new_job, sql, submit},
 };
 
 #[test]
 fn is_there_or_said_to_be_left_out() {
     if let Err(why) = crate::postgres::address() {
-        // Past the harness, which shows nothing of tests that pass.
-        writeln!(std::io::stderr(), "left out: PostgreSQL, because {why}").unwrap();
+        left_out(&format!("PostgreSQL, because {why}"));
     }
 }
 

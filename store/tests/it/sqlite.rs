@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    io::Write as _,
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
@@ -12,7 +11,7 @@ use comfyport_store::{Options, Store, StoreError, list::Filter, submit::NewJob};
 use rusqlite::Connection;
 use uuid::Uuid;
 
-use crate::stage::{Plain, new_job, submit};
+use crate::stage::{Plain, left_out, new_job, submit};
 
 fn open(folder: &Path) -> Result<Store, StoreError> {
     Store::open(&Options::Sqlite(folder.to_owned()), Arc::new(Plain), |_| {})
@@ -134,8 +133,7 @@ impl Mount {
         if mount.is_ok_and(|mount| mount.status.success()) {
             return Some(Self(place));
         }
-        writeln!(std::io::stderr(), "left out: disks that are full, because nothing may be mounted here")
-            .unwrap();
+        left_out("disks that are full, because nothing may be mounted here");
         None
     }
 }

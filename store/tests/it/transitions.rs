@@ -189,7 +189,7 @@ async fn claiming_and_cancelling_race(stage: Stage) {
         let (taken, now) = (taken.unwrap(), job(&store, one.id).await);
         match cancelled.unwrap() {
             Cancelled::Now(_) => {
-                assert!(taken.is_empty() && now.state == State::Cancelled, "{taken:?} {now:?}")
+                assert!(taken.is_empty() && now.state == State::Cancelled, "{taken:?} {now:?}");
             }
             Cancelled::Told(_) => {
                 assert!(taken.len() == 1 && now.cancel, "{taken:?} {now:?}");
