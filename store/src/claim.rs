@@ -4,6 +4,8 @@
 //! the oldest first. Whoever gives out work looks at the heads of the lanes alone, so the cost of taking a job does not
 //! grow with the number of those behind it.
 
+use std::collections::BTreeSet;
+
 use uuid::Uuid;
 
 use crate::{
@@ -53,6 +55,9 @@ pub struct Assignment {
 impl Store {
     /// The heads of the first lanes after one, in order.
     pub async fn heads(&self, after: Option<Lane>, limit: usize) -> Result<Vec<Head>, StoreError> {
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
         self.read(move |tx| match tx.dialect() {
             Dialect::Sqlite => heads_one_by_one(tx, after.clone(), limit),
             Dialect::Postgres => heads_at_once(tx, after.clone(), limit),
@@ -64,6 +69,7 @@ impl Store {
     pub async fn claim(&self, assignments: Vec<Assignment>, holder: String) -> Result<Vec<Job>, StoreError> {
         let (render, now) = (self.render(), self.now());
         self.write(move |tx| {
+            lock_engines(tx, &assignments)?;
             let mut taken = Vec::new();
             for assignment in &assignments {
                 if !has_room(tx, assignment)? {
@@ -84,15 +90,18 @@ impl Store {
     pub async fn wake(&self) -> Result<Option<i64>, StoreError> {
         let now = self.now();
         self.write(move |tx| {
+            let later = tx.dialect().by("jobs_later");
             let woken = tx.execute(
-                "UPDATE jobs SET ready = 1 WHERE state = 'queued' AND ready = 0 AND run_after <= ?1",
+                &format!(
+                    "UPDATE jobs {later} SET ready = 1 WHERE state = 'queued' AND ready = 0 AND run_after <= ?1"
+                ),
                 &[now.into()],
             )?;
             if woken > 0 {
                 tx.notify(Notice::Queue);
             }
-            let next =
-                tx.query_one("SELECT min(run_after) FROM jobs WHERE state = 'queued' AND ready = 0", &[])?;
+            let next = format!("SELECT min(run_after) FROM jobs {later} WHERE state = 'queued' AND ready = 0");
+            let next = tx.query_one(&next, &[])?;
             next.map_or(Ok(None), |row| row.maybe_int(0))
         })
         .await
@@ -121,8 +130,9 @@ fn position(lane: Option<&Lane>) -> [Value; 3] {
 
 /// Each step is one look into the index.
 fn heads_one_by_one(tx: &mut dyn Tx, mut after: Option<Lane>, limit: usize) -> Result<Vec<Head>, StoreError> {
+    let by = tx.dialect().by("jobs_lane");
     let sql = format!(
-        "SELECT {HEAD} FROM jobs WHERE {IN_LANE} AND (rank, owner, need) > (?1, ?2, ?3) \
+        "SELECT {HEAD} FROM jobs {by} WHERE {IN_LANE} AND (rank, owner, need) > (?1, ?2, ?3) \
          ORDER BY rank, owner, need, seq LIMIT 1"
     );
     let mut heads: Vec<Head> = Vec::new();
@@ -158,37 +168,49 @@ fn heads_at_once(tx: &mut dyn Tx, after: Option<Lane>, limit: usize) -> Result<V
     tx.query(&sql, &[rank, owner, need, limit.into()])?.iter().map(head).collect()
 }
 
-/// Servers that share an engine take turns in counting what it has.
-fn has_room(tx: &mut dyn Tx, assignment: &Assignment) -> Result<bool, StoreError> {
-    let engine = Value::from(assignment.engine.as_str());
-    if tx.dialect() == Dialect::Postgres {
+/// Servers that share an engine take turns in counting what it has, all of them in the same order.
+fn lock_engines(tx: &mut dyn Tx, assignments: &[Assignment]) -> Result<(), StoreError> {
+    if tx.dialect() == Dialect::Sqlite {
+        return Ok(());
+    }
+    let engines: BTreeSet<&str> = assignments.iter().map(|assignment| assignment.engine.as_str()).collect();
+    for engine in engines {
+        let engine = [engine.into()];
         let lock = "SELECT name FROM engines WHERE name = ?1 FOR UPDATE";
-        if tx.query_one(lock, std::slice::from_ref(&engine))?.is_none() {
+        if tx.query_one(lock, &engine)?.is_none() {
             tx.execute(
                 "INSERT INTO engines (name, drained) VALUES (?1, 0) ON CONFLICT (name) DO NOTHING",
-                std::slice::from_ref(&engine),
+                &engine,
             )?;
-            tx.query_one(lock, std::slice::from_ref(&engine))?;
+            tx.query_one(lock, &engine)?;
         }
     }
-    let running =
-        tx.query_one("SELECT count(*) FROM jobs WHERE state = 'running' AND engine = ?1", &[engine])?;
+    Ok(())
+}
+
+fn has_room(tx: &mut dyn Tx, assignment: &Assignment) -> Result<bool, StoreError> {
+    let engine = assignment.engine.as_str().into();
+    let by = tx.dialect().by("jobs_running");
+    let count = format!("SELECT count(*) FROM jobs {by} WHERE state = 'running' AND engine = ?1");
+    let running = tx.query_one(&count, &[engine])?;
     Ok(running.map_or(Ok(0), |row| row.int(0))? < i64::from(assignment.concurrency))
 }
 
 fn take(tx: &mut dyn Tx, assignment: &Assignment, holder: &str, now: i64) -> Result<Option<Job>, StoreError> {
-    let lock = match tx.dialect() {
-        Dialect::Sqlite => "",
-        // A job that somebody else is taking is passed over rather than waited for.
-        Dialect::Postgres => "FOR UPDATE SKIP LOCKED",
-    };
-    let lane = &assignment.lane;
-    let found = tx.query_one(
-        &format!(
-            "SELECT seq, id, fence FROM jobs WHERE {IN_LANE} AND rank = ?1 AND owner = ?2 AND need = ?3 \
-             ORDER BY seq LIMIT 1 {lock}"
+    let by = tx.dialect().by("jobs_lane");
+    let (lane, lock) = match tx.dialect() {
+        Dialect::Sqlite => ("rank = ?1 AND owner = ?2 AND need = ?3 ORDER BY seq", ""),
+        // A job that somebody else is taking is passed over rather than waited for. Said as a range, only the index of
+        // lanes has the order, whatever is believed of the table.
+        Dialect::Postgres => (
+            "(rank, owner, need) >= (?1, ?2, ?3) AND (rank, owner, need) <= (?1, ?2, ?3) \
+             ORDER BY rank, owner, need, seq",
+            "FOR UPDATE SKIP LOCKED",
         ),
-        &[lane.rank.into(), lane.owner.as_str().into(), lane.need.as_str().into()],
+    };
+    let found = tx.query_one(
+        &format!("SELECT seq, id, fence FROM jobs {by} WHERE {IN_LANE} AND {lane} LIMIT 1 {lock}"),
+        &position(Some(&assignment.lane)),
     )?;
     let Some(found) = found else { return Ok(None) };
     let (seq, id, fence) = (found.int(0)?, found.parsed::<Uuid>(1)?, found.int(2)? + 1);

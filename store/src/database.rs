@@ -131,6 +131,17 @@ pub enum Dialect {
     Postgres,
 }
 
+impl Dialect {
+    /// What a statement says after the name of a table to have it read by one of its indexes. SQLite has no figures about
+    /// what is in a table, and would sort all jobs of a state where an index has them in order.
+    pub(crate) fn by(self, index: &str) -> String {
+        match self {
+            Self::Sqlite => format!("INDEXED BY {index}"),
+            Self::Postgres => String::new(),
+        }
+    }
+}
+
 /// A transaction. Statements have their values as `?1`, `?2`…
 pub trait Tx {
     /// The dialect it speaks.

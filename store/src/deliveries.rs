@@ -147,6 +147,7 @@ impl Store {
                 Dialect::Sqlite => "",
                 Dialect::Postgres => "FOR UPDATE SKIP LOCKED",
             };
+            let by = tx.dialect().by("deliveries_due");
             let mut values: Vec<Value> = vec![now.into(), limit.into()];
             let mut except = String::new();
             for url in &busy {
@@ -155,7 +156,7 @@ impl Store {
             }
             let found = tx.query(
                 &format!(
-                    "SELECT seq FROM deliveries WHERE state = 'pending' AND due_at <= ?1{except} \
+                    "SELECT seq FROM deliveries {by} WHERE state = 'pending' AND due_at <= ?1{except} \
                      ORDER BY due_at, seq LIMIT ?2 {lock}"
                 ),
                 &values,
@@ -171,7 +172,8 @@ impl Store {
                     tx.query(&sql, &values)?.iter().map(Delivery::read).collect::<Result<Vec<_>, _>>()?,
                 );
             }
-            let next = tx.query_one("SELECT min(due_at) FROM deliveries WHERE state = 'pending'", &[])?;
+            let next = format!("SELECT min(due_at) FROM deliveries {by} WHERE state = 'pending'");
+            let next = tx.query_one(&next, &[])?;
             Ok((taken, next.map_or(Ok(None), |row| row.maybe_int(0))?))
         })
         .await

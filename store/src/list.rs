@@ -64,9 +64,12 @@ impl Store {
     pub async fn place(&self, job: &Job) -> Result<i64, StoreError> {
         let (rank, seq) = (i64::from(9 - job.priority), job.seq);
         self.read(move |tx| {
-            let sql = "SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = 'queued' \
-                       AND (rank, seq) < (?1, ?2) LIMIT ?3) AS before";
-            let row = tx.query_one(sql, &[rank.into(), seq.into(), MOST_COUNTED.into()])?;
+            let by = tx.dialect().by("jobs_line");
+            let sql = format!(
+                "SELECT count(*) FROM (SELECT 1 FROM jobs {by} WHERE state = 'queued' \
+                 AND (rank, seq) < (?1, ?2) ORDER BY rank, seq LIMIT ?3) AS before"
+            );
+            let row = tx.query_one(&sql, &[rank.into(), seq.into(), MOST_COUNTED.into()])?;
             row.map_or(Ok(0), |row| row.int(0))
         })
         .await
@@ -140,15 +143,24 @@ fn statement(filter: &Filter, limit: u32) -> (String, Vec<Value>) {
     if let Some(before) = filter.before {
         condition("seq < ?", before.into());
     }
-    if !filter.states.is_empty() {
-        // Names of ours, not text of callers.
-        let names: Vec<String> = filter.states.iter().map(|state| format!("'{state}'")).collect();
-        conditions.push(format!("state IN ({})", names.join(", ")));
-    }
-    let conditions =
-        if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
     values.push(limit.into());
-    let sql =
-        format!("SELECT {} FROM jobs {conditions} ORDER BY seq DESC LIMIT ?{}", Job::COLUMNS, values.len());
-    (sql, values)
+    let last = format!("ORDER BY seq DESC LIMIT ?{}", values.len());
+    let all = |conditions: &[String]| {
+        if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) }
+    };
+    // Names of ours, not text of callers.
+    let of_state = |state: &State| [conditions.clone(), vec![format!("state = '{state}'")]].concat();
+    let conditions = match filter.states.as_slice() {
+        [] => all(&conditions),
+        [state] => all(&of_state(state)),
+        // The newest of each, and the newest of those: together they would have to be sorted first.
+        states => {
+            let newest = |state| {
+                format!("SELECT * FROM (SELECT seq FROM jobs {} {last}) AS {state}", all(&of_state(state)))
+            };
+            let newest: Vec<String> = states.iter().map(newest).collect();
+            format!("WHERE seq IN ({})", newest.join(" UNION ALL "))
+        }
+    };
+    (format!("SELECT {} FROM jobs {conditions} {last}", Job::COLUMNS), values)
 }

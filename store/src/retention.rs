@@ -48,7 +48,11 @@ impl Store {
                     )?;
                 }
             }
-            tx.execute("DELETE FROM idempotency WHERE expires_at <= ?1", &[now.into()])?;
+            tx.execute(
+                "DELETE FROM idempotency WHERE (scope, key) IN \
+                 (SELECT scope, key FROM idempotency WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)",
+                &[now.into(), limits.at_once.into()],
+            )?;
             swept.jobs = old.len();
             for file in files {
                 let wanted = "SELECT 1 WHERE EXISTS (SELECT 1 FROM artifacts WHERE file = ?1) \
@@ -72,8 +76,10 @@ fn total(tx: &mut dyn Tx) -> Result<u64, StoreError> {
 
 fn old_artifacts(tx: &mut dyn Tx, limits: &Limits) -> Result<Vec<String>, StoreError> {
     let rows = tx.query(
-        "DELETE FROM artifacts WHERE created_at < ?1 RETURNING file",
-        &[limits.artifacts_before.into()],
+        "DELETE FROM artifacts WHERE (job, output, position) IN \
+         (SELECT job, output, position FROM artifacts WHERE created_at < ?1 ORDER BY created_at LIMIT ?2) \
+         RETURNING file",
+        &[limits.artifacts_before.into(), limits.at_once.into()],
     )?;
     rows.iter().map(|row| row.text(0)).collect()
 }
@@ -82,7 +88,10 @@ fn old_artifacts(tx: &mut dyn Tx, limits: &Limits) -> Result<Vec<String>, StoreE
 fn surplus_artifacts(tx: &mut dyn Tx, limits: &Limits) -> Result<Vec<String>, StoreError> {
     let mut files = Vec::new();
     let mut bytes = total(tx)?;
-    while bytes > limits.artifact_bytes {
+    for _ in 0..limits.at_once {
+        if bytes <= limits.artifact_bytes {
+            break;
+        }
         let oldest = tx.query_one(
             "SELECT job FROM artifacts WHERE job <> (SELECT job FROM artifacts ORDER BY created_at DESC, job DESC \
              LIMIT 1) ORDER BY created_at, job LIMIT 1",

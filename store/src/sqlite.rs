@@ -35,6 +35,11 @@ const READERS: usize = 2;
 /// Transactions that share one commit at most.
 const TOGETHER: usize = 256;
 
+/// A process that is just being started has a copy of its parent's lock for a moment, and whoever is stopped and started
+/// again may be quicker than the end of his predecessor.
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
+
 /// A database file and the threads that use it.
 pub(crate) struct Sqlite {
     writer: Option<mpsc::Sender<Order>>,
@@ -114,7 +119,15 @@ fn lock(folder: &Path) -> Result<File, StoreError> {
     std::fs::create_dir_all(folder).map_err(unusable)?;
     let path = folder.join("comfyport.lock");
     let lock = File::options().create(true).truncate(false).write(true).open(&path).map_err(unusable)?;
-    match lock.try_lock() {
+    let mut held = lock.try_lock();
+    for _ in 0..LOCK_TRIES {
+        if !matches!(held, Err(TryLockError::WouldBlock)) {
+            break;
+        }
+        std::thread::sleep(LOCK_PAUSE);
+        held = lock.try_lock();
+    }
+    match held {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(StoreError::Unusable(format!(
             "another comfyport uses the data directory {}: stop it, or give this one its own; several servers share \
@@ -166,6 +179,10 @@ fn prepare(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     // An answer means that it is on disk, power cuts included.
     set("synchronous", &"FULL").map_err(|error| damaged(&error))?;
     set("temp_store", &"MEMORY").map_err(|error| damaged(&error))?;
+    if application == i64::from(APPLICATION) && version == schema::CURRENT {
+        // Nothing is written then, so that a full disk keeps nobody from looking at what is there.
+        return Ok(());
+    }
     let transaction = connection.transaction().map_err(|error| tx::refusal(&error))?;
     let mut notices = Vec::new();
     schema::migrate(&mut SqliteTx { connection: &transaction, notices: &mut notices }, version)?;

@@ -97,9 +97,10 @@ impl Store {
         .await
     }
 
-    /// Puts a running job back into the queue. `None` if it was not this holder's any more.
+    /// Puts a running job back into the queue; one that is to be cancelled ends there. `None` if it was not this holder's
+    /// any more.
     pub async fn give_back(&self, id: Uuid, fence: i64, why: Return) -> Result<Option<Job>, StoreError> {
-        let now = self.now();
+        let (render, now) = (self.render(), self.now());
         self.write(move |tx| {
             let sql = format!(
                 "UPDATE jobs SET state = 'queued', holder = NULL, submitted = 0, progress = NULL, avoid = ?3, \
@@ -120,8 +121,14 @@ impl Store {
             let Some(row) = tx.query_one(&sql, &values)? else { return Ok(None) };
             let mut job = Job::read(&row)?;
             let data = serde_json::json!({"reason": why.reason, "attempts": job.attempts, "engine": job.engine});
-            events::add(tx, &mut job, now, "retrying", &data.to_string())?;
             tx.notify(Notice::Queue);
+            if job.cancel
+                && let Some(mut job) = end_waiting(tx, State::Cancelled, "id = ?1", &[id.into(), now.into()])?
+            {
+                ended(tx, &render, &mut job, now)?;
+                return Ok(Some(job));
+            }
+            events::add(tx, &mut job, now, "retrying", &data.to_string())?;
             Ok(Some(job))
         })
         .await
@@ -153,9 +160,12 @@ impl Store {
         let (render, now) = (self.render(), self.now());
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.write(move |tx| {
+            let by = tx.dialect().by("jobs_deadline");
             let due = tx.query(
-                "SELECT seq FROM jobs WHERE state = 'queued' AND deadline IS NOT NULL AND deadline <= ?1 \
-                 ORDER BY deadline LIMIT ?2",
+                &format!(
+                    "SELECT seq FROM jobs {by} WHERE state = 'queued' AND deadline IS NOT NULL AND deadline <= ?1 \
+                     ORDER BY deadline LIMIT ?2"
+                ),
                 &[now.into(), limit.into()],
             )?;
             let mut expired = 0;
@@ -206,7 +216,7 @@ fn end_waiting(
     values: &[Value; 2],
 ) -> Result<Option<Job>, StoreError> {
     let sql = format!(
-        "UPDATE jobs SET state = '{state}', ended_at = ?2, ready = 0, run_after = NULL \
+        "UPDATE jobs SET state = '{state}', ended_at = ?2, ready = 0, run_after = NULL, cancel = 0 \
          WHERE {which} AND state = 'queued' RETURNING {}",
         Job::COLUMNS
     );

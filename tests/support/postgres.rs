@@ -148,7 +148,7 @@ impl Cluster {
         let began = Instant::now();
         while !self.is_ready() {
             let log = || std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
-            assert!(began.elapsed() < Duration::from_secs(60), "PostgreSQL did not start: {}", log());
+            assert!(began.elapsed() < Duration::from_mins(1), "PostgreSQL did not start: {}", log());
             std::thread::sleep(Duration::from_millis(20));
         }
     }

@@ -123,19 +123,20 @@ impl Address {
 
     /// Connects to the first place that lets us in.
     pub(super) async fn connect(&self) -> Result<(Client, Wire), StoreError> {
-        let mut last = unusable("it names no host");
+        let mut first = None;
         for (place, port) in &self.places {
             let attempt = tokio::time::timeout(PATIENCE, self.connect_to(place, *port)).await;
             match attempt {
                 Ok(Ok(connected)) => return Ok(connected),
-                Ok(Err(error)) => last = error,
-                Err(_) => {
-                    let why = format!("cannot connect to {self}: no answer within {} s", PATIENCE.as_secs());
-                    last = StoreError::Unavailable(why);
-                }
-            }
+                Ok(Err(StoreError::Unavailable(why))) => first.get_or_insert(why),
+                // Somebody answered, and would answer the same again.
+                Ok(Err(error)) => return Err(error),
+                Err(_) => first.get_or_insert_with(|| {
+                    format!("cannot connect to {self}: no answer within {} s", PATIENCE.as_secs())
+                }),
+            };
         }
-        Err(last)
+        Err(StoreError::Unavailable(first.unwrap_or_default()))
     }
 
     async fn connect_to(&self, place: &Place, port: u16) -> Result<(Client, Wire), StoreError> {
@@ -148,7 +149,7 @@ impl Address {
             }
             Place::Host(host) => host,
         };
-        let mut last = StoreError::Unavailable(format!("cannot connect to {self}: {host} has no address"));
+        let mut first = None;
         for address in resolve(host).await.map_err(|why| {
             StoreError::Unavailable(format!("cannot connect to {self}: the name {host} is not known: {why}"))
         })? {
@@ -156,10 +157,15 @@ impl Address {
             settings.host(host).hostaddr(address);
             match settings.connect(self.tls.clone()).await {
                 Ok(connected) => return Ok(connected),
-                Err(error) => last = self.refusal(&error),
-            }
+                Err(error) => match self.refusal(&error) {
+                    StoreError::Unavailable(why) => first.get_or_insert(why),
+                    error => return Err(error),
+                },
+            };
         }
-        Err(last)
+        Err(StoreError::Unavailable(
+            first.unwrap_or_else(|| format!("cannot connect to {self}: {host} has no address")),
+        ))
     }
 
     fn refusal(&self, error: &tokio_postgres::Error) -> StoreError {
@@ -168,7 +174,7 @@ impl Address {
             return if why.contains("password missing") {
                 StoreError::Unusable(format!("{self} asks for a password, and the address has none"))
             } else if why.contains("certificate") {
-                StoreError::Unavailable(format!(
+                StoreError::Unusable(format!(
                     "cannot connect to {self}: {why}; `sslrootcert=` names the file of certificates to trust"
                 ))
             } else {

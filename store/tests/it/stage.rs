@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    io::Write as _,
     sync::{
         Arc, Mutex,
         atomic::{AtomicI64, AtomicU32, Ordering},
@@ -28,8 +29,14 @@ pub(crate) struct Stage {
 }
 
 enum Place {
-    Folder(TempDir),
-    Schema { address: &'static str, name: String },
+    /// Removed with the stage.
+    Folder {
+        _folder: TempDir,
+    },
+    Schema {
+        address: &'static str,
+        name: String,
+    },
 }
 
 /// Words of webhooks for tests: what the store says of a job.
@@ -46,7 +53,7 @@ impl Stage {
     pub(crate) fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = Options::Sqlite(folder.path().to_owned());
-        Self::new(options, Place::Folder(folder))
+        Self::new(options, Place::Folder { _folder: folder })
     }
 
     /// Nothing where there is no PostgreSQL: `left_out` says so once.
@@ -127,6 +134,12 @@ impl Drop for Stage {
             sql(address, &format!("DROP SCHEMA IF EXISTS {name} CASCADE"));
         }
     }
+}
+
+/// Says that something is not tested here, past the harness, which shows nothing of tests that pass.
+pub(crate) fn left_out(what: &str) {
+    let mut out = std::io::stderr();
+    writeln!(out, "left out: {what}").unwrap();
 }
 
 /// Runs statements beside the store.

@@ -8,13 +8,13 @@ use uuid::Uuid;
 
 use crate::stage::{self, Stage, job, kinds, new_job, on_both};
 
-fn key(key: &str, fingerprint: &str, expires_at: i64) -> Option<Idempotency> {
-    Some(Idempotency {
+fn named(key: &str, fingerprint: &str, expires_at: i64) -> Idempotency {
+    Idempotency {
         scope: "caller".to_owned(),
         key: key.to_owned(),
         fingerprint: fingerprint.to_owned(),
         expires_at,
-    })
+    }
 }
 
 async fn what_is_accepted_is_kept(stage: Stage) {
@@ -64,7 +64,7 @@ async fn a_key_leads_to_one_job(stage: Stage) {
     let mut tries = Vec::new();
     for number in 0..50 {
         let store = if number % 2 == 0 { store.clone() } else { other.clone() };
-        let (job, key) = (new_job(), key("k", "same", 2_000_000));
+        let (job, key) = (new_job(), Some(named("k", "same", 2_000_000)));
         tries.push(tokio::spawn(async move { store.submit(vec![job], None, key).await.unwrap() }));
     }
     let (mut new, mut replayed) = (Vec::new(), Vec::new());
@@ -83,28 +83,29 @@ async fn a_key_leads_to_one_job(stage: Stage) {
 async fn a_key_belongs_to_what_was_asked_for(stage: Stage) {
     let store = stage.open();
     let first = new_job();
-    let answer = store.submit(vec![first.clone()], None, key("k", "one", 1_500_000)).await.unwrap();
+    let answer = store.submit(vec![first.clone()], None, Some(named("k", "one", 1_500_000))).await.unwrap();
     assert!(matches!(answer, Submitted::New(_)));
     let remembered = store.remembered("caller".to_owned(), "k".to_owned()).await.unwrap();
     assert_eq!(remembered, Some(("one".to_owned(), first.id)));
-    let other = store.submit(vec![new_job()], None, key("k", "two", 1_500_000)).await.unwrap();
+    let other = store.submit(vec![new_job()], None, Some(named("k", "two", 1_500_000))).await.unwrap();
     assert!(matches!(other, Submitted::Mismatch), "{other:?}");
-    let again = store.submit(vec![new_job()], None, key("k", "one", 1_500_000)).await.unwrap();
+    let again = store.submit(vec![new_job()], None, Some(named("k", "one", 1_500_000))).await.unwrap();
     assert!(matches!(again, Submitted::Replay(id) if id == first.id), "{again:?}");
-    let elsewhere = Idempotency { scope: "other".to_owned(), ..key("k", "two", 1_500_000).unwrap() };
+    let elsewhere = Idempotency { scope: "other".to_owned(), ..named("k", "two", 1_500_000) };
     let elsewhere = store.submit(vec![new_job()], None, Some(elsewhere)).await.unwrap();
     assert!(matches!(elsewhere, Submitted::New(_)), "{elsewhere:?}");
 }
 
 async fn a_key_is_forgotten_in_time(stage: Stage) {
     let store = stage.open();
-    store.submit(vec![new_job()], None, key("k", "one", stage.now() + 10)).await.unwrap();
+    store.submit(vec![new_job()], None, Some(named("k", "one", stage.now() + 10))).await.unwrap();
     stage.pass(9);
-    let again = store.submit(vec![new_job()], None, key("k", "one", stage.now() + 10)).await.unwrap();
+    let again = store.submit(vec![new_job()], None, Some(named("k", "one", stage.now() + 10))).await.unwrap();
     assert!(matches!(again, Submitted::Replay(_)), "{again:?}");
     stage.pass(1);
     assert_eq!(store.remembered("caller".to_owned(), "k".to_owned()).await.unwrap(), None);
-    let later = store.submit(vec![new_job()], None, key("k", "other", stage.now() + 10)).await.unwrap();
+    let later =
+        store.submit(vec![new_job()], None, Some(named("k", "other", stage.now() + 10))).await.unwrap();
     assert!(matches!(later, Submitted::New(_)), "{later:?}");
 }
 
