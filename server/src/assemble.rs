@@ -26,7 +26,8 @@ pub async fn assemble(
     simulated: bool,
 ) -> Result<AppState, String> {
     let ages = Ages { fresh: seconds(config.readiness.fresh_s), error: Duration::from_secs(1) };
-    let places = config.engines().into_iter().map(|engine| place(engine, ages, simulated));
+    let away = seconds(config.engines.unreachable_s);
+    let places = config.engines().into_iter().map(|engine| place(engine, ages, away, simulated));
     let pool = Arc::new(Pool::new(places.collect::<Result<_, _>>()?, pool_settings(&config.engines)));
     let endpoints = Arc::new(Endpoints::new(endpoints));
     let jobs = jobs(&config, pool, Arc::clone(&endpoints), simulated).await?;
@@ -110,9 +111,10 @@ fn pool_settings(engines: &crate::config::Engines) -> pool::Settings {
 }
 
 /// An engine of the configuration.
-fn place(engine: EngineTable, ages: Ages, simulated: bool) -> Result<Place, String> {
+fn place(engine: EngineTable, ages: Ages, away: Duration, simulated: bool) -> Result<Place, String> {
     let name = if simulated { "simulator".to_owned() } else { engine.name() };
     let mut client = ClientConfig::new(engine.url);
+    client.unreachable_after = away;
     client.connect_timeout = engine.connect_timeout_s.map_or(client.connect_timeout, seconds);
     client.request_timeout = engine.request_timeout_s.map_or(client.request_timeout, seconds);
     client.stall_after = engine.stall_timeout_s.filter(|stall| *stall > 0).map(seconds);

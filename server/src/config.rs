@@ -77,6 +77,7 @@ sections! {
         flap_count: u32,
         flap_window_s: u64,
         interrupt_grace_s: u64,
+        unreachable_s: u64,
     }
     StoreSettings { url: Secret, connections: usize, lease_s: u64 }
     Jobs {
@@ -246,6 +247,7 @@ impl Config {
             ("engines.poll_ms", self.engines.poll_ms),
             ("engines.idle_poll_ms", self.engines.idle_poll_ms),
             ("engines.eject_s", self.engines.eject_s),
+            ("engines.unreachable_s", self.engines.unreachable_s),
             ("engines.eject_after_failures", u64::from(self.engines.eject_after_failures)),
             ("store.connections", self.store.connections as u64),
             ("store.lease_s", self.store.lease_s),

@@ -184,7 +184,7 @@ impl From<RunError> for Problem {
             RunError::Rejected { errors, .. } => Self::new(Code::WorkflowRejected, detail).complaints(errors),
             RunError::Failed { errors, .. } => Self::new(Code::WorkflowError, detail).complaints(errors),
             RunError::OutOfMemory { errors, .. } => Self::new(Code::Oom, detail).complaints(errors),
-            RunError::Lost => Self::new(Code::WorkerLost, detail),
+            RunError::Lost | RunError::Away { .. } => Self::new(Code::WorkerLost, detail),
             RunError::Stalled => Self::new(Code::EngineStalled, detail),
             RunError::Timeout { .. } => Self::new(Code::Timeout, detail),
             RunError::Cancelled => Self::new(Code::Cancelled, detail),

@@ -51,9 +51,11 @@ pub(super) fn fate(error: &RunError, job: &Job, others: bool) -> Fate {
         RunError::Unreachable { .. } | RunError::NoEngine { .. } => {
             Again { elsewhere: true, pause: Some(Duration::from_millis(500)), ..Again::default() }
         }
-        RunError::Lost | RunError::Stalled if job.crashes + 1 >= CRASHES => return Fate::Park,
+        RunError::Lost | RunError::Away { .. } | RunError::Stalled if job.crashes + 1 >= CRASHES => {
+            return Fate::Park;
+        }
         RunError::Lost => Again { elsewhere: false, ..crash },
-        RunError::Stalled => crash,
+        RunError::Away { .. } | RunError::Stalled => crash,
         RunError::Protocol { .. } => {
             Again { counts: true, elsewhere: true, pause: Some(backoff(job.attempts)), ..Again::default() }
         }

@@ -54,7 +54,7 @@ impl Runner {
         let stop = if job.takeovers >= TAKEOVERS {
             Err(None)
         } else {
-            attempt(&jobs, &job, &place, &occupied, start, &control, &hears).await.map_err(Some)
+            patiently(&jobs, &job, &place, &occupied, start, &control, &hears).await.map_err(Some)
         };
         let submitted =
             hears.submitted.load(Ordering::Relaxed) || start == (Start::Adopt { submitted: true });
@@ -83,6 +83,70 @@ impl Runner {
     }
 }
 
+/// Runs a try. An engine that goes away with the prompt is waited for, if no other could run the job: its prompt may
+/// well go on.
+async fn patiently(
+    jobs: &Arc<Jobs>,
+    job: &Job,
+    place: &Arc<Place>,
+    occupied: &Occupied,
+    mut start: Start,
+    control: &super::Control,
+    hears: &Hears,
+) -> Result<Yield, Stop> {
+    let options: crate::run::Options = serde_json::from_str(&job.options).unwrap_or_default();
+    let allowed = options.timeout(jobs.settings.timeout);
+    let until = Instant::now() + allowed;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let stop = match attempt(jobs, job, place, occupied, start, control, hears, left).await {
+            Ok(done) => return Ok(done),
+            Err(stop) => stop,
+        };
+        if !matches!(stop, Stop::Error(RunError::Away { .. })) {
+            return Err(stop);
+        }
+        let submitted =
+            hears.submitted.load(Ordering::Relaxed) || start == (Start::Adopt { submitted: true });
+        if jobs.has_other(job, place) {
+            place.orphan(prompt_id(job));
+            return Err(if submitted { stop } else { Stop::Unsent });
+        }
+        tracing::warn!(job = %job.id, engine = place.name(), "the engine is away with a job; waiting for it");
+        start = Start::Adopt { submitted };
+        tokio::select! {
+            () = back(jobs, place) => {}
+            () = control.cancelled.cancelled() => {
+                place.orphan(prompt_id(job));
+                return Err(Stop::Cancelled);
+            }
+            () = jobs.leaving.cancelled() => return Err(Stop::Left),
+            () = tokio::time::sleep_until(until.into()) => {
+                place.orphan(prompt_id(job));
+                return Err(RunError::Timeout { after: allowed }.into());
+            }
+        }
+    }
+}
+
+/// Waits until an engine answers again.
+async fn back(jobs: &Jobs, place: &Arc<Place>) {
+    let mut changes = jobs.pool.changed();
+    // What is thought of an engine lags behind what happened to it.
+    tokio::time::sleep(AWAY).await;
+    while place.state() == crate::pool::State::Down {
+        changes.changed().await.ok();
+    }
+}
+
+fn prompt_id(job: &Job) -> uuid::Uuid {
+    job.prompt_id.unwrap_or_else(|| comfyport_store::claim::prompt_id(job.id, job.fence))
+}
+
+/// An engine that went away is not asked again before this.
+const AWAY: Duration = Duration::from_secs(1);
+
+#[expect(clippy::too_many_arguments, reason = "all of them belong to one try")]
 async fn attempt(
     jobs: &Arc<Jobs>,
     job: &Job,
@@ -91,6 +155,7 @@ async fn attempt(
     start: Start,
     control: &super::Control,
     hears: &Hears,
+    timeout: Duration,
 ) -> Result<Yield, Stop> {
     let plan = plan(jobs, job, place).await?;
     let queued = jobs.store.now().saturating_sub(job.created_at);
@@ -98,17 +163,16 @@ async fn attempt(
         let left = deadline.saturating_sub(jobs.store.now());
         Instant::now() + Duration::from_millis(u64::try_from(left).unwrap_or(0))
     });
-    let options: crate::run::Options = serde_json::from_str(&job.options).unwrap_or_default();
     let attempt = Attempt {
         place,
         occupied,
         files: &jobs.files,
         job: job.id,
-        prompt_id: job.prompt_id.unwrap_or_else(|| comfyport_store::claim::prompt_id(job.id, job.fence)),
+        prompt_id: prompt_id(job),
         limit: Limit {
             cancelled: control.cancelled.clone(),
             leaving: jobs.leaving.clone(),
-            timeout: options.timeout(jobs.settings.timeout),
+            timeout,
             deadline,
         },
         witness: hears,

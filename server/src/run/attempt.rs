@@ -233,7 +233,10 @@ impl Attempt<'_> {
             }
             Ok(None) if submitted => Err(RunError::Lost.into()),
             Ok(None) => Err(Stop::Unsent),
-            Err(error) => Err(self.unavailable(error).into()),
+            Err(error) => {
+                self.unavailable(error);
+                Err(RunError::Away { engine: engine.name().to_owned() }.into())
+            }
         }
     }
 
@@ -290,8 +293,7 @@ impl Attempt<'_> {
                 // What comes back after a restart may be another installation.
                 self.place.readiness.forget();
                 self.place.uploaded.forget();
-                self.place.orphan(self.prompt_id);
-                RunError::Lost
+                RunError::Away { engine: self.place.name().to_owned() }
             }
             Outcome::Stalled => {
                 self.place.note(Note::Stalled);

@@ -85,6 +85,12 @@ pub enum RunError {
         /// Where.
         errors: Vec<Complaint>,
     },
+    /// The engine has the prompt, or may have it, and cannot be reached.
+    #[error("the engine {engine} cannot be reached while it has the run")]
+    Away {
+        /// The engine.
+        engine: String,
+    },
     /// The engine forgot the run: it was restarted.
     #[error("the engine lost the run, probably because it was restarted")]
     Lost,
