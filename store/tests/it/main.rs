@@ -4,6 +4,7 @@
 mod postgres;
 mod stage;
 
+mod deliveries;
 mod queue;
 mod server;
 mod submit;
