@@ -16,6 +16,7 @@ use crate::{
     metrics::Metrics,
     problem::{Code, Problem},
     routes,
+    webhooks::Webhooks,
 };
 
 /// What every handler can see.
@@ -31,6 +32,8 @@ pub struct Inner {
     pub endpoints: Arc<Endpoints>,
     /// Everything about jobs.
     pub jobs: Arc<Jobs>,
+    /// What is sent of them.
+    pub webhooks: Arc<Webhooks>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Whether the engine makes its results up.
@@ -51,11 +54,16 @@ impl std::ops::Deref for AppState {
 
 impl AppState {
     /// The state of a server that has not started to listen.
-    pub fn new(config: Config, endpoints: Arc<Endpoints>, jobs: Arc<Jobs>, simulated: bool) -> Self {
-        let metrics = Arc::new(Metrics::default());
-        jobs.counts.tell(Arc::clone(&metrics) as _);
+    pub fn new(
+        config: Config,
+        endpoints: Arc<Endpoints>,
+        jobs: Arc<Jobs>,
+        webhooks: Arc<Webhooks>,
+        metrics: Arc<Metrics>,
+        simulated: bool,
+    ) -> Self {
         let (stopping, closing) = (CancellationToken::new(), CancellationToken::new());
-        Self(Arc::new(Inner { config, endpoints, jobs, metrics, simulated, stopping, closing }))
+        Self(Arc::new(Inner { config, endpoints, jobs, webhooks, metrics, simulated, stopping, closing }))
     }
 }
 
@@ -82,6 +90,9 @@ pub fn router(app: AppState) -> Router {
         .route("/jobs/{id}", get(routes::jobs::show).delete(routes::jobs::cancel).post(routes::jobs::post))
         .route("/jobs/{id}/events", get(routes::jobs::events))
         .route("/jobs/{id}/outputs/{output}/{index}", get(routes::jobs::output))
+        .route("/jobs/{id}/webhooks", get(routes::webhooks::of_job))
+        .route("/jobs/{id}/webhooks/{delivery}", post(routes::webhooks::redeliver))
+        .route("/webhooks", get(routes::webhooks::list))
         .route("/batches/{id}", get(routes::batches::get).delete(routes::batches::cancel))
         .route("/batches/{id}/contact-sheet", get(routes::batches::sheet))
         .route(WORKFLOW_ROUTE, get(routes::workflow::describe).post(routes::workflow::post))

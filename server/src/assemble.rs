@@ -14,9 +14,11 @@ use crate::{
     engine::comfyui::ComfyUi,
     jobs::{self, Ears, Jobs, Words},
     media::PictureLimits,
+    metrics::Metrics,
     pool::{self, Place, PlaceSettings, Pool},
     readiness::Ages,
     run::{OptionLimits, RequestLimits},
+    webhooks::{self, DeliveryCounter, Schedule, Webhooks},
 };
 
 /// Everything between the settings and the listener.
@@ -31,7 +33,26 @@ pub async fn assemble(
     let pool = Arc::new(Pool::new(places.collect::<Result<_, _>>()?, pool_settings(&config.engines)));
     let endpoints = Arc::new(Endpoints::new(endpoints));
     let jobs = jobs(&config, pool, Arc::clone(&endpoints), simulated).await?;
-    Ok(AppState::new(config, endpoints, jobs, simulated))
+    let metrics = Arc::new(Metrics::default());
+    jobs.counts.tell(Arc::clone(&metrics) as _);
+    let webhooks = webhooks(&config, Arc::clone(&jobs), Arc::clone(&metrics) as _)?;
+    Ok(AppState::new(config, endpoints, jobs, webhooks, metrics, simulated))
+}
+
+fn webhooks(
+    config: &Config,
+    jobs: Arc<Jobs>,
+    counter: Arc<dyn DeliveryCounter>,
+) -> Result<Arc<Webhooks>, String> {
+    let settings = &config.webhooks;
+    let keys = settings.keys().map_err(|error| error.to_string())?;
+    let settings = webhooks::Settings {
+        allow: settings.allow.clone(),
+        concurrency: settings.concurrency,
+        timeout: seconds(settings.timeout_s),
+        schedule: Schedule::of(&settings.schedule_s),
+    };
+    Webhooks::new(jobs, settings, keys, counter)
 }
 
 async fn jobs(

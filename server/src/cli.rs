@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use comfyport_endpoint::Endpoint;
 use url::Url;
+use uuid::Uuid;
 
 use crate::commands;
 
@@ -35,6 +36,8 @@ enum Command {
     Client(Client),
     /// See and steer the engines of a running server
     Engines(Engines),
+    /// See the webhooks of a running server, and have them delivered again
+    Webhooks(Webhooks),
     /// Print the configuration
     #[command(subcommand)]
     Config(Config),
@@ -173,6 +176,58 @@ pub(crate) struct EngineName {
     pub(crate) name: String,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Webhooks {
+    #[command(subcommand)]
+    pub(crate) action: Option<WebhookAction>,
+    #[command(flatten)]
+    pub(crate) server: Server,
+    /// How to print the result
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WebhookAction {
+    /// Print the newest deliveries; so does leaving this out
+    List(WebhookList),
+    /// Deliver one again, whatever became of it
+    Redeliver(DeliveryName),
+    /// Print a fresh secret for `webhooks.secrets`
+    Secret,
+}
+
+#[derive(Debug, Default, Args)]
+pub(crate) struct WebhookList {
+    /// Those in this state alone: `dead` are those that were given up
+    #[arg(long, value_enum)]
+    pub(crate) status: Option<DeliveryStatus>,
+    /// Those of this job alone
+    #[arg(long, value_name = "JOB", conflicts_with_all = ["status", "limit"])]
+    pub(crate) job: Option<Uuid>,
+    /// How many
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
+    pub(crate) limit: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DeliveryStatus {
+    /// It will be tried, maybe again
+    Pending,
+    /// It arrived
+    Delivered,
+    /// It was given up
+    Dead,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeliveryName {
+    /// The job it is about
+    pub(crate) job: Uuid,
+    /// Its id, as `comfyport webhooks` prints it
+    pub(crate) delivery: String,
+}
+
 /// Which running server a command talks to.
 #[derive(Debug, Args)]
 pub(crate) struct Server {
@@ -264,6 +319,7 @@ pub(crate) fn run(endpoints: &'static [&'static Endpoint]) -> ExitCode {
         Command::Openapi => commands::openapi::run(endpoints),
         Command::Client(arguments) => commands::client::run(&arguments, endpoints),
         Command::Engines(arguments) => commands::engines::run(&arguments),
+        Command::Webhooks(arguments) => commands::webhooks::run(&arguments),
         Command::Config(Config::Default) => crate::say::data(crate::config::DEFAULT),
         Command::Config(Config::Show { config }) => commands::config::show(config.as_deref()),
         Command::Catalog(Catalog::Pull(arguments)) => commands::catalog::pull(&arguments),

@@ -14,6 +14,7 @@ mod remote;
 pub(crate) mod serve;
 pub(crate) mod simulate;
 mod table;
+pub(crate) mod webhooks;
 mod workflow_file;
 
 use std::{future::Future, process::ExitCode};

@@ -15,6 +15,7 @@ use toml::{Table, Value};
 use url::Url;
 
 mod engines;
+mod webhooks;
 
 pub use engines::EngineTable;
 
@@ -92,7 +93,13 @@ sections! {
         affinity_wait_s: u64,
         cache: Vec<String>,
     }
-    Webhooks { allow: Vec<String>, secrets: Vec<Secret>, concurrency: usize, timeout_s: u64 }
+    Webhooks {
+        allow: Vec<String>,
+        secrets: Vec<Secret>,
+        concurrency: usize,
+        timeout_s: u64,
+        schedule_s: Vec<f64>,
+    }
     Media { max_pixels: u64, max_side: u32 }
     Artifacts { data_dir: PathBuf, keep_s: u64, keep_bytes: u64, max_file_bytes: u64 }
     Readiness { fresh_s: u64 }
@@ -272,6 +279,7 @@ impl Config {
             .map_err(ConfigError::Value)?;
         engines::check(&self.engine)
             .map_err(|(index, message)| ConfigError::Value(format!("engine {}: {message}", index + 1)))?;
+        self.webhooks.check().map_err(ConfigError::Value)?;
         if self.log.level.parse::<tracing_subscriber::EnvFilter>().is_err() {
             return Err(ConfigError::Value(
                 "`log.level` must be error, warn, info, debug or trace, or a filter".to_owned(),

@@ -27,6 +27,7 @@ pub mod routes;
 pub mod run;
 mod say;
 pub mod versions;
+pub mod webhooks;
 
 use std::process::ExitCode;
 

@@ -14,9 +14,9 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use comfyport_store::State;
+use comfyport_store::{State, deliveries::DeliveryState};
 
-use crate::{jobs::JobCounter, problem::Code, run::Timing};
+use crate::{jobs::JobCounter, problem::Code, run::Timing, webhooks::DeliveryCounter};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByWorkflow {
@@ -42,6 +42,11 @@ struct Answer {
     status: u16,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Tried {
+    outcome: String,
+}
+
 /// What the server counts.
 pub struct Metrics {
     registry: Registry,
@@ -50,6 +55,7 @@ pub struct Metrics {
     accepted: Family<ByWorkflow, Counter>,
     ended: Family<Ended, Counter>,
     retries: Family<Retry, Counter>,
+    deliveries: Family<Tried, Counter>,
     in_hand: Gauge,
     artifact_bytes: Gauge,
 }
@@ -67,6 +73,8 @@ impl Default for Metrics {
         let durations = Histogram::new(exponential_buckets(0.0005, 4.0, 12));
         let (in_hand, artifact_bytes) = (Gauge::default(), Gauge::default());
         let (accepted, ended, retries) = (Family::default(), Family::default(), Family::default());
+        let deliveries: Family<Tried, Counter> = Family::default();
+        registry.register("webhook_tries", "Tries of webhook deliveries, by outcome", deliveries.clone());
         registry.register("http_requests", "Requests answered, by route and status", answers.clone());
         registry.register(
             "http_request_duration_seconds",
@@ -87,7 +95,7 @@ impl Default for Metrics {
             "The running version",
             Info::new([("version", env!("CARGO_PKG_VERSION"))]),
         );
-        Self { registry, answers, durations, accepted, ended, retries, in_hand, artifact_bytes }
+        Self { registry, answers, durations, accepted, ended, retries, deliveries, in_hand, artifact_bytes }
     }
 }
 
@@ -105,6 +113,12 @@ impl Metrics {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+}
+
+impl DeliveryCounter for Metrics {
+    fn tried(&self, state: DeliveryState, _took: Duration) {
+        self.deliveries.get_or_create(&Tried { outcome: state.as_str().to_owned() }).inc();
     }
 }
 

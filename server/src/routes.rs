@@ -12,5 +12,6 @@ mod origin;
 pub mod prompt;
 mod standing;
 mod waiting;
+pub mod webhooks;
 pub mod workflow;
 pub mod workflows;

@@ -21,6 +21,7 @@ pub use failure::{Complaint, RunError};
 pub use graph::GraphPlan;
 pub use kept::KeptRequest;
 pub(crate) use models::check as check_models;
+pub(crate) use options::is_below;
 pub use options::{EVENTS, OptionLimits, Options, PRIORITY};
 pub use progress::{Step, Update};
 pub use request::{Body, Prepared, RequestLimits};

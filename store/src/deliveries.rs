@@ -1,6 +1,6 @@
 //! The outbox of webhooks.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -129,64 +129,140 @@ pub struct DeliveryFilter {
     pub before: Option<i64>,
 }
 
-/// Who has a delivery in hand holds it for this long, in milliseconds: longer than any try takes.
-const IN_HAND: i64 = 60_000;
+/// Who has a delivery in hand holds it for this long, in milliseconds: tries have to take less.
+pub const IN_HAND: i64 = 60_000;
+
+/// What somebody who sends webhooks can take in hand.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// Who it is.
+    pub holder: String,
+    /// How many deliveries at most.
+    pub limit: u32,
+    /// How many of them to one origin, such as `https://example.com:8443`.
+    pub per_origin: u32,
+    /// Origins that have room for fewer, and for how many.
+    pub room: Vec<(String, u32)>,
+}
+
+/// Deliveries that were taken in hand.
+#[derive(Debug, Clone, Default)]
+pub struct Taken {
+    /// The deliveries, the longest due first.
+    pub deliveries: Vec<Delivery>,
+    /// When the next one will be due that is not due yet, in milliseconds since 1970.
+    pub next: Option<i64>,
+}
+
+/// The scheme, host and port that an address begins with. Addresses are kept in their normal form, where a path follows.
+pub fn origin(url: &str) -> &str {
+    let host = url.find("://").map_or(0, |found| found + 3);
+    let end =
+        url.get(host..).and_then(|rest| rest.find(['/', '?', '#'])).map_or(url.len(), |found| host + found);
+    url.get(..end).unwrap_or(url)
+}
+
+/// Origins that can take more, and how many more.
+struct Rooms {
+    per_origin: u32,
+    left: HashMap<String, u32>,
+}
+
+impl Rooms {
+    /// Takes a place, if there is one.
+    fn enter(&mut self, origin: &str) -> bool {
+        let left = self.left.entry(origin.to_owned()).or_insert(self.per_origin);
+        let enters = *left > 0;
+        *left = left.saturating_sub(1);
+        enters
+    }
+
+    fn full(&self) -> impl Iterator<Item = &str> {
+        self.left.iter().filter(|(_, left)| **left == 0).map(|(origin, _)| origin.as_str())
+    }
+}
+
+/// Deliveries that are due. What happened to a job is told in order: the next only after the first try of the one
+/// before it, which is either over or given up on.
+fn due(tx: &mut dyn Tx, rooms: &Rooms, limit: usize, now: i64) -> Result<Vec<(i64, String)>, StoreError> {
+    let lock = match tx.dialect() {
+        Dialect::Sqlite => "",
+        Dialect::Postgres => "FOR UPDATE OF due SKIP LOCKED",
+    };
+    let by = tx.dialect().by("deliveries_due");
+    let mut values: Vec<Value> = vec![now.into(), i64::try_from(limit).unwrap_or(i64::MAX).into()];
+    let mut except = String::new();
+    for origin in rooms.full() {
+        let beginning = format!("{origin}/");
+        let length = beginning.chars().count();
+        values.push(beginning.into());
+        except.push_str(&format!(" AND substr(url, 1, {length}) <> ?{}", values.len()));
+    }
+    let sql = format!(
+        "SELECT seq, url FROM deliveries AS due {by} WHERE state = 'pending' AND due_at <= ?1{except} AND NOT EXISTS \
+         (SELECT 1 FROM deliveries AS earlier WHERE earlier.job = due.job AND earlier.seq < due.seq \
+         AND earlier.state = 'pending' AND (earlier.attempts = 0 \
+         OR earlier.attempts = 1 AND earlier.holder IS NOT NULL AND earlier.due_at > ?1)) \
+         ORDER BY due_at, seq LIMIT ?2 {lock}"
+    );
+    tx.query(&sql, &values)?.iter().map(|row| Ok((row.int(0)?, row.text(1)?))).collect()
+}
 
 impl Store {
-    /// Takes deliveries that are due, for a try each. Nobody else takes them meanwhile. `busy` are addresses that have
-    /// enough on their way. Answers also when the next one is due.
-    pub async fn due_deliveries(
-        &self,
-        holder: String,
-        busy: Vec<String>,
-        limit: u32,
-    ) -> Result<(Vec<Delivery>, Option<i64>), StoreError> {
+    /// Takes deliveries that are due, for a try each. Nobody else takes them meanwhile.
+    pub async fn due_deliveries(&self, claim: Claim) -> Result<Taken, StoreError> {
         let now = self.now();
         self.write(move |tx| {
-            let lock = match tx.dialect() {
-                Dialect::Sqlite => "",
-                Dialect::Postgres => "FOR UPDATE SKIP LOCKED",
-            };
-            let by = tx.dialect().by("deliveries_due");
-            let mut values: Vec<Value> = vec![now.into(), limit.into()];
-            let mut except = String::new();
-            for url in &busy {
-                values.push(url.as_str().into());
-                except.push_str(&format!(" AND url <> ?{}", values.len()));
-            }
-            let found = tx.query(
-                &format!(
-                    "SELECT seq FROM deliveries {by} WHERE state = 'pending' AND due_at <= ?1{except} \
-                     ORDER BY due_at, seq LIMIT ?2 {lock}"
-                ),
-                &values,
-            )?;
-            let mut taken = Vec::with_capacity(found.len());
+            let mut rooms =
+                Rooms { per_origin: claim.per_origin, left: claim.room.iter().cloned().collect() };
+            let limit = claim.limit as usize;
+            let mut taken = Taken::default();
             let sql = format!(
                 "UPDATE deliveries SET due_at = ?2, attempts = attempts + 1, holder = ?3 \
                  WHERE seq = ?1 RETURNING {COLUMNS}"
             );
-            for row in found {
-                let values = [row.int(0)?.into(), (now + IN_HAND).into(), holder.as_str().into()];
-                taken.extend(
-                    tx.query(&sql, &values)?.iter().map(Delivery::read).collect::<Result<Vec<_>, _>>()?,
-                );
+            // Each look either finds enough, or all there is, or an origin that is left out of the next one.
+            while taken.deliveries.len() < limit {
+                let wanted = limit - taken.deliveries.len();
+                let found = due(tx, &rooms, wanted, now)?;
+                let is_all = found.len() < wanted;
+                let before = taken.deliveries.len();
+                let mut refused = false;
+                for (seq, url) in found {
+                    if !rooms.enter(origin(&url)) {
+                        refused = true;
+                        continue;
+                    }
+                    let values = [seq.into(), (now + IN_HAND).into(), claim.holder.as_str().into()];
+                    for row in tx.query(&sql, &values)? {
+                        taken.deliveries.push(Delivery::read(&row)?);
+                    }
+                }
+                if is_all || (!refused && taken.deliveries.len() == before) {
+                    break;
+                }
             }
-            let next = format!("SELECT min(due_at) FROM deliveries {by} WHERE state = 'pending'");
-            let next = tx.query_one(&next, &[])?;
-            Ok((taken, next.map_or(Ok(None), |row| row.maybe_int(0))?))
+            let next = "SELECT min(due_at) FROM deliveries WHERE state = 'pending' AND due_at > ?1";
+            taken.next = tx.query_one(next, &[now.into()])?.map_or(Ok(None), |row| row.maybe_int(0))?;
+            Ok(taken)
         })
         .await
     }
 
-    /// Notes what became of a try. A delivery that was given up or arrived meanwhile stays as it is.
-    pub async fn delivery_tried(&self, id: String, attempt: Attempt) -> Result<(), StoreError> {
+    /// Notes what became of a try. Who had the delivery in hand too long, or not since it was to be delivered again,
+    /// changes nothing.
+    pub async fn delivery_tried(
+        &self,
+        holder: String,
+        id: String,
+        attempt: Attempt,
+    ) -> Result<(), StoreError> {
         let now = self.now();
         self.write(move |tx| {
             let ended = (attempt.state != DeliveryState::Pending).then_some(now);
-            tx.execute(
+            let changed = tx.execute(
                 "UPDATE deliveries SET state = ?2, due_at = ?3, status = ?4, said = ?5, ended_at = ?6, holder = NULL \
-                 WHERE id = ?1 AND state = 'pending'",
+                 WHERE id = ?1 AND state = 'pending' AND holder = ?7",
                 &[
                     id.as_str().into(),
                     attempt.state.as_str().into(),
@@ -194,9 +270,10 @@ impl Store {
                     attempt.status.map(i64::from).into(),
                     attempt.said.as_deref().into(),
                     ended.into(),
+                    holder.as_str().into(),
                 ],
             )?;
-            if let Some(reason) = &attempt.disable {
+            if let Some(reason) = attempt.disable.as_ref().filter(|_| changed > 0) {
                 disable(tx, &id, reason, now)?;
             }
             Ok(())
@@ -210,7 +287,7 @@ impl Store {
         let now = self.now();
         self.write(move |tx| {
             let sql = format!(
-                "UPDATE deliveries SET state = 'pending', due_at = ?3, attempts = 0, ended_at = NULL \
+                "UPDATE deliveries SET state = 'pending', due_at = ?3, attempts = 0, ended_at = NULL, holder = NULL \
                  WHERE id = ?1 AND job = ?2 RETURNING {COLUMNS}"
             );
             let Some(row) = tx.query_one(&sql, &[id.as_str().into(), job.into(), now.into()])? else {
@@ -306,4 +383,33 @@ fn disable(tx: &mut dyn Tx, id: &str, reason: &str, now: i64) -> Result<(), Stor
         &[url.into(), now.into(), reason.into()],
     )?;
     Ok(())
+}
+
+/// Deliveries that a server had in hand which is gone are due again.
+pub(crate) fn let_go(tx: &mut dyn Tx, holder: &str, now: i64) -> Result<(), StoreError> {
+    let released = tx.execute(
+        "UPDATE deliveries SET due_at = ?2, holder = NULL WHERE holder = ?1 AND state = 'pending'",
+        &[holder.into(), now.into()],
+    )?;
+    if released > 0 {
+        tx.notify(Notice::Webhook);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_scheme_host_and_port() {
+        for (url, expected) in [
+            ("http://127.0.0.1:9000/a/b?c=d://e", "http://127.0.0.1:9000"),
+            ("https://[::1]/", "https://[::1]"),
+            ("https://example.com?x", "https://example.com"),
+            ("https://example.com", "https://example.com"),
+        ] {
+            assert_eq!(origin(url), expected);
+        }
+    }
 }

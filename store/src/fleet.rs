@@ -5,7 +5,7 @@
 
 use uuid::Uuid;
 
-use crate::{Job, Notice, Store, StoreError, database::Value, events};
+use crate::{Job, Notice, Store, StoreError, database::Value, deliveries, events};
 
 /// A server, as others see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,10 +57,12 @@ impl Store {
         .await
     }
 
-    /// Forgets a server that left or died. What it holds counts as left alone.
+    /// Forgets a server that left or died. What it holds counts as left alone; its deliveries are due again.
     pub async fn forget_server(&self, id: String) -> Result<(), StoreError> {
+        let now = self.now();
         self.write(move |tx| {
             tx.execute("DELETE FROM servers WHERE id = ?1", &[id.as_str().into()])?;
+            deliveries::let_go(tx, &id, now)?;
             tx.notify(Notice::Fleet);
             Ok(())
         })

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use super::{
-    remote::{Remote, printable},
-    table::table,
+    remote::Remote,
+    table::{cell, details, table, text},
 };
 use crate::{
     cli::{EngineAction, Engines, Format},
@@ -61,37 +61,6 @@ fn list(answer: &Value) -> String {
     let headings =
         ["NAME", "STATE", "OURS", "RUNNING", "PENDING", "FOREIGN", "VRAM FREE", "VERSION", "REASON"];
     table(headings, &rows)
-}
-
-/// Everything about one engine, a line each.
-fn details(engine: &Value) -> String {
-    let mut rows = Vec::new();
-    flatten(engine, "", &mut rows);
-    table(["WHAT", "VALUE"], &rows)
-}
-
-fn flatten(value: &Value, name: &str, rows: &mut Vec<[String; 2]>) {
-    match value {
-        Value::Object(members) => {
-            for (key, value) in members {
-                let name = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
-                flatten(value, &name, rows);
-            }
-        }
-        other => rows.push([printable(name), text(other)]),
-    }
-}
-
-fn cell(engine: &Value, key: &str) -> String {
-    engine.get(key).map(text).unwrap_or_default()
-}
-
-fn text(value: &Value) -> String {
-    match value {
-        Value::String(text) => printable(text),
-        Value::Array(items) => items.iter().map(text).collect::<Vec<_>>().join(", "),
-        other => printable(&other.to_string()),
-    }
 }
 
 /// Gibibytes, as cards are sold.

@@ -37,18 +37,26 @@ impl Remote {
 
     /// GETs JSON. The segments of the path are encoded one by one.
     pub(super) async fn get(&self, path: &[&str]) -> Result<Value, String> {
-        self.ask(Method::GET, path).await
+        self.ask(Method::GET, path, &[]).await
+    }
+
+    /// GETs JSON, with a query.
+    pub(super) async fn find(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Value, String> {
+        self.ask(Method::GET, path, query).await
     }
 
     /// POSTs nothing and reads JSON.
     pub(super) async fn post(&self, path: &[&str]) -> Result<Value, String> {
-        self.ask(Method::POST, path).await
+        self.ask(Method::POST, path, &[]).await
     }
 
-    async fn ask(&self, method: Method, path: &[&str]) -> Result<Value, String> {
+    async fn ask(&self, method: Method, path: &[&str], query: &[(&str, &str)]) -> Result<Value, String> {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
         }
         let response = self.http.request(method, url).send().await.map_err(|error| self.away(&error))?;
         let status = response.status();

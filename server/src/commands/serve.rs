@@ -76,6 +76,7 @@ async fn serve(
     let patience = seconds(settings.shutdown_timeout_s);
     let begun = app.jobs.begin(app.config.store.url.expose().is_empty()).await;
     begun.map_err(|error| error.to_string())?;
+    app.webhooks.begin();
     if let Some(folder) = folder {
         keep_looking(folder, &app, simulator.as_ref().map(Simulator::installer));
     }
@@ -108,6 +109,9 @@ async fn wind_down(app: &AppState, mut server: tokio::task::JoinHandle<()>, pati
     if tokio::time::timeout(patience, app.jobs.idle()).await.is_err() {
         let left = app.jobs.in_hand();
         tracing::warn!(left, "jobs are still running when time is up; they are left to whoever comes next");
+    }
+    if tokio::time::timeout(FAREWELL, app.webhooks.leave()).await.is_err() {
+        tracing::warn!("webhooks are still on their way when time is up; they are sent again later");
     }
     if tokio::time::timeout(FAREWELL, app.jobs.leave()).await.is_err() {
         tracing::warn!("not every job could be handed over; whoever comes next finds out");

@@ -2,6 +2,10 @@
 
 use std::io::IsTerminal;
 
+use serde_json::Value;
+
+use super::remote::printable;
+
 /// Rows under their headings. The last column may be as wide as it likes.
 pub(super) fn table<const COLUMNS: usize>(headings: [&str; COLUMNS], rows: &[[String; COLUMNS]]) -> String {
     write(headings, rows, std::io::stdout().is_terminal())
@@ -30,6 +34,39 @@ fn write<const COLUMNS: usize>(
         text.push('\n');
     }
     text
+}
+
+/// Everything about one thing, a line each.
+pub(super) fn details(value: &Value) -> String {
+    let mut rows = Vec::new();
+    flatten(value, "", &mut rows);
+    table(["WHAT", "VALUE"], &rows)
+}
+
+fn flatten(value: &Value, name: &str, rows: &mut Vec<[String; 2]>) {
+    match value {
+        Value::Object(members) => {
+            for (key, value) in members {
+                let name = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
+                flatten(value, &name, rows);
+            }
+        }
+        other => rows.push([printable(name), text(other)]),
+    }
+}
+
+/// A member as text; nothing if it is not there.
+pub(super) fn cell(value: &Value, key: &str) -> String {
+    value.get(key).map(text).unwrap_or_default()
+}
+
+/// A value as text.
+pub(super) fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => printable(text),
+        Value::Array(items) => items.iter().map(text).collect::<Vec<_>>().join(", "),
+        other => printable(&other.to_string()),
+    }
 }
 
 #[cfg(test)]

@@ -54,23 +54,23 @@ pub async fn list(
     query: Result<Query<Wanted>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(wanted) = query.map_err(|error| Problem::new(Code::MalformedRequest, error.body_text()))?;
-    let limit = match &wanted.limit {
-        None => PAGE,
-        Some(text) => {
-            text.parse().ok().filter(|limit| (1..=LARGEST_PAGE).contains(limit)).ok_or_else(|| {
-                Problem::new(
-                    Code::MalformedRequest,
-                    format!("`limit` must be a whole number from 1 to {LARGEST_PAGE}"),
-                )
-            })?
-        }
-    };
+    let limit = limit(wanted.limit.as_deref())?;
     // One more tells whether there is a next page.
     let mut jobs = app.jobs.store.list(filter(&wanted)?, limit + 1).await.map_err(Problem::from)?;
     let more = jobs.len() > limit as usize;
     jobs.truncate(limit as usize);
     let next_cursor = jobs.last().filter(|_| more).map(|job| job.seq.to_string());
     Ok(Json(Page { jobs: jobs.iter().map(Body::brief).collect(), next_cursor }).into_response())
+}
+
+/// How many to show on a page.
+#[expect(clippy::result_large_err, reason = "once a request, on its way out")]
+pub(super) fn limit(wanted: Option<&str>) -> Result<u32, Problem> {
+    let Some(text) = wanted else { return Ok(PAGE) };
+    text.parse().ok().filter(|limit| (1..=LARGEST_PAGE).contains(limit)).ok_or_else(|| {
+        let detail = format!("`limit` must be a whole number from 1 to {LARGEST_PAGE}");
+        Problem::new(Code::MalformedRequest, detail)
+    })
 }
 
 #[expect(clippy::result_large_err, reason = "once a request, on its way out")]

@@ -237,7 +237,7 @@ fn webhook(value: &Value, limits: &OptionLimits) -> Result<Webhook, Fault> {
 }
 
 /// Whether an address is one of those that begin like this: the same scheme, host and port, and a path below.
-fn is_below(url: &url::Url, allowed: &str) -> bool {
+pub(crate) fn is_below(url: &url::Url, allowed: &str) -> bool {
     let Ok(allowed) = url::Url::parse(allowed) else { return false };
     let folder = allowed.path().trim_end_matches('/');
     let rest = url.path().strip_prefix(folder);

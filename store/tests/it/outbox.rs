@@ -4,15 +4,20 @@ use std::collections::HashSet;
 
 use comfyport_store::{
     Notice, Store,
-    deliveries::{Attempt, Delivery, DeliveryFilter, DeliveryState},
+    deliveries::{Attempt, Claim, Delivery, DeliveryFilter, DeliveryState},
 };
 use uuid::Uuid;
 
 use crate::stage::{Stage, new_job, on_both, running, submit, success, watched_job};
 
 async fn due(store: &Store, busy: &[&str], limit: u32) -> Vec<Delivery> {
-    let busy = busy.iter().map(|url| (*url).to_owned()).collect();
-    store.due_deliveries("server".to_owned(), busy, limit).await.unwrap().0
+    let room = busy.iter().map(|origin| ((*origin).to_owned(), 0)).collect();
+    let claim = Claim { holder: "server".to_owned(), limit, per_origin: 1000, room };
+    store.due_deliveries(claim).await.unwrap().deliveries
+}
+
+async fn tried(store: &Store, id: &str, attempt: Attempt) {
+    store.delivery_tried("server".to_owned(), id.to_owned(), attempt).await.unwrap();
 }
 
 fn failed(due_at: i64) -> Attempt {
@@ -28,7 +33,7 @@ fn failed(due_at: i64) -> Attempt {
 async fn what_is_wanted_is_put_out_with_the_change(stage: Stage) {
     let store = stage.open();
     let all = ["job.running", "job.succeeded"];
-    let taken = running(&store, watched_job("http://a", &all), "server").await;
+    let taken = running(&store, watched_job("http://a/x", &all), "server").await;
     stage.hear(Notice::Webhook).await;
     let done = store.finish(taken.id, taken.fence, success()).await.unwrap().unwrap();
     running(&store, new_job(), "server").await;
@@ -42,11 +47,12 @@ async fn what_is_wanted_is_put_out_with_the_change(stage: Stage) {
     assert_eq!(last.body, format!("job.succeeded {} {} {}", done.id, done.events, stage.now()));
     assert_eq!(
         (last.url.as_str(), last.state, last.attempts, last.job),
-        ("http://a", DeliveryState::Pending, 0, done.id)
+        ("http://a/x", DeliveryState::Pending, 0, done.id)
     );
     assert_ne!(out[0].id, out[1].id);
     // What is taken back leaves nothing to send.
-    let (twin, other) = (watched_job("http://a", &["job.queued"]), watched_job("http://a", &["job.queued"]));
+    let (twin, other) =
+        (watched_job("http://a/x", &["job.queued"]), watched_job("http://a/x", &["job.queued"]));
     let again = comfyport_store::submit::NewJob { id: twin.id, ..other };
     store.submit(vec![twin, again], None, None).await.unwrap_err();
     assert_eq!(store.deliveries(DeliveryFilter::default(), 10).await.unwrap().len(), 2);
@@ -54,21 +60,22 @@ async fn what_is_wanted_is_put_out_with_the_change(stage: Stage) {
 
 async fn deliveries_are_tried_in_time(stage: Stage) {
     let store = stage.open();
-    for url in ["http://a", "http://b", "http://a"] {
+    for url in ["http://a/x", "http://b/x", "http://a/x"] {
         submit(&store, watched_job(url, &["job.queued"])).await;
         stage.pass(1);
     }
     let first = due(&store, &[], 1).await;
-    assert_eq!((first.len(), first[0].url.as_str(), first[0].attempts), (1, "http://a", 1));
+    assert_eq!((first.len(), first[0].url.as_str(), first[0].attempts), (1, "http://a/x", 1));
     let rest = due(&store, &["http://a"], 10).await;
-    assert_eq!(rest.iter().map(|one| one.url.as_str()).collect::<Vec<_>>(), ["http://b"]);
+    assert_eq!(rest.iter().map(|one| one.url.as_str()).collect::<Vec<_>>(), ["http://b/x"]);
     // Nobody else takes what is in hand.
     assert_eq!(due(&store, &[], 10).await.len(), 1);
     assert_eq!(due(&store, &[], 10).await, []);
-    store.delivery_tried(first[0].id.clone(), failed(stage.now() + 50)).await.unwrap();
+    tried(&store, &first[0].id, failed(stage.now() + 50)).await;
     stage.pass(49);
-    let (none, next) = store.due_deliveries("server".to_owned(), Vec::new(), 10).await.unwrap();
-    assert_eq!((none, next), (Vec::new(), Some(stage.now() + 1)));
+    let claim = Claim { holder: "server".to_owned(), limit: 10, per_origin: 10, room: Vec::new() };
+    let none = store.due_deliveries(claim).await.unwrap();
+    assert_eq!((none.deliveries, none.next), (Vec::new(), Some(stage.now() + 1)));
     stage.pass(1);
     let again = due(&store, &[], 10).await;
     assert_eq!(
@@ -77,9 +84,9 @@ async fn deliveries_are_tried_in_time(stage: Stage) {
     );
     assert_eq!((again[0].attempts, again[0].status, again[0].said.as_deref()), (2, Some(503), Some("busy")));
     let done = Attempt { state: DeliveryState::Delivered, status: Some(200), said: None, ..failed(0) };
-    store.delivery_tried(again[0].id.clone(), done.clone()).await.unwrap();
+    tried(&store, &again[0].id, done.clone()).await;
     // A late second word changes nothing.
-    store.delivery_tried(again[0].id.clone(), Attempt { state: DeliveryState::Dead, ..done }).await.unwrap();
+    tried(&store, &again[0].id, Attempt { state: DeliveryState::Dead, ..done }).await;
     let filter = DeliveryFilter { state: Some(DeliveryState::Delivered), ..DeliveryFilter::default() };
     let delivered = store.deliveries(filter, 10).await.unwrap();
     assert_eq!((delivered.len(), delivered[0].ended_at), (1, Some(stage.now())));
@@ -91,7 +98,7 @@ async fn deliveries_are_tried_in_time(stage: Stage) {
 async fn no_two_servers_take_the_same(stage: Stage) {
     let stores = stage.open_two();
     for _ in 0..40 {
-        submit(&stores[0], watched_job("http://a", &["job.queued"])).await;
+        submit(&stores[0], watched_job("http://a/x", &["job.queued"])).await;
     }
     let mut tries = Vec::new();
     for number in 0..16_usize {
@@ -111,9 +118,9 @@ async fn no_two_servers_take_the_same(stage: Stage) {
 
 async fn an_address_that_is_gone_is_left_alone(stage: Stage) {
     let store = stage.open();
-    let first = submit(&store, watched_job("http://gone", &["job.queued"])).await;
-    submit(&store, watched_job("http://gone", &["job.queued"])).await;
-    submit(&store, watched_job("http://there", &["job.queued"])).await;
+    let first = submit(&store, watched_job("http://gone/x", &["job.queued"])).await;
+    submit(&store, watched_job("http://gone/x", &["job.queued"])).await;
+    submit(&store, watched_job("http://there/x", &["job.queued"])).await;
     let one = due(&store, &[], 1).await.remove(0);
     let gone = Attempt {
         state: DeliveryState::Dead,
@@ -121,10 +128,10 @@ async fn an_address_that_is_gone_is_left_alone(stage: Stage) {
         disable: Some("it said 410".to_owned()),
         ..failed(0)
     };
-    store.delivery_tried(one.id.clone(), gone).await.unwrap();
-    submit(&store, watched_job("http://gone", &["job.queued"])).await;
+    tried(&store, &one.id, gone).await;
+    submit(&store, watched_job("http://gone/x", &["job.queued"])).await;
     let left = due(&store, &[], 10).await;
-    assert_eq!(left.iter().map(|one| one.url.as_str()).collect::<Vec<_>>(), ["http://there"]);
+    assert_eq!(left.iter().map(|one| one.url.as_str()).collect::<Vec<_>>(), ["http://there/x"]);
     let dead = DeliveryFilter { state: Some(DeliveryState::Dead), ..DeliveryFilter::default() };
     let dead = store.deliveries(dead, 10).await.unwrap();
     assert_eq!(dead.len(), 3);
@@ -137,7 +144,7 @@ async fn an_address_that_is_gone_is_left_alone(stage: Stage) {
         (DeliveryState::Pending, 0, one.body.as_str())
     );
     assert_eq!(due(&store, &[], 10).await[0].id, one.id);
-    submit(&store, watched_job("http://gone", &["job.queued"])).await;
+    submit(&store, watched_job("http://gone/x", &["job.queued"])).await;
     assert_eq!(due(&store, &[], 10).await.len(), 1);
     let of_job = DeliveryFilter { job: Some(first.id), ..DeliveryFilter::default() };
     assert_eq!(store.deliveries(of_job, 10).await.unwrap().len(), 1);

@@ -10,6 +10,8 @@ const RESERVED: &[&str] = &[
     "workflows",
     "prompt",
     "jobs",
+    "batches",
+    "webhooks",
     "uploads",
     "engines",
     "health",
