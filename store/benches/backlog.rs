@@ -108,7 +108,7 @@ async fn costs(store: &Store) -> [Cost; 7] {
         tag,
         ..Default::default()
     };
-    let submit = Cost::of(|number| one(number)).await;
+    let submit = Cost::of(one).await;
     let claim = Cost::of(claim).await;
     let heads =
         Cost::of(|_| async { assert_eq!(store.heads(None, 100).await.expect("heads").len(), 39) }).await;

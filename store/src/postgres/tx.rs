@@ -123,3 +123,14 @@ fn row(row: &tokio_postgres::Row) -> Result<Row, StoreError> {
     };
     row.columns().iter().enumerate().map(value).collect::<Result<_, _>>().map(Row)
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn values_are_numbered_as_postgresql_has_it() {
+        assert_eq!(
+            super::numbered("a = ?1 AND b <> 'why?' AND c = ?12"),
+            "a = $1 AND b <> 'why?' AND c = $12"
+        );
+    }
+}

@@ -35,10 +35,11 @@ fn runtime() -> tokio::runtime::Runtime {
 
 /// A server that may be stopped, if there can be one.
 fn cluster(settings: &[&str]) -> Option<Cluster> {
-    match std::env::var_os("COMFYPORT_TEST_POSTGRES") {
-        Some(_) => None,
-        None => Cluster::start(settings).ok(),
+    if std::env::var_os("COMFYPORT_TEST_POSTGRES").is_some() {
+        left_out("a PostgreSQL that stops, because this one is not ours");
+        return None;
     }
+    Cluster::start(settings).ok()
 }
 
 #[test]
