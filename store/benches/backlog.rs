@@ -79,9 +79,10 @@ impl Cost {
     }
 }
 
-const NAMES: [&str; 6] = ["submit", "claim", "heads", "place", "list by owner", "list by tag"];
+const NAMES: [&str; 7] =
+    ["submit", "claim", "heads", "place of the last", "place of the first", "list by owner", "list by tag"];
 
-async fn costs(store: &Store) -> [Cost; 6] {
+async fn costs(store: &Store) -> [Cost; 7] {
     let one = |number| async move {
         match store.submit(vec![new_job(number)], None, None).await.expect("it is accepted") {
             Submitted::New(mut jobs) => jobs.remove(0),
@@ -107,17 +108,20 @@ async fn costs(store: &Store) -> [Cost; 6] {
         tag,
         ..Default::default()
     };
-    let submit = Cost::of(|number| one(number)).await;
+    let submit = Cost::of(one).await;
     let claim = Cost::of(claim).await;
     let heads =
         Cost::of(|_| async { assert_eq!(store.heads(None, 100).await.expect("heads").len(), 39) }).await;
+    let oldest = store.heads(None, 100).await.expect("heads").into_iter().map(|head| head.seq).min();
+    let first = Job { seq: oldest.expect("a head"), ..last.clone() };
     let place = Cost::of(|_| async { store.place(&last).await.expect("a place") }).await;
+    let front = Cost::of(|_| async { store.place(&first).await.expect("a place") }).await;
     let owner =
         Cost::of(|_| async { store.list(by(Some("owner 1".to_owned()), None), 50).await.expect("jobs") })
             .await;
     let tag =
         Cost::of(|_| async { store.list(by(None, Some("tag 7".to_owned())), 50).await.expect("jobs") }).await;
-    [submit, claim, heads, place, owner, tag]
+    [submit, claim, heads, place, front, owner, tag]
 }
 
 async fn fill(store: &Store, from: usize, to: usize) {
@@ -133,7 +137,7 @@ fn bench(runtime: &tokio::runtime::Runtime, name: &str, options: &Options) {
     println!("\n{name}: median / p99 in microseconds, and the median as a ratio to that beside 1,000 jobs");
     println!("| jobs | {} | open in ms |", NAMES.join(" | "));
     println!("|{}", "---|".repeat(NAMES.len() + 2));
-    let (mut first, mut filled): (Option<[Cost; 6]>, usize) = (None, 0);
+    let (mut first, mut filled): (Option<[Cost; 7]>, usize) = (None, 0);
     for backlog in BACKLOGS {
         let store = open(options);
         runtime.block_on(fill(&store, filled, backlog));

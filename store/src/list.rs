@@ -65,9 +65,16 @@ impl Store {
         let (rank, seq) = (i64::from(9 - job.priority), job.seq);
         self.read(move |tx| {
             let by = tx.dialect().by("jobs_line");
+            // In two parts: for both columns in one comparison SQLite goes on through all that is behind the job.
+            let part = |before: &str| {
+                format!(
+                    "SELECT * FROM (SELECT seq FROM jobs {by} WHERE state = 'queued' AND {before} \
+                     ORDER BY rank, seq LIMIT ?3) AS part"
+                )
+            };
+            let (higher, older) = (part("rank < ?1"), part("rank = ?1 AND seq < ?2"));
             let sql = format!(
-                "SELECT count(*) FROM (SELECT 1 FROM jobs {by} WHERE state = 'queued' \
-                 AND (rank, seq) < (?1, ?2) ORDER BY rank, seq LIMIT ?3) AS before"
+                "SELECT count(*) FROM (SELECT * FROM ({higher} UNION ALL {older}) AS ahead LIMIT ?3) AS before"
             );
             let row = tx.query_one(&sql, &[rank.into(), seq.into(), MOST_COUNTED.into()])?;
             row.map_or(Ok(0), |row| row.int(0))

@@ -1,6 +1,9 @@
 //! A connection, and transactions on it.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use tokio::runtime::Runtime;
 use tokio_postgres::{Client, Statement};
@@ -10,7 +13,10 @@ use super::{
     error::{lost, refusal},
     tx::PostgresTx,
 };
-use crate::{StoreError, database::Work};
+use crate::{
+    Notice, StoreError,
+    database::{Value, Work},
+};
 
 /// What every connection is set to: answers mean that a change is on disk, whatever the server is set to otherwise, and
 /// nothing waits for ever, neither for others nor for a client that hangs.
@@ -20,6 +26,10 @@ const SESSION: &str = "SET synchronous_commit TO on; SET lock_timeout TO '4s'; S
 /// How long a server that is there takes to answer at most: longer than its own limit for a statement.
 const ANSWER: Duration = Duration::from_secs(30);
 
+/// Tells notices, separated by commas, to all who use the same tables.
+const NOTIFY: &str = "SELECT pg_notify('comfyport_' || CAST(CAST(current_schema() AS regnamespace) AS oid), notice) \
+    FROM unnest(string_to_array(?1, ',')) AS notice";
+
 /// Statements that a connection remembers.
 const MOST_STATEMENTS: usize = 256;
 
@@ -28,6 +38,8 @@ pub(super) struct Connection {
     client: Client,
     statements: HashMap<String, Statement>,
     lost: bool,
+    /// What is committed and not told.
+    untold: Vec<Notice>,
     patience: Duration,
     runtime: Runtime,
 }
@@ -53,8 +65,14 @@ impl Connection {
             tokio::spawn(async { connection.await.ok() });
             Ok::<_, StoreError>(client)
         })?;
-        let mut connection =
-            Self { client, statements: HashMap::new(), lost: false, patience: ANSWER, runtime };
+        let mut connection = Self {
+            client,
+            statements: HashMap::new(),
+            lost: false,
+            untold: Vec::new(),
+            patience: ANSWER,
+            runtime,
+        };
         connection.batch(&format!("{SESSION}; SET search_path TO \"{}\"", address.schema()))?;
         Ok(connection)
     }
@@ -121,14 +139,37 @@ impl Connection {
             return if self.is_lost() { Attempt::NotBegun } else { Attempt::Ended(Err(error)) };
         }
         let mut tx = PostgresTx::new(self);
-        let done = work(&mut tx).and_then(|()| tx.finish());
-        if let Err(error) = done {
-            if !self.is_lost() && self.batch("ROLLBACK").is_err() {
-                self.lost = true;
+        let notices = match work(&mut tx).and_then(|()| tx.finish()) {
+            Ok(notices) => notices,
+            Err(error) => {
+                if !self.is_lost() && self.batch("ROLLBACK").is_err() {
+                    self.lost = true;
+                }
+                return Attempt::Ended(Err(error));
             }
-            return Attempt::Ended(Err(error));
+        };
+        let committed = self.commit(writes);
+        if committed.is_ok() {
+            self.untold = notices;
         }
-        Attempt::Ended(self.commit(writes))
+        Attempt::Ended(committed)
+    }
+
+    /// Tells what was committed. This is no part of the transaction: the database has those that tell something commit
+    /// one after another, each of them waiting for the disk alone.
+    pub(super) fn tell(&mut self) {
+        let mut told = HashSet::new();
+        let notices = std::mem::take(&mut self.untold).into_iter().filter(|notice| told.insert(*notice));
+        let notices = notices.map(Notice::to_text).collect::<Vec<_>>().join(",");
+        if notices.is_empty() {
+            return;
+        }
+        let answer = self.statement(NOTIFY).and_then(|statement| {
+            self.ask(async |client| client.execute(&statement, &[&Value::Text(notices)]).await)
+        });
+        if let Err(error) = answer {
+            tracing::debug!("others were not told of a change: {error}");
+        }
     }
 
     fn commit(&mut self, writes: bool) -> Result<(), StoreError> {

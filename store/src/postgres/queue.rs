@@ -155,3 +155,52 @@ impl Queue {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    type Answer = oneshot::Receiver<Result<(), StoreError>>;
+
+    fn push(queue: &Queue) -> Answer {
+        let (done, answer) = oneshot::channel();
+        queue.push(Order { work: Box::new(|_| Ok(())), done }, true);
+        answer
+    }
+
+    #[test]
+    fn too_many_are_refused_at_once() {
+        let queue = Queue::new(Duration::from_mins(1), 2);
+        let mut waiting = [push(&queue), push(&queue)];
+        let refused = push(&queue).blocking_recv().unwrap().unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "the job store is not available: 2 transactions wait for a connection"
+        );
+        assert_eq!(queue.backlog(), 2);
+        assert!(waiting.iter_mut().all(|answer| answer.try_recv().is_err()));
+    }
+
+    #[test]
+    fn the_overdue_are_refused_and_the_rest_goes_on() {
+        let queue = Arc::new(Queue::new(Duration::from_millis(20), 9));
+        queue.note(Some(StoreError::Unavailable("it is away".to_owned())));
+        let clock = Arc::clone(&queue);
+        let clock = std::thread::spawn(move || clock.refuse_overdue());
+        let refused = push(&queue).blocking_recv().unwrap().unwrap_err();
+        assert_eq!(refused.to_string(), "the job store is not available: it is away");
+        assert_eq!(queue.backlog(), 0);
+        queue.close();
+        clock.join().unwrap();
+        // What was lined up before it closed is still handed out.
+        let answer = push(&queue);
+        let waiting = queue.next().unwrap();
+        queue.answer(waiting, Ok(()));
+        assert!(answer.blocking_recv().unwrap().is_ok());
+        assert!(queue.next().is_none());
+    }
+}

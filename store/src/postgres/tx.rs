@@ -1,6 +1,6 @@
 //! A transaction of PostgreSQL.
 
-use std::{collections::HashSet, error::Error};
+use std::error::Error;
 
 use bytes::BytesMut;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
@@ -10,10 +10,6 @@ use crate::{
     Notice, StoreError,
     database::{Dialect, Row, Tx, Value},
 };
-
-/// Tells notices, separated by commas, to all who use the same tables.
-const NOTIFY: &str = "SELECT pg_notify('comfyport_' || CAST(CAST(current_schema() AS regnamespace) AS oid), notice) \
-    FROM unnest(string_to_array(?1, ',')) AS notice";
 
 pub(super) struct PostgresTx<'c> {
     connection: &'c mut Connection,
@@ -27,18 +23,9 @@ impl<'c> PostgresTx<'c> {
         Self { connection, notices: Vec::new(), failed: None }
     }
 
-    /// What belongs to the transaction besides its work.
-    pub(super) fn finish(mut self) -> Result<(), StoreError> {
-        if let Some(error) = self.failed.take() {
-            return Err(error);
-        }
-        let mut told = HashSet::new();
-        self.notices.retain(|notice| told.insert(*notice));
-        if self.notices.is_empty() {
-            return Ok(());
-        }
-        let notices: Vec<String> = self.notices.drain(..).map(Notice::to_text).collect();
-        self.execute(NOTIFY, &[notices.join(",").into()]).map(drop)
+    /// What is to be told once it is committed, if no statement failed.
+    pub(super) fn finish(self) -> Result<Vec<Notice>, StoreError> {
+        self.failed.map_or(Ok(self.notices), Err)
     }
 
     fn run<T>(
@@ -135,4 +122,15 @@ fn row(row: &tokio_postgres::Row) -> Result<Row, StoreError> {
         })
     };
     row.columns().iter().enumerate().map(value).collect::<Result<_, _>>().map(Row)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn values_are_numbered_as_postgresql_has_it() {
+        assert_eq!(
+            super::numbered("a = ?1 AND b <> 'why?' AND c = ?12"),
+            "a = $1 AND b <> 'why?' AND c = $12"
+        );
+    }
 }

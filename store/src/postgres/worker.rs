@@ -64,6 +64,7 @@ fn carry_out(queue: &Queue, connection: &mut Connection, mut waiting: Waiting) {
         }
     };
     queue.answer(waiting, answer);
+    connection.tell();
 }
 
 /// Grows with every failure, and differs, so that many do not come back at once.
