@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::cast_possible_truncation, missing_docs)]
 
+mod batches;
 mod bundled;
 mod clients;
 mod command_line;
@@ -11,6 +12,7 @@ mod derived;
 mod dynamic;
 mod engines;
 mod hostile;
+mod lifecycle;
 mod listener;
 mod openapi;
 mod process;

@@ -81,6 +81,36 @@ impl Comfyport {
         Self::start(command(&["simulate", "--listen", "127.0.0.1:0"]), false, &[])
     }
 
+    /// A simulator whose sampling steps take some time.
+    pub(crate) fn slow_simulator(step_ms: u32) -> Self {
+        let step = step_ms.to_string();
+        let arguments = ["simulate", "--listen", "127.0.0.1:0", "--step-delay", &step];
+        Self::start(command(&arguments), false, &[])
+    }
+
+    /// A simulator at a port that was another's before.
+    pub(crate) fn simulator_at(port: u16) -> Self {
+        Self::start(command(&["simulate", "--listen", &format!("127.0.0.1:{port}")]), false, &[])
+    }
+
+    /// The server in front of a ComfyUI at `url`, with data that others leave and find.
+    pub(crate) fn in_front_of_in(url: &str, data: &Path, settings: &[(&str, &str)]) -> Self {
+        let mut command = command(&["serve", "--listen", "127.0.0.1:0", "--comfyui-url", url]);
+        command.arg("--data-dir").arg(data);
+        Self::start(command, false, settings)
+    }
+
+    /// Sends it a signal, such as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Waits for its end, and answers its exit code.
+    pub(crate) fn wait(mut self) -> i32 {
+        self.child.wait().unwrap().code().unwrap_or(-1)
+    }
+
     fn start(mut command: Command, with_data: bool, settings: &[(&str, &str)]) -> Self {
         rustls::crypto::ring::default_provider().install_default().ok();
         let data = tempfile::tempdir().unwrap();
@@ -127,6 +157,10 @@ impl Comfyport {
 
     pub(crate) fn get(&self, path: &str) -> RequestBuilder {
         self.http.get(format!("{}{path}", self.url))
+    }
+
+    pub(crate) fn delete(&self, path: &str) -> RequestBuilder {
+        self.http.delete(format!("{}{path}", self.url))
     }
 
     /// Posts JSON and returns the JSON of an answer that must have this status.
