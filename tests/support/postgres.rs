@@ -172,6 +172,8 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         self.keeper.take().into_iter().for_each(end);
+        // One that was stopped has left it there.
+        std::fs::remove_dir_all(&self.folder).ok();
     }
 }
 
