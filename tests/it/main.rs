@@ -13,11 +13,16 @@ mod engines;
 mod hostile;
 mod listener;
 mod openapi;
+#[path = "../support/postgres.rs"]
+#[expect(dead_code, reason = "other tests steer the database itself")]
+mod postgres;
 mod process;
 mod project;
 mod requests;
 mod saved_files;
+mod sink;
 mod twins;
+mod webhooks;
 
 /// The server that is tested.
 const BINARY: &str = env!("CARGO_BIN_EXE_comfyport");

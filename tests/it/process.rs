@@ -41,6 +41,13 @@ impl Comfyport {
         Self::start(command(&SIMULATED), true, settings)
     }
 
+    /// The same, with its data in a folder that outlasts it.
+    pub(crate) fn simulated_in(data: &Path, settings: &[(&str, &str)]) -> Self {
+        let mut command = command(&SIMULATED);
+        command.arg("--data-dir").arg(data);
+        Self::start(command, false, settings)
+    }
+
     /// The server of another project with its embedded simulator, and settings.
     pub(crate) fn simulated_of(binary: &Path, settings: &[(&str, &str)]) -> Self {
         Self::start(command_of(binary, &SIMULATED), true, settings)
@@ -105,6 +112,13 @@ impl Comfyport {
         Self { child, url, http: reqwest::Client::new(), log, _data: data }
     }
 
+    /// Memory that it holds, in bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
@@ -127,6 +141,10 @@ impl Comfyport {
 
     pub(crate) fn get(&self, path: &str) -> RequestBuilder {
         self.http.get(format!("{}{path}", self.url))
+    }
+
+    pub(crate) fn delete(&self, path: &str) -> RequestBuilder {
+        self.http.delete(format!("{}{path}", self.url))
     }
 
     /// Posts JSON and returns the JSON of an answer that must have this status.
