@@ -11,6 +11,7 @@ mod derived;
 mod dynamic;
 mod engines;
 mod hostile;
+mod jobs_commands;
 mod listener;
 mod openapi;
 #[path = "../support/postgres.rs"]

@@ -63,6 +63,13 @@ impl Comfyport {
         Self::start(command(&["serve", "--listen", "127.0.0.1:0", "--comfyui-url", url]), true, settings)
     }
 
+    /// The server in front of a ComfyUI at `url`, with its data in a folder that outlasts it, at an address of choice.
+    pub(crate) fn in_front_of_in(url: &str, data: &Path, listen: &str) -> Self {
+        let mut command = command(&["serve", "--listen", listen, "--comfyui-url", url]);
+        command.arg("--data-dir").arg(data);
+        Self::start(command, false, &[])
+    }
+
     /// The server of another project in front of a ComfyUI at `url`.
     pub(crate) fn in_front_of_by(binary: &Path, url: &str) -> Self {
         let arguments = ["serve", "--listen", "127.0.0.1:0", "--comfyui-url", url];
