@@ -144,6 +144,14 @@ impl Line {
             return Ok(outcome);
         }
         let percent = data.get("percent").and_then(Value::as_f64);
+        match event.name.as_str() {
+            "progress" if self.is_behind(percent) => return Ok(None),
+            "progress" if self.bar.is_none() && self.is_little(percent) => return Ok(None),
+            "progress" => self.percent = percent.or(self.percent),
+            // A further try begins at nothing.
+            "retrying" => self.percent = None,
+            _ => {}
+        }
         let words = match event.name.as_str() {
             "queued" => match data.get("position").and_then(Value::as_i64) {
                 Some(position) => format!("queued\t{position} before it"),
@@ -164,27 +172,32 @@ impl Line {
                     None => advance(bar, percent, shown),
                 }
             }
-            None => self.say(&words, percent)?,
+            None => self.say(&words)?,
         }
         Ok(outcome)
     }
 
-    fn say(&mut self, words: &str, percent: Option<f64>) -> Result<(), Stop> {
-        let is_little = percent
-            .is_some_and(|now| self.percent.is_some_and(|before| now < before + STEP && now >= before));
-        if is_little || words == self.said {
-            return Ok(());
+    /// Whether a job is no further than was shown: what is kept of its progress may overtake what is not.
+    fn is_behind(&self, percent: Option<f64>) -> bool {
+        percent.zip(self.percent).is_some_and(|(now, shown)| now < shown)
+    }
+
+    fn is_little(&self, percent: Option<f64>) -> bool {
+        percent.zip(self.percent).is_some_and(|(now, shown)| now < shown + STEP)
+    }
+
+    fn say(&mut self, words: &str) -> Result<(), Stop> {
+        if words != self.said {
+            put(&format!("{}\t{}\n", self.id, words.trim_end()))?;
+            words.clone_into(&mut self.said);
         }
-        self.percent = percent;
-        self.said = words.to_owned();
-        put(&format!("{}\t{}\n", self.id, words.trim_end()))?;
         Ok(())
     }
 
     fn lost(&mut self) -> Result<(), Stop> {
         match (&self.bar, self.format) {
             (Some(bar), _) => advance(bar, None, "the connection is lost; trying again".to_owned()),
-            (None, Format::Text) => self.say("lost\ttrying again", None)?,
+            (None, Format::Text) => self.say("lost\ttrying again")?,
             (None, Format::Json) => {}
         }
         Ok(())
