@@ -12,7 +12,7 @@ use serde_json::{
 use crate::Error;
 
 /// How to run, rather than what.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct RunOptions {
     /// Whether results carry their bytes in base64 beside their URL.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -23,6 +23,27 @@ pub struct RunOptions {
     /// When to give up, and to cancel the run.
     #[serde(rename = "timeout_s", serialize_with = "seconds", skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
+    /// 0 to 9; higher goes first. 5 if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<u8>,
+    /// When the run is to have ended, such as `2030-01-31T12:00:00Z`; then it has expired.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<String>,
+    /// Tries, the first included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_attempts: Option<u32>,
+    /// Words to find the job by.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// Anything to have back with the job.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub metadata: Map<String, Value>,
+    /// Whether the run is cancelled when the connection breaks.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cancel_on_disconnect: bool,
+    /// Whether the result of an identical request will do. The server's setting decides if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<bool>,
 }
 
 #[expect(clippy::ref_option, reason = "serde hands it over like this")]
@@ -32,8 +53,8 @@ fn seconds<S: Serializer>(timeout: &Option<Duration>, serializer: S) -> Result<S
 
 impl RunOptions {
     /// As JSON, if there is anything to say.
-    pub(crate) fn to_json(self) -> Option<Box<RawValue>> {
-        if self == Self::default() { None } else { to_raw_value(&self).ok() }
+    pub(crate) fn to_json(&self) -> Option<Box<RawValue>> {
+        if *self == Self::default() { None } else { to_raw_value(self).ok() }
     }
 }
 

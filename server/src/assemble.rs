@@ -35,6 +35,8 @@ pub async fn assemble(
     let jobs = jobs(&config, pool, Arc::clone(&endpoints), simulated).await?;
     let metrics = Arc::new(Metrics::default());
     jobs.counts.tell(Arc::clone(&metrics) as _);
+    let stopwatch = Arc::clone(&metrics);
+    jobs.store.observe(Arc::new(move |writes, took| stopwatch.stored(writes, took)));
     let webhooks = webhooks(&config, Arc::clone(&jobs), Arc::clone(&metrics) as _)?;
     Ok(AppState::new(config, endpoints, jobs, webhooks, metrics, simulated))
 }

@@ -36,6 +36,8 @@ enum Command {
     Client(Client),
     /// See and steer the engines of a running server
     Engines(Engines),
+    /// See, follow, cancel and repeat the jobs of a running server
+    Jobs(Jobs),
     /// See the webhooks of a running server, and have them delivered again
     Webhooks(Webhooks),
     /// Print the configuration
@@ -174,6 +176,113 @@ pub(crate) enum EngineAction {
 pub(crate) struct EngineName {
     /// Its name, as `comfyport engines` prints it
     pub(crate) name: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Jobs {
+    #[command(subcommand)]
+    pub(crate) action: Option<JobAction>,
+    #[command(flatten)]
+    pub(crate) server: Server,
+    /// How to print the result
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JobAction {
+    /// Print jobs, the newest first; so does leaving this out
+    List(JobList),
+    /// Print everything about one
+    Show(JobName),
+    /// Cancel jobs, whether they wait or run
+    Cancel(JobNames),
+    /// Run what an ended job was asked for once more, as a new job
+    Retry(JobName),
+    /// Follow a job to its end; exits with 1 unless it succeeds
+    Tail(JobTail),
+}
+
+#[derive(Debug, Default, Args)]
+pub(crate) struct JobList {
+    /// Those in one of these states alone
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "STATUS")]
+    pub(crate) status: Vec<JobStatus>,
+    /// Those of this workflow alone, such as `sd15/txt2img`
+    #[arg(long)]
+    pub(crate) workflow: Option<String>,
+    /// Those with this tag alone
+    #[arg(long)]
+    pub(crate) tag: Option<String>,
+    /// Those of this batch alone
+    #[arg(long, value_name = "ID")]
+    pub(crate) batch: Option<Uuid>,
+    /// Those accepted at this time or later, such as 2030-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Those accepted before this time
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    /// How many [default: 50, or 20 with --watch]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=500))]
+    pub(crate) limit: Option<u32>,
+    /// Where to go on, as `next_cursor` of `--format json` says
+    #[arg(long, conflicts_with = "watch")]
+    pub(crate) cursor: Option<String>,
+    /// Go on looking: a live table in a terminal, else a line for each change
+    #[arg(long)]
+    pub(crate) watch: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum JobStatus {
+    /// It waits
+    Queued,
+    /// An engine has it
+    Running,
+    /// It yielded its outputs
+    Succeeded,
+    /// It did not
+    Failed,
+    /// Somebody cancelled it
+    Cancelled,
+    /// Its deadline passed
+    Expired,
+}
+
+impl JobStatus {
+    /// Its name.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JobName {
+    /// Its id, as `comfyport jobs` prints it
+    #[arg(value_name = "JOB")]
+    pub(crate) id: Uuid,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JobNames {
+    /// Their ids, as `comfyport jobs` prints them
+    #[arg(value_name = "JOB", required = true)]
+    pub(crate) ids: Vec<Uuid>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JobTail {
+    /// Its id [default: all jobs that run, until none waits or runs]
+    #[arg(value_name = "JOB")]
+    pub(crate) id: Option<Uuid>,
 }
 
 #[derive(Debug, Args)]
@@ -319,6 +428,7 @@ pub(crate) fn run(endpoints: &'static [&'static Endpoint]) -> ExitCode {
         Command::Openapi => commands::openapi::run(endpoints),
         Command::Client(arguments) => commands::client::run(&arguments, endpoints),
         Command::Engines(arguments) => commands::engines::run(&arguments),
+        Command::Jobs(arguments) => commands::jobs::run(&arguments),
         Command::Webhooks(arguments) => commands::webhooks::run(&arguments),
         Command::Config(Config::Default) => crate::say::data(crate::config::DEFAULT),
         Command::Config(Config::Show { config }) => commands::config::show(config.as_deref()),

@@ -7,6 +7,7 @@ pub(crate) mod client;
 pub(crate) mod config;
 pub(crate) mod engines;
 mod files;
+pub(crate) mod jobs;
 pub(crate) mod lock;
 pub(crate) mod new;
 pub(crate) mod openapi;

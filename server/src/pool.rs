@@ -39,7 +39,7 @@ pub use settings::Settings;
 pub use state::{Affinity, Note, Room, State};
 pub(crate) use uploaded::Uploaded;
 use verdict::Verdict;
-pub use view::EngineView;
+pub use view::{EngineView, MemoryView, QueueView};
 
 /// All engines, in the order of the configuration.
 #[derive(Debug)]
@@ -195,6 +195,12 @@ impl Pool {
     /// What there is to say of every engine, in the order of the configuration.
     pub fn view(&self) -> Vec<EngineView> {
         self.places.iter().map(|place| place.view()).collect()
+    }
+
+    /// How often each engine was ejected, in the order of the configuration.
+    pub fn ejections(&self) -> Vec<u64> {
+        let table = self.shared.table();
+        self.places.iter().map(|place| table.ejections(place.index)).collect()
     }
 
     /// Asks the engines that nobody looked at for longer than between two looks. Those that take their time are not

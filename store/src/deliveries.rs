@@ -242,8 +242,10 @@ impl Store {
                     break;
                 }
             }
-            let next = "SELECT min(due_at) FROM deliveries WHERE state = 'pending' AND due_at > ?1";
-            taken.next = tx.query_one(next, &[now.into()])?.map_or(Ok(None), |row| row.maybe_int(0))?;
+            let by = tx.dialect().by("deliveries_due");
+            let next =
+                format!("SELECT min(due_at) FROM deliveries {by} WHERE state = 'pending' AND due_at > ?1");
+            taken.next = tx.query_one(&next, &[now.into()])?.map_or(Ok(None), |row| row.maybe_int(0))?;
             Ok(taken)
         })
         .await

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::cast_possible_truncation, missing_docs)]
 
+#[path = "../support/postgres.rs"]
+#[expect(dead_code, reason = "other tests steer the database itself")]
 mod batches;
 mod bundled;
 mod clients;
@@ -12,14 +14,18 @@ mod derived;
 mod dynamic;
 mod engines;
 mod hostile;
+mod jobs_commands;
 mod lifecycle;
 mod listener;
 mod openapi;
+mod postgres;
 mod process;
 mod project;
 mod requests;
 mod saved_files;
+mod sink;
 mod twins;
+mod webhooks;
 
 /// The server that is tested.
 const BINARY: &str = env!("CARGO_BIN_EXE_comfyport");

@@ -258,3 +258,45 @@ fn operation_ids_are_unique_and_stay() {
     }
     assert_eq!(found, std::fs::read_to_string(golden).unwrap_or_default());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_batches_and_deliveries_are_what_the_document_says() {
+    // Nobody listens there: deliveries wait for another try.
+    let hook = "http://127.0.0.1:9/hook";
+    let server = Comfyport::simulated_with(&[
+        ("COMFYPORT_WEBHOOKS_ALLOW", "[\"http://127.0.0.1:9\"]"),
+        ("COMFYPORT_WEBHOOKS_SECRETS", "[\"whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz\"]"),
+    ]);
+    let document = server.read("/openapi.json", 200).await.json();
+    let options = json!({
+        "inline": false, "previews": false, "timeout_s": 60, "priority": 9, "deadline": "2999-01-01T00:00:00Z",
+        "max_attempts": 2, "tags": ["a"], "webhook": {"url": hook, "events": ["job.queued"]}, "metadata": {"a": 1},
+        "cancel_on_disconnect": false, "cache": false,
+    });
+    let described = &document["components"]["schemas"]["RunOptions"];
+    assert_described(&document, described, &options, "options");
+    assert_eq!(described["properties"].as_object().unwrap().len(), options.as_object().unwrap().len());
+    let request = json!({"prompt": "a fox", "steps": 1, "options": options});
+    let job = server.call("/sd15/txt2img", &request, 202).await;
+    assert_described(&document, &document["components"]["schemas"]["Job"], &job, "202");
+    let id = job["id"].as_str().unwrap();
+    server.read(&format!("/jobs/{id}/events"), 200).await;
+    let items = json!({"items": [{"seed": 1}, {"seed": 2}], "base": {"prompt": "a fox", "steps": 1}});
+    let batch = server.call("/sd15/txt2img:batch", &items, 202).await;
+    assert_described(&document, &document["components"]["schemas"]["Batch"], &batch, "batch");
+    let batch = batch["id"].as_str().unwrap();
+    for template in [
+        "/jobs",
+        "/jobs/{id}",
+        "/jobs/{id}/webhooks",
+        "/webhooks",
+        "/batches/{id}",
+        "/engines",
+        "/engines/{name}",
+    ] {
+        let of = if template.starts_with("/batches") { batch } else { id };
+        let path = template.replace("{id}", of).replace("{name}", "simulator");
+        let answer = server.read(&path, 200).await.json();
+        assert_described(&document, self::answer(&document, template, "get"), &answer, &path);
+    }
+}

@@ -41,6 +41,13 @@ impl Comfyport {
         Self::start(command(&SIMULATED), true, settings)
     }
 
+    /// The same, with its data in a folder that outlasts it.
+    pub(crate) fn simulated_in(data: &Path, settings: &[(&str, &str)]) -> Self {
+        let mut command = command(&SIMULATED);
+        command.arg("--data-dir").arg(data);
+        Self::start(command, false, settings)
+    }
+
     /// The server of another project with its embedded simulator, and settings.
     pub(crate) fn simulated_of(binary: &Path, settings: &[(&str, &str)]) -> Self {
         Self::start(command_of(binary, &SIMULATED), true, settings)
@@ -54,6 +61,13 @@ impl Comfyport {
     /// The same, with settings.
     pub(crate) fn in_front_of_with(url: &str, settings: &[(&str, &str)]) -> Self {
         Self::start(command(&["serve", "--listen", "127.0.0.1:0", "--comfyui-url", url]), true, settings)
+    }
+
+    /// The server in front of a ComfyUI at `url`, with its data in a folder that outlasts it, at an address of choice.
+    pub(crate) fn in_front_of_in(url: &str, data: &Path, listen: &str) -> Self {
+        let mut command = command(&["serve", "--listen", listen, "--comfyui-url", url]);
+        command.arg("--data-dir").arg(data);
+        Self::start(command, false, &[])
     }
 
     /// The server of another project in front of a ComfyUI at `url`.
@@ -133,6 +147,13 @@ impl Comfyport {
             }
         });
         Self { child, url, http: reqwest::Client::new(), log, _data: data }
+    }
+
+    /// Memory that it holds, in bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
     pub(crate) fn url(&self) -> &str {

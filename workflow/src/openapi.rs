@@ -1,7 +1,7 @@
 //! The part of the OpenAPI document that one endpoint contributes: a view of it, as the report is.
 //!
 //! Schemas that all endpoints share (`Problem`, `RunOptions`, `Artifact`, `MediaValue`, `Timing`, `WorkflowDescription`,
-//! `Verdict`) are the server's.
+//! `Verdict`, `BatchRequest`) are the server's, as are its parameters and responses.
 
 use std::collections::BTreeSet;
 
@@ -42,7 +42,10 @@ impl Ids {
     fn take(&mut self, path: &str, newest: Option<&Version>) -> String {
         let names = |id: &str| {
             let newest = newest.and_then(|version| newest_id(id, version));
-            let names = |id: String| [format!("describe_{id}"), format!("check_{id}"), route::camel(&id), id];
+            let names = |id: String| {
+                let also = ["describe", "check", "batch"].map(|verb| format!("{verb}_{id}"));
+                also.into_iter().chain([route::camel(&id), id])
+            };
             [Some(id.to_owned()), newest].into_iter().flatten().flat_map(names).collect::<Vec<_>>()
         };
         let base = route::names(path).join("_");
@@ -90,11 +93,16 @@ fn paths(endpoint: &Endpoint, route: &str, id: &str) -> Map<String, Value> {
     let name = route::camel(id);
     let tag = endpoint.version.as_ref().map_or(endpoint.path.as_str(), |version| &version.route);
     let tag = tag.rsplit_once('/').map_or(ROOT_TAG, |(folder, _)| folder);
+    let headers = json!([
+        {"$ref": "#/components/parameters/Prefer"},
+        {"$ref": "#/components/parameters/IdempotencyKey"},
+    ]);
     let mut run = json!({
         "operationId": id,
         "summary": endpoint.title,
         "description": described(endpoint),
         "tags": [tag],
+        "parameters": headers,
         "requestBody": body(endpoint, &name),
         "responses": responses(endpoint, &name),
     });
@@ -128,14 +136,29 @@ fn paths(endpoint: &Endpoint, route: &str, id: &str) -> Map<String, Value> {
             "default": problem("Anything else that went wrong."),
         },
     });
+    let mut batch = json!({
+        "operationId": format!("batch_{id}"),
+        "summary": format!("Batch: {}", endpoint.title),
+        "description": "Several runs, from a list of requests or a grid of values: all of them are accepted, or none.",
+        "tags": [tag],
+        "parameters": [headers[1]],
+        "requestBody": {"required": true, "content": content("#/components/schemas/BatchRequest")},
+        "responses": {
+            "202": {"$ref": "#/components/responses/AcceptedBatch"},
+            "403": problem(FORBIDDEN),
+            "422": problem("A request is not in order; every fault of all of them is listed."),
+            "default": problem("Anything else that went wrong."),
+        },
+    });
     if endpoint.deprecated.is_some() {
-        for operation in [&mut run, &mut describe, &mut check] {
+        for operation in [&mut run, &mut describe, &mut check, &mut batch] {
             operation["deprecated"] = json!(true);
         }
     }
     let mut paths = Map::new();
     paths.insert(format!("/{route}"), json!({"post": run, "get": describe}));
     paths.insert(format!("/{route}:check"), json!({"post": check}));
+    paths.insert(format!("/{route}:batch"), json!({"post": batch}));
     paths
 }
 
@@ -393,13 +416,15 @@ fn responses(endpoint: &Endpoint, name: &str) -> Value {
     }
     json!({
         "200": {"description": "The run succeeded.", "content": content},
+        "202": {"$ref": "#/components/responses/Accepted"},
         "400": problem("The request cannot be read."),
         "403": problem(FORBIDDEN),
         "406": problem("The workflow has no output of the type asked for."),
+        "409": problem("The run was cancelled, or a request with this `Idempotency-Key` is being answered."),
         "413": problem("The request is too large."),
         "415": problem("A file is of a kind that is not supported."),
         "422": problem("The request is not in order; every fault is listed."),
-        "501": problem("Asked for something that is not there yet, such as `Prefer: respond-async`."),
+        "429": problem("As many jobs wait as this server lets wait."),
         "502": problem("The engine refused or failed."),
         "503": problem("The engine cannot run this now; what is missing is named."),
         "504": problem("The run took too long."),

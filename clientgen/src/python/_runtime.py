@@ -105,6 +105,20 @@ class RunOptions:
     """Whether events carry preview pictures."""
     timeout_s: Optional[float] = None
     """Give up, and cancel the run, after so many seconds."""
+    priority: Optional[int] = None
+    """0 to 9; higher goes first. 5 if left out."""
+    deadline: Optional[str] = None
+    """When the run is to have ended, such as `2030-01-31T12:00:00Z`; then it has expired."""
+    max_attempts: Optional[int] = None
+    """Tries, the first included."""
+    tags: Optional[List[str]] = None
+    """Words to find the job by."""
+    metadata: Optional[Dict[str, Any]] = None
+    """Anything to have back with the job."""
+    cancel_on_disconnect: Optional[bool] = None
+    """Whether the run is cancelled when the connection breaks."""
+    cache: Optional[bool] = None
+    """Whether the result of an identical request will do."""
 
 
 OutputsT = TypeVar("OutputsT")

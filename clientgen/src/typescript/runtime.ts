@@ -103,6 +103,20 @@ export interface RunOptions {
   previews?: boolean;
   /** Give up, and cancel the run, after so many seconds. */
   timeout_s?: number;
+  /** 0 to 9; higher goes first. 5 if left out. */
+  priority?: number;
+  /** When the run is to have ended, such as `2030-01-31T12:00:00Z`; then it has expired. */
+  deadline?: string;
+  /** Tries, the first included. */
+  max_attempts?: number;
+  /** Words to find the job by. */
+  tags?: string[];
+  /** Anything to have back with the job. */
+  metadata?: Record<string, unknown>;
+  /** Whether the run is cancelled when the connection breaks. */
+  cancel_on_disconnect?: boolean;
+  /** Whether the result of an identical request will do. */
+  cache?: boolean;
 }
 
 /** What can be said about a single call. */
@@ -285,10 +299,8 @@ function encode(path: WorkflowPath, request: object, call: CallOptions): { body:
     .filter(([, value]) => value !== undefined && value !== null)
     .map(([name, value]): [string, unknown] => [name, value instanceof URL ? value.href : value]);
   refuseInexact(path, request as Record<string, unknown>);
-  const { inline, previews, timeout_s } = call;
-  if (inline !== undefined || previews !== undefined || timeout_s !== undefined) {
-    members.push(["options", { inline, previews, timeout_s }]);
-  }
+  const { signal: _, ...options } = call;
+  if (Object.values(options).some((value) => value !== undefined)) members.push(["options", options]);
   if (!members.some(([, value]) => isFile(value))) {
     return { body: writeJson(Object.fromEntries(members)), type: "application/json" };
   }

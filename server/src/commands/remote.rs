@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::{Method, Response, redirect};
+use reqwest::{Method, Response, StatusCode, redirect};
 use serde_json::Value;
 use url::Url;
 
@@ -11,6 +11,30 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Largest answer that is read, in bytes.
 const LARGEST: usize = 64 << 20;
+
+/// For a stream of events: jobs may take long.
+const STREAM: Duration = Duration::from_hours(24 * 7);
+
+/// Why something was not answered.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    /// In words.
+    pub(super) message: String,
+    /// The status, if a server answered.
+    pub(super) status: Option<StatusCode>,
+}
+
+impl From<String> for Refusal {
+    fn from(message: String) -> Self {
+        Self { message, status: None }
+    }
+}
+
+impl From<Refusal> for String {
+    fn from(refusal: Refusal) -> Self {
+        refusal.message
+    }
+}
 
 /// A running server.
 #[derive(Debug)]
@@ -37,20 +61,43 @@ impl Remote {
 
     /// GETs JSON. The segments of the path are encoded one by one.
     pub(super) async fn get(&self, path: &[&str]) -> Result<Value, String> {
-        self.ask(Method::GET, path, &[]).await
+        self.find(path, &[]).await
     }
 
     /// GETs JSON, with a query.
     pub(super) async fn find(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Value, String> {
-        self.ask(Method::GET, path, query).await
+        Ok(self.ask(Method::GET, path, query).await?)
     }
 
     /// POSTs nothing and reads JSON.
     pub(super) async fn post(&self, path: &[&str]) -> Result<Value, String> {
-        self.ask(Method::POST, path, &[]).await
+        Ok(self.ask(Method::POST, path, &[]).await?)
     }
 
-    async fn ask(&self, method: Method, path: &[&str], query: &[(&str, &str)]) -> Result<Value, String> {
+    /// DELETEs, and reads JSON.
+    pub(super) async fn delete(&self, path: &[&str]) -> Result<Value, Refusal> {
+        self.ask(Method::DELETE, path, &[]).await
+    }
+
+    /// Opens a stream of events, after the one with this number. Nothing if there are none after it.
+    pub(super) async fn stream(
+        &self,
+        path: &[&str],
+        seen: Option<&str>,
+    ) -> Result<Option<Response>, Refusal> {
+        let mut request = self.http.get(self.url(path, &[])).timeout(STREAM);
+        if let Some(seen) = seen {
+            request = request.header("last-event-id", seen);
+        }
+        let response = request.send().await.map_err(|error| self.away(&error))?;
+        match response.status() {
+            StatusCode::NO_CONTENT => Ok(None),
+            status if status.is_success() => Ok(Some(response)),
+            _ => Err(self.refusal(response).await),
+        }
+    }
+
+    fn url(&self, path: &[&str], query: &[(&str, &str)]) -> Url {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
@@ -58,16 +105,31 @@ impl Remote {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        let response = self.http.request(method, url).send().await.map_err(|error| self.away(&error))?;
-        let status = response.status();
-        let body = read(response).await.map_err(|why| format!("{}: {why}", self.base))?;
-        let said: Option<Value> = serde_json::from_slice(&body).ok();
-        if status.is_success() {
-            return said.ok_or_else(|| self.stranger());
+        url
+    }
+
+    async fn ask(&self, method: Method, path: &[&str], query: &[(&str, &str)]) -> Result<Value, Refusal> {
+        let request = self.http.request(method, self.url(path, query));
+        let response = request.send().await.map_err(|error| self.away(&error))?;
+        if !response.status().is_success() {
+            return Err(self.refusal(response).await);
         }
-        // Problems say in words what is wrong and what to do.
+        let body = self.body(response).await?;
+        Ok(serde_json::from_slice(&body).map_err(|_| self.stranger())?)
+    }
+
+    async fn body(&self, response: Response) -> Result<Vec<u8>, String> {
+        read(response).await.map_err(|why| format!("{}: {why}", self.base))
+    }
+
+    /// Problems say in words what is wrong and what to do.
+    async fn refusal(&self, response: Response) -> Refusal {
+        let status = response.status();
+        let said: Option<Value> =
+            self.body(response).await.ok().and_then(|body| serde_json::from_slice(&body).ok());
         let detail = said.as_ref().and_then(|problem| problem.get("detail")?.as_str());
-        Err(detail.map_or_else(|| format!("{} ({status})", self.stranger()), printable))
+        let message = detail.map_or_else(|| format!("{} ({status})", self.stranger()), printable);
+        Refusal { message, status: Some(status) }
     }
 
     fn away(&self, error: &reqwest::Error) -> String {

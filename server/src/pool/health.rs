@@ -20,6 +20,8 @@ struct Record {
     is_probing: bool,
     ejected_until: Option<Instant>,
     ejections: u32,
+    /// Ejections since the start.
+    ejected: u64,
     blocked: Option<String>,
     /// Failures since the last success that cannot be laid at the workflow's door.
     failures: u32,
@@ -75,6 +77,7 @@ impl Table {
             is_probing: false,
             ejected_until: None,
             ejections: 0,
+            ejected: 0,
             blocked: None,
             failures: 0,
             away: VecDeque::new(),
@@ -260,11 +263,18 @@ impl Table {
         let mut changes = Vec::new();
         for (index, (record, state)) in self.records.iter_mut().zip(states).enumerate() {
             if record.shown.0 != state {
+                let is_new = !matches!(record.shown.0, State::Ejected { .. });
+                record.ejected += u64::from(is_new && matches!(state, State::Ejected { .. }));
                 record.shown = (state, now);
                 changes.push((index, state));
             }
         }
         changes
+    }
+
+    /// How often it was ejected.
+    pub(super) fn ejections(&self, index: usize) -> u64 {
+        self.records.get(index).map_or(0, |record| record.ejected)
     }
 
     /// When a state changes next if nothing happens.

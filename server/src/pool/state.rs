@@ -23,6 +23,9 @@ pub enum State {
 }
 
 impl State {
+    /// All names in JSON.
+    pub const NAMES: [&str; 6] = ["unknown", "up", "probing", "down", "ejected", "drained"];
+
     /// Its name in JSON.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::{
     app::AppState,
+    metrics::Now,
     pool::EngineView,
     problem::{Code, Problem},
 };
@@ -63,7 +64,16 @@ pub async fn ready(State(app): State<AppState>) -> Response {
 
 /// `GET /metrics`, for Prometheus.
 pub async fn metrics(State(app): State<AppState>) -> Response {
-    match app.metrics.render(app.jobs.in_hand(), app.jobs.counts.kept_bytes()) {
+    let jobs = &app.jobs;
+    let now = Now {
+        depth: jobs.counts.last_depth(),
+        time: jobs.store.now(),
+        in_hand: jobs.in_hand(),
+        artifact_bytes: jobs.counts.kept_bytes(),
+        backlog: jobs.store.backlog(),
+        engines: jobs.pool.view().into_iter().zip(jobs.pool.ejections()).collect(),
+    };
+    match app.metrics.render(&now) {
         Ok(text) => ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
             .into_response(),
         Err(_) => Problem::new(Code::Internal, "the metrics cannot be written").into_response(),

@@ -135,4 +135,13 @@ mod tests {
         let words = Schedule::of(&[5.0, 30.0, 120.0, 7200.0, 0.5, 90.0]).words();
         assert_eq!(words, "at once, 5 s, 30 s, 2 min, 2 h, 0.5 s, 90 s");
     }
+
+    #[test]
+    fn the_documentation_has_the_schedule_of_the_settings() {
+        let defaults: toml::Table = crate::config::DEFAULT.parse().unwrap();
+        let seconds: Vec<f64> = defaults["webhooks"]["schedule_s"].clone().try_into().unwrap();
+        let page = include_str!("../../../docs/webhooks.md").replace('\n', " ");
+        let words = Schedule::of(&seconds).words();
+        assert!(page.contains(&format!("A delivery is tried {words} after the one before")), "{words}");
+    }
 }
