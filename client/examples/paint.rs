@@ -35,7 +35,8 @@ async fn paint(url: &str, prompt: String) -> Result<(), Error> {
     let mut painted = None;
     while let Some(event) = events.next().await {
         match event? {
-            Event::Queued { engine, .. } => println!("queued on {engine}"),
+            Event::Queued { engine: Some(engine), .. } => println!("queued on {engine}"),
+            Event::Queued { engine: None, .. } => println!("queued"),
             Event::Progress { percent, title, .. } => {
                 println!("{percent:>5.1} % {}", title.unwrap_or_default());
             }

@@ -60,7 +60,7 @@ impl Hall {
         };
         match tokio::time::timeout(Duration::from_secs(20), waiting).await {
             Ok(engine) => engine,
-            Err(_) => panic!("{:#}\n{}", self.engine(name).await, self.server.log()),
+            Err(late) => panic!("{late}: {:#}\n{}", self.engine(name).await, self.server.log()),
         }
     }
 

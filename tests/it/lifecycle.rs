@@ -34,7 +34,7 @@ impl House {
     }
 
     fn start(&mut self) {
-        let server = Comfyport::in_front_of_in(self.engine.url(), self.data.path(), &self.settings);
+        let server = Comfyport::lasting(self.engine.url(), self.data.path(), &self.settings);
         self.server = Some(server);
     }
 
@@ -454,7 +454,7 @@ async fn without_an_engine_those_who_wait_are_told_and_the_others_are_served_lat
     house.engine = Comfyport::simulator();
     house.kill();
     let data = tempfile::tempdir().unwrap();
-    house.server = Some(Comfyport::in_front_of_in(&url, data.path(), &[]));
+    house.server = Some(Comfyport::lasting(&url, data.path(), &[]));
     let problem = house.server().call(PAINT, &small(1), 503).await;
     assert_eq!((&problem["code"], &problem["retryable"]), (&json!("engine_unreachable"), &json!(true)));
     let id = house.submit(&small(1)).await["id"].clone();

@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::cast_possible_truncation, missing_docs)]
 
-#[path = "../support/postgres.rs"]
-#[expect(dead_code, reason = "other tests steer the database itself")]
 mod batches;
 mod bundled;
 mod clients;
@@ -18,6 +16,8 @@ mod jobs_commands;
 mod lifecycle;
 mod listener;
 mod openapi;
+#[path = "../support/postgres.rs"]
+#[expect(dead_code, reason = "other tests steer the database itself")]
 mod postgres;
 mod process;
 mod project;

@@ -108,7 +108,7 @@ impl Comfyport {
     }
 
     /// The server in front of a ComfyUI at `url`, with data that others leave and find.
-    pub(crate) fn in_front_of_in(url: &str, data: &Path, settings: &[(&str, &str)]) -> Self {
+    pub(crate) fn lasting(url: &str, data: &Path, settings: &[(&str, &str)]) -> Self {
         let mut command = command(&["serve", "--listen", "127.0.0.1:0", "--comfyui-url", url]);
         command.arg("--data-dir").arg(data);
         Self::start(command, false, settings)

@@ -108,10 +108,10 @@ impl Sink {
     /// Waits until what it was sent is as wanted.
     pub(crate) async fn until(&self, wanted: impl Fn(&[Heard]) -> bool) -> Vec<Heard> {
         let mut all = self.heard.subscribe();
-        let waiting = tokio::time::timeout(Duration::from_secs(60), all.wait_for(|heard| wanted(heard)));
+        let waiting = tokio::time::timeout(Duration::from_mins(1), all.wait_for(|heard| wanted(heard)));
         match waiting.await {
             Ok(heard) => heard.unwrap().clone(),
-            Err(_) => panic!("only this was sent: {:#?}", self.heard()),
+            Err(late) => panic!("{late}; only this was sent: {:#?}", self.heard()),
         }
     }
 

@@ -71,7 +71,7 @@ async fn until(server: &Comfyport, job: &str, status: &str) -> Value {
     };
     match tokio::time::timeout(Duration::from_secs(30), waiting).await {
         Ok(found) => found,
-        Err(_) => panic!("{:#?}\n{}", deliveries(server, &path).await, server.log()),
+        Err(late) => panic!("{late}: {:#?}\n{}", deliveries(server, &path).await, server.log()),
     }
 }
 
@@ -220,7 +220,7 @@ async fn what_never_arrives_is_listed_and_can_be_delivered_again() {
     sink.until_at("/fine", 2).await;
     until(&server, &fine, "delivered").await;
     let listed = deliveries(&server, "/webhooks?status=dead").await;
-    assert_eq!(listed, [dead.clone()]);
+    assert_eq!(listed, std::slice::from_ref(&dead));
 
     // Pages.
     let page = server.read("/webhooks?limit=2", 200).await.json();
