@@ -28,6 +28,7 @@ mod dispatch;
 mod estimate;
 mod fleet;
 mod hub;
+mod probe;
 mod retry;
 mod runner;
 mod submit;
@@ -129,6 +130,7 @@ pub struct Jobs {
     name: String,
     memory: dispatch::Memory,
     estimates: estimate::Estimates,
+    probe: probe::Probe,
     strays: Mutex<HashMap<Uuid, Instant>>,
     /// How many jobs wait, as last counted.
     queued: std::sync::atomic::AtomicUsize,
@@ -166,6 +168,7 @@ impl Jobs {
             name,
             memory: dispatch::Memory::default(),
             estimates: estimate::Estimates::default(),
+            probe: probe::Probe::default(),
             strays: Mutex::default(),
             queued: std::sync::atomic::AtomicUsize::new(0),
             tasks: TaskTracker::new(),

@@ -283,7 +283,9 @@ async fn disk_full(scale: Scale) {
         disk.fill();
         let url = format!("{}/sd15/txt2img", hall.servers[0].url());
         until("submissions are refused", RECOVERY, async || {
-            let request = hall.http.post(&url).header("prefer", "respond-async").json(&json!({"prompt": ""}));
+            // Large ones, so that there are few: the log of the store may have room of its own left.
+            let body = json!({"prompt": "x".repeat(100_000), "width": 64, "height": 64, "steps": 1});
+            let request = hall.http.post(&url).header("prefer", "respond-async").json(&body);
             let answer = request.send().await.unwrap();
             let status = answer.status();
             let body = answer.text().await.unwrap();

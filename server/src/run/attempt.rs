@@ -106,7 +106,7 @@ struct Clock {
 }
 
 /// Between two tries to store an output, at first and at most.
-const STORAGE_PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
+const STORAGE_PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 
 impl Attempt<'_> {
     /// Runs it. `queued` is how long the job waited before.
