@@ -56,6 +56,8 @@ pub(crate) struct Callers {
     /// Every so many jobs, somebody watches one.
     pub(crate) watch_every: usize,
     pub(crate) watchers: Watchers,
+    /// Where they want to be told of the end.
+    pub(crate) webhook: String,
     /// Ends the callers early.
     pub(crate) enough: Arc<AtomicBool>,
 }
@@ -107,7 +109,7 @@ impl Callers {
             if attempt == 0 || key.is_none() {
                 promises.lock().unwrap().submitted += 1;
             }
-            let answer = request.json(&body(number)).send().await;
+            let answer = request.json(&body(number, Some(&self.webhook))).send().await;
             let told = match answer {
                 Ok(answer) => {
                     let status = answer.status();
@@ -157,9 +159,14 @@ pub(crate) fn http() -> reqwest::Client {
     reqwest::Client::builder().connect_timeout(patience).timeout(patience).no_proxy().build().unwrap()
 }
 
-fn body(number: usize) -> Value {
+/// A request like no other, whose end is told to an address.
+pub(crate) fn body(number: usize, webhook: Option<&str>) -> Value {
     let (width, height) = size(number);
-    json!({"prompt": format!("picture {number}"), "seed": number, "steps": 2, "width": width, "height": height})
+    let mut body = json!({"prompt": format!("picture {number}"), "seed": number, "steps": 2, "width": width, "height": height});
+    if let Some(webhook) = webhook {
+        body["options"] = json!({"webhook": webhook});
+    }
+    body
 }
 
 /// Width and height of the picture of a request.

@@ -4,13 +4,16 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use serde_json::{Value, json};
 
-use crate::{clients, ledger::Ledger, program::Program, proxy::Proxy};
+use crate::{clients, ledger::Ledger, program::Program, proxy::Proxy, sink::Sink};
 
 /// Prompts of ours that an engine may have at once.
 pub(crate) const CONCURRENCY: usize = 2;
 
 /// After so many seconds without a sign of life, other servers take over.
 pub(crate) const LEASE: Duration = Duration::from_secs(2);
+
+/// Webhooks are signed; nobody here checks it.
+const SECRET: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
 /// What stands in a hall.
 pub(crate) struct Plan {
@@ -41,6 +44,7 @@ pub(crate) struct Hall {
     pub(crate) to_engines: Vec<Proxy>,
     /// From clients to servers.
     pub(crate) to_servers: Vec<Proxy>,
+    pub(crate) sink: Sink,
     pub(crate) http: reqwest::Client,
     folder: tempfile::TempDir,
 }
@@ -54,6 +58,7 @@ impl Hall {
             ledgers: Vec::new(),
             to_engines: Vec::new(),
             to_servers: Vec::new(),
+            sink: Sink::new(plan.seed + 200).await,
             http: clients::http(),
             plan,
             folder,
@@ -90,12 +95,14 @@ impl Hall {
     fn configure(&self) -> PathBuf {
         let mut text = format!(
             "[engines]\npoll_ms = 50\nidle_poll_ms = 100\neject_s = 1\neject_max_s = 1\nflap_count = 1000\n\
-             interrupt_grace_s = 2\n[server]\nshutdown_timeout_s = 20\n[store]\nlease_s = {}\n",
-            LEASE.as_secs()
+             interrupt_grace_s = 2\n[server]\nshutdown_timeout_s = 20\n[store]\nlease_s = {}\n\
+             url = {:?}\n\
+             [webhooks]\nallow = [{:?}]\nsecrets = [{SECRET:?}]\nschedule_s = {:?}\n",
+            LEASE.as_secs(),
+            self.plan.store.as_deref().unwrap_or_default(),
+            self.sink.url(),
+            [0.2; 20],
         );
-        if let Some(store) = &self.plan.store {
-            text.push_str(&format!("url = {store:?}\n"));
-        }
         for (index, proxy) in self.to_engines.iter().enumerate() {
             text.push_str(&format!(
                 "\n[[engine]]\nname = \"engine-{index}\"\nurl = \"http://127.0.0.1:{}\"\nconcurrency = {CONCURRENCY}\n",

@@ -15,6 +15,7 @@
 mod clients;
 mod disk;
 mod hall;
+mod late;
 mod ledger;
 mod oracle;
 #[path = "../support/postgres.rs"]
@@ -23,6 +24,7 @@ mod postgres;
 mod program;
 mod proxy;
 mod runs;
+mod sink;
 mod watchers;
 
 /// The server that is tested.

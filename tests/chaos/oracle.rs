@@ -46,6 +46,8 @@ pub(crate) struct Verdict {
     pub(crate) watched: usize,
     pub(crate) returns: usize,
     pub(crate) recovery: Duration,
+    pub(crate) webhooks: usize,
+    pub(crate) webhooks_again: usize,
     pub(crate) complaints: Vec<String>,
 }
 
@@ -54,8 +56,8 @@ impl Verdict {
     fn line(&self) -> String {
         format!(
             "{}: seed {}, {}, {} cut off on the way: {} submitted, {} acknowledged, {} succeeded, {} failed, {} lost, {} stuck, {} terminal \
-             twice, {} phantom, {} wrong owner, {} re-executed ≤ {} kills × {} in flight, {} watched over {} returns, all \
-             ended {:.1} s after the last fault",
+             twice, {} phantom, {} wrong owner, {} re-executed ≤ {} kills × {} in flight, {} watched over {} returns, {} \
+             webhooks and {} repetitions, all ended {:.1} s after the last fault",
             self.name,
             self.seed,
             self.faults,
@@ -74,6 +76,8 @@ impl Verdict {
             self.in_flight,
             self.watched,
             self.returns,
+            self.webhooks,
+            self.webhooks_again,
             self.recovery.as_secs_f64(),
         )
     }
@@ -155,6 +159,7 @@ impl Verdict {
         let known: HashSet<Uuid> = jobs.iter().map(|job| job.id).collect();
         self.lost.extend(promises.acknowledged.keys().filter(|id| !known.contains(id)));
         self.count_executions(hall, &jobs);
+        self.count_webhooks(hall, &known);
         tokio::task::spawn_blocking(move || drop(store)).await.unwrap();
     }
 
@@ -178,6 +183,19 @@ impl Verdict {
             jobs.iter().filter(|job| job.state == State::Succeeded && !begun.contains_key(&job.id));
         let unproven = unproven.map(|job| format!("{} succeeded and was never executed", job.id));
         self.complaints.extend(unproven);
+    }
+
+    fn count_webhooks(&mut self, hall: &Hall, known: &HashSet<Uuid>) {
+        for (job, told) in hall.sink.told() {
+            self.webhooks += told.names.len();
+            self.webhooks_again += told.times - told.names.len();
+            if told.names.len() > 1 {
+                self.complaints.push(format!("{job}: webhooks tell of {} ends", told.names.len()));
+            }
+            if !known.contains(&job) {
+                self.complaints.push(format!("{job}: webhooks tell of a job that nobody knows"));
+            }
+        }
     }
 
     pub(crate) fn see_promises(&mut self, promises: &Promises) {

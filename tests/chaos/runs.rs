@@ -70,6 +70,7 @@ impl Story {
             progress: Arc::clone(&progress),
             watch_every: scale.watch_every,
             watchers: watchers.clone(),
+            webhook: hall.sink.url(),
             enough: Arc::clone(&enough),
         };
         let submitting = tokio::spawn(callers.submit());
@@ -114,7 +115,7 @@ fn follow(hall: &Hall, progress: Arc<AtomicUsize>) -> impl Future<Output = ()> +
 }
 
 /// Waits until no job waits or runs any more. Whatever still does when time is up is stuck, and is counted so.
-async fn settle(hall: &Hall, deadline: Instant) {
+pub(crate) async fn settle(hall: &Hall, deadline: Instant) {
     while Instant::now() < deadline {
         let open = hall.ask("/jobs?status=queued,running&limit=1").await;
         if open.is_some_and(|page| page["jobs"] == json!([])) {
@@ -132,6 +133,8 @@ async fn conclude(hall: &mut Hall, verdict: &mut Verdict, promises: &Promises, w
         Err(_) => verdict.complaints.push("somebody who watches does not hear of the end".to_owned()),
     }
     verdict.see_outputs(hall, promises).await;
+    let told = async || hall.sink.knows(promises.acknowledged.keys().copied());
+    until("webhooks tell of every job", RECOVERY, told).await;
     for server in &mut hall.servers {
         if !server.is_running() {
             continue;
@@ -305,7 +308,7 @@ async fn disk_full(scale: Scale) {
 }
 
 /// A schema of its own in the database that tests share.
-fn shared_store(name: &str) -> Option<String> {
+pub(crate) fn shared_store(name: &str) -> Option<String> {
     match postgres::address() {
         Ok(address) => {
             let mark = if address.contains('?') { '&' } else { '?' };
