@@ -414,6 +414,9 @@ pub(crate) struct Simulate {
     /// Send preview pictures while sampling
     #[arg(long)]
     pub(crate) previews: bool,
+    /// Add starts and ends of prompts to a file, each on disk before it happens
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ledger: Option<PathBuf>,
 }
 
 /// Parses the arguments and runs what they ask for. clap ends the process with 2 on wrong usage.

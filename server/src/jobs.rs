@@ -4,7 +4,7 @@
 //! is decided when a job runs and where, and what becomes of it if a try goes wrong.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -28,6 +28,7 @@ mod dispatch;
 mod estimate;
 mod fleet;
 mod hub;
+mod probe;
 mod retry;
 mod runner;
 mod submit;
@@ -79,7 +80,7 @@ pub struct Ears {
     /// There is a webhook to deliver.
     pub webhooks: Notify,
     hub: Arc<hub::Hub>,
-    controls: Mutex<HashMap<Uuid, Control>>,
+    controls: Mutex<Controls>,
 }
 
 impl Ears {
@@ -88,11 +89,7 @@ impl Ears {
         match notice {
             Notice::Queue => self.queue.notify_one(),
             Notice::Job(id) => self.hub.news(id),
-            Notice::Cancel(id) => {
-                if let Some(control) = lock(&self.controls).get(&id) {
-                    control.cancelled.cancel();
-                }
-            }
+            Notice::Cancel(id) => lock(&self.controls).cancel(id),
             Notice::Webhook => self.webhooks.notify_one(),
             Notice::Fleet => {
                 self.fleet.notify_one();
@@ -105,8 +102,54 @@ impl Ears {
 /// A job in our hands.
 #[derive(Debug, Clone)]
 struct Control {
+    fence: i64,
     cancelled: CancellationToken,
-    owner: String,
+    /// Somebody else has it now.
+    taken: CancellationToken,
+}
+
+/// Jobs in our hands.
+#[derive(Debug, Default)]
+struct Controls {
+    jobs: HashMap<Uuid, Control>,
+    /// Jobs that were cancelled and are in nobody's hands here: one of them may be on its way into ours.
+    early: VecDeque<Uuid>,
+}
+
+/// How many cancelled jobs that are not in our hands are remembered.
+const EARLY: usize = 1000;
+
+impl Controls {
+    fn cancel(&mut self, id: Uuid) {
+        if let Some(control) = self.jobs.get(&id) {
+            control.cancelled.cancel();
+            return;
+        }
+        if self.early.len() == EARLY {
+            self.early.pop_front();
+        }
+        self.early.push_back(id);
+    }
+
+    fn add(&mut self, job: &Job) -> Control {
+        let control = Control {
+            fence: job.fence,
+            cancelled: CancellationToken::new(),
+            taken: CancellationToken::new(),
+        };
+        if job.cancel || self.early.contains(&job.id) {
+            control.cancelled.cancel();
+        }
+        self.jobs.insert(job.id, control.clone());
+        control
+    }
+
+    /// The same job may be in our hands again already.
+    fn remove(&mut self, job: &Job) {
+        if self.jobs.get(&job.id).is_some_and(|control| control.fence == job.fence) {
+            self.jobs.remove(&job.id);
+        }
+    }
 }
 
 /// Everything about jobs.
@@ -129,6 +172,7 @@ pub struct Jobs {
     name: String,
     memory: dispatch::Memory,
     estimates: estimate::Estimates,
+    probe: probe::Probe,
     strays: Mutex<HashMap<Uuid, Instant>>,
     /// How many jobs wait, as last counted.
     queued: std::sync::atomic::AtomicUsize,
@@ -166,6 +210,7 @@ impl Jobs {
             name,
             memory: dispatch::Memory::default(),
             estimates: estimate::Estimates::default(),
+            probe: probe::Probe::default(),
             strays: Mutex::default(),
             queued: std::sync::atomic::AtomicUsize::new(0),
             tasks: TaskTracker::new(),
@@ -279,23 +324,30 @@ impl Jobs {
     }
 
     fn take_in_hand(&self, job: &Job) -> Control {
-        let control = Control { cancelled: CancellationToken::new(), owner: job.owner.clone() };
-        lock(&self.ears.controls).insert(job.id, control.clone());
-        if job.cancel {
-            control.cancelled.cancel();
-        }
-        control
+        lock(&self.ears.controls).add(job)
     }
 
     fn memory_took(&self, job: &Job) {
         self.memory.note_taken(&job.owner);
     }
 
-    fn let_go(&self, id: Uuid) {
-        if let Some(control) = lock(&self.ears.controls).remove(&id) {
-            self.memory.let_go(&control.owner);
-        }
+    fn let_go(&self, job: &Job) {
+        lock(&self.ears.controls).remove(job);
+        self.memory.let_go(&job.owner);
         self.ears.queue.notify_one();
+    }
+
+    /// Jobs in our hands, by their fences.
+    fn fences(&self) -> Vec<(Uuid, i64)> {
+        lock(&self.ears.controls).jobs.iter().map(|(id, control)| (*id, control.fence)).collect()
+    }
+
+    /// Somebody else has a job that is in our hands.
+    fn lose(&self, id: Uuid, fence: i64) {
+        let controls = lock(&self.ears.controls);
+        if let Some(control) = controls.jobs.get(&id).filter(|control| control.fence == fence) {
+            control.taken.cancel();
+        }
     }
 
     fn cancel_in_hand(&self, id: Uuid) {

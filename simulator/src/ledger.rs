@@ -1,6 +1,9 @@
 //! What the simulator saw and did, in order, for tests to look at.
 
 use std::{
+    fs::File,
+    io::{self, Write as _},
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -62,13 +65,27 @@ pub enum LedgerEvent {
     Fault,
 }
 
+impl LedgerEvent {
+    /// Whether the worker began or ended a prompt.
+    fn is_of_execution(self) -> bool {
+        matches!(self, Self::Started | Self::Succeeded | Self::Failed | Self::Interrupted)
+    }
+}
+
 /// The record. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger {
     entries: Arc<Mutex<Vec<Entry>>>,
+    file: Option<Arc<Mutex<File>>>,
 }
 
 impl Ledger {
+    /// A record whose starts and ends of prompts are also added to a file.
+    pub(crate) fn open(path: &Path) -> Result<Self, io::Error> {
+        let file = File::options().create(true).append(true).open(path)?;
+        Ok(Self { file: Some(Arc::new(Mutex::new(file))), ..Self::default() })
+    }
+
     /// All entries so far.
     pub fn entries(&self) -> Vec<Entry> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -82,14 +99,29 @@ impl Ledger {
 
     pub(crate) fn note(&self, event: LedgerEvent, prompt_id: Option<&str>, detail: impl Into<String>) {
         let at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+        let entry = Entry {
+            at: u64::try_from(at).unwrap_or(u64::MAX),
+            event,
+            prompt_id: prompt_id.map(str::to_owned),
+            detail: detail.into(),
+        };
+        if event.is_of_execution() {
+            self.write_down(&entry);
+        }
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if entries.len() < MAX_ENTRIES {
-            entries.push(Entry {
-                at: u64::try_from(at).unwrap_or(u64::MAX),
-                event,
-                prompt_id: prompt_id.map(str::to_owned),
-                detail: detail.into(),
-            });
+            entries.push(entry);
+        }
+    }
+
+    fn write_down(&self, entry: &Entry) {
+        let Some(file) = &self.file else { return };
+        let Ok(mut line) = serde_json::to_vec(entry) else { return };
+        line.push(b'\n');
+        let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+        // One call, so that a line is there or not, whenever the process is killed.
+        if let Err(error) = file.write_all(&line).and_then(|()| file.sync_data()) {
+            tracing::error!(%error, "the ledger cannot be written");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a simulator is started with.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use comfyport_workflow::catalog::{Catalog, NodeDef, OutputDef};
 
@@ -31,6 +31,9 @@ pub struct Options {
     pub models: Models,
     /// Whether samplers send previews.
     pub previews: bool,
+    /// A file that starts and ends of prompts are added to, one JSON object in a line. Each is on disk before it happens,
+    /// so that the file outlives a process that is killed.
+    pub ledger: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -42,6 +45,7 @@ impl Default for Options {
             extra_classes: Vec::new(),
             models: Models::Any(ModelFiles::new()),
             previews: false,
+            ledger: None,
         }
     }
 }

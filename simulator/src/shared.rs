@@ -51,7 +51,7 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    pub(crate) fn new(options: Options) -> Self {
+    pub(crate) fn new(options: Options) -> Result<Self, std::io::Error> {
         let mut catalog = Catalog::core().clone();
         if let Some(more) = &options.catalog {
             catalog.extend(more.clone());
@@ -62,13 +62,14 @@ impl Engine {
         let bundled = catalog.get("SaveImageWebsocket").is_none().then_some(&websocket);
         catalog.extend(catalog_of(options.extra_classes.iter().chain(bundled)));
         let installed = Installed { catalog, models: options.models.clone() };
-        Self {
+        let ledger = options.ledger.as_deref().map(Ledger::open).transpose()?.unwrap_or_default();
+        Ok(Self {
             options,
             installed: RwLock::new(Arc::new(installed)),
             hub: Hub::default(),
             store: Store::default(),
             faults: Faults::default(),
-            ledger: Ledger::default(),
+            ledger,
             queue: Mutex::default(),
             wake: Condvar::new(),
             interrupt: AtomicBool::new(false),
@@ -76,7 +77,7 @@ impl Engine {
             stopping: AtomicBool::new(false),
             generation: AtomicU64::new(0),
             at_work: Mutex::default(),
-        }
+        })
     }
 
     /// What there is at this moment.

@@ -26,7 +26,7 @@ impl Simulator {
     pub async fn start(options: Options) -> Result<Self, io::Error> {
         let listener = TcpListener::bind(options.listen).await?;
         let addr = listener.local_addr()?;
-        let engine = Arc::new(Engine::new(options));
+        let engine = Arc::new(Engine::new(options)?);
         let worker = Arc::clone(&engine);
         std::thread::Builder::new()
             .name("simulator-worker".to_owned())

@@ -82,6 +82,10 @@ fn run(engine: &Engine, item: &Item, fault: (Option<Fault>, u64), cache: &mut Ca
             return;
         }
     };
+    if engine.is_over(item.generation) {
+        return;
+    }
+    engine.ledger.note(event, Some(&item.prompt_id), "");
     let remaining = {
         let mut queue = engine.queue();
         if engine.is_over(item.generation) {
@@ -90,7 +94,6 @@ fn run(engine: &Engine, item: &Item, fault: (Option<Fault>, u64), cache: &mut Ca
         queue.finish(&item.prompt_id, entry);
         queue.remaining()
     };
-    engine.ledger.note(event, Some(&item.prompt_id), "");
     events.finish(|| engine.send_status(remaining));
 }
 

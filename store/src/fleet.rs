@@ -3,9 +3,11 @@
 //! A server that lives counts: its *beat* grows. Others watch it by their own clocks, so that nobody's clock that jumps
 //! takes a job from somebody who is well.
 
+use std::collections::HashSet;
+
 use uuid::Uuid;
 
-use crate::{Job, Notice, Store, StoreError, database::Value, deliveries, events};
+use crate::{Job, Notice, Store, StoreError, database::Value, deliveries};
 
 /// A server, as others see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,11 +122,12 @@ impl Store {
         .await
     }
 
-    /// Whether a server still has this try of a job.
-    pub async fn is_held(&self, id: Uuid, fence: i64) -> Result<bool, StoreError> {
+    /// The jobs that a server holds, with their fences.
+    pub async fn held(&self, holder: String) -> Result<HashSet<(Uuid, i64)>, StoreError> {
         self.read(move |tx| {
-            let job = events::load(tx, id)?;
-            Ok(job.is_some_and(|job| job.fence == fence && job.state == crate::State::Running))
+            let sql = "SELECT id, fence FROM jobs WHERE state = 'running' AND holder = ?1";
+            let rows = tx.query(sql, &[holder.as_str().into()])?;
+            rows.iter().map(|row| Ok((row.parsed(0)?, row.int(1)?))).collect()
         })
         .await
     }

@@ -18,13 +18,16 @@ pub(crate) fn run(arguments: &Simulate, endpoints: &'static [&'static Endpoint])
         step_delay: Duration::from_millis(arguments.step_delay),
         catalog,
         previews: arguments.previews,
+        ledger: arguments.ledger.clone(),
         ..options(endpoints)
     };
     super::block_on(async {
         let listen = options.listen;
         let simulator = match Simulator::start(options).await {
             Ok(simulator) => simulator,
-            Err(error) => return say::refuse(format_args!("cannot listen on {listen}: {error}")),
+            Err(error) => {
+                return say::refuse(format_args!("the simulator cannot start on {listen}: {error}"));
+            }
         };
         say::line("this is a SIMULATION of ComfyUI: results are made up");
         say::line(format_args!("listening on {}", simulator.url()));

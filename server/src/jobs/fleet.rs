@@ -57,6 +57,11 @@ async fn look(jobs: &Arc<Jobs>, pulse: &mut Pulse) -> Result<(), StoreError> {
         tracing::warn!(server = dead, "a server is gone; its jobs are taken over");
         jobs.store.forget_server(dead).await?;
     }
+    let in_hand = jobs.fences();
+    let held = jobs.store.held(jobs.id.clone()).await?;
+    for (id, fence) in in_hand.into_iter().filter(|one| !held.contains(one)) {
+        jobs.lose(id, fence);
+    }
     for id in jobs.store.cancellations(jobs.id.clone()).await? {
         jobs.cancel_in_hand(id);
     }

@@ -63,6 +63,7 @@ impl Runner {
                 succeed(&jobs, &job, &done).await;
                 jobs.estimates.note(&job.workflow, started.elapsed());
             }
+            Err(Some(Stop::Taken)) => give_up(&jobs, &job, &place).await,
             Err(Some(Stop::Left)) => leave(&jobs, &job, submitted).await,
             Err(Some(Stop::Unsent)) => {
                 give_back(&jobs, &job, "worker_lost", super::retry::Again::default(), &place).await;
@@ -79,7 +80,7 @@ impl Runner {
             Err(None) => end(&jobs, &job, State::Failed, &poison()).await,
         }
         drop(occupied);
-        jobs.let_go(job.id);
+        jobs.let_go(&job);
     }
 }
 
@@ -121,6 +122,7 @@ async fn patiently(
                 return Err(Stop::Cancelled);
             }
             () = jobs.leaving.cancelled() => return Err(Stop::Left),
+            () = control.taken.cancelled() => return Err(Stop::Taken),
             () = tokio::time::sleep_until(until.into()) => {
                 place.orphan(prompt_id(job));
                 return Err(RunError::Timeout { after: allowed }.into());
@@ -172,6 +174,7 @@ async fn attempt(
         limit: Limit {
             cancelled: control.cancelled.clone(),
             leaving: jobs.leaving.clone(),
+            taken: control.taken.clone(),
             timeout,
             deadline,
         },
@@ -302,6 +305,19 @@ async fn give_back(jobs: &Jobs, job: &Job, reason: &str, again: super::retry::Ag
     .await;
 }
 
+/// Another server has the job. Its prompt goes on if that one watches it; with any other try it is one too many.
+async fn give_up(jobs: &Jobs, job: &Job, place: &Arc<Place>) {
+    tracing::warn!(job = %job.id, fence = job.fence, "another server has the job now");
+    let is_watched = match jobs.store.job(job.id).await {
+        Ok(now) => now.is_some_and(|now| now.state == State::Running && now.prompt_id == job.prompt_id),
+        // Better once too often than not at all.
+        Err(_) => true,
+    };
+    if !is_watched {
+        place.orphan(prompt_id(job));
+    }
+}
+
 /// The server is about to end: what runs is left running, and what does not goes back. Neither counts.
 async fn leave(jobs: &Jobs, job: &Job, submitted: bool) {
     let left = if submitted {
@@ -383,11 +399,13 @@ impl Hears {
 impl Witness for Hears {
     fn submitted(&self) {
         self.submitted.store(true, Ordering::Relaxed);
-        let (store, id, fence) = (self.jobs.store.clone(), self.id, self.fence);
+        let (jobs, id, fence) = (Arc::clone(&self.jobs), self.id, self.fence);
         // Nobody waits for it: without it, whoever comes next looks for the prompt, and finds it.
         tokio::spawn(async move {
-            if let Err(error) = store.submitted(id, fence).await {
-                tracing::debug!(job = %id, %error, "a submission was not noted");
+            match jobs.store.submitted(id, fence).await {
+                Ok(true) => {}
+                Ok(false) => jobs.lose(id, fence),
+                Err(error) => tracing::debug!(job = %id, %error, "a submission was not noted"),
             }
         });
     }

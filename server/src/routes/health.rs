@@ -33,10 +33,13 @@ struct EngineReadiness {
     reason: Option<String>,
 }
 
-/// `GET /ready`: could run something now; 503 with reasons otherwise.
+/// `GET /ready`: could accept and run something now; 503 with reasons otherwise.
 pub async fn ready(State(app): State<AppState>) -> Response {
     if app.stopping.is_cancelled() {
         return Problem::new(Code::Stopping, "the server is about to stop").into_response();
+    }
+    if let Some(fault) = app.jobs.store_fault().await {
+        return Problem::from(fault).into_response();
     }
     app.jobs.pool.look().await;
     let engine = |view: EngineView| EngineReadiness {

@@ -41,6 +41,8 @@ pub struct Limit {
     pub cancelled: CancellationToken,
     /// The server is about to end: what runs is left running.
     pub leaving: CancellationToken,
+    /// Another server has the job now.
+    pub taken: CancellationToken,
     /// How long it may run.
     pub timeout: Duration,
     /// When the job is to have ended.
@@ -58,6 +60,8 @@ pub enum Stop {
     Expired,
     /// The server is about to end. The engine may have the prompt, and goes on with it.
     Left,
+    /// Another server has the job now, and the engine may have the prompt.
+    Taken,
     /// The engine was never given the prompt, so nothing is lost.
     Unsent,
 }
@@ -106,7 +110,7 @@ struct Clock {
 }
 
 /// Between two tries to store an output, at first and at most.
-const STORAGE_PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
+const STORAGE_PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 
 impl Attempt<'_> {
     /// Runs it. `queued` is how long the job waited before.
@@ -126,7 +130,7 @@ impl Attempt<'_> {
         let outcome = match self.hold(&clock, self.watch(watch, &names)).await {
             Ok(outcome) => outcome,
             Err(stop) => {
-                if !matches!(stop, Stop::Left) {
+                if !matches!(stop, Stop::Left | Stop::Taken) {
                     self.cancel();
                 }
                 return Err(stop);
@@ -168,6 +172,7 @@ impl Attempt<'_> {
             biased;
             () = self.limit.cancelled.cancelled() => Err(Stop::Cancelled),
             () = self.limit.leaving.cancelled() => Err(Stop::Left),
+            () = self.limit.taken.cancelled() => Err(Stop::Taken),
             done = work => Ok(done),
             () = tokio::time::sleep_until(clock.until) => Err(self.late()),
         }

@@ -54,7 +54,9 @@ async fn try_late(store: &Store, id: Uuid, fence: i64) {
     assert!(!store.progressed(id, fence, "{}".to_owned()).await.unwrap());
     assert!(!store.submitted(id, fence).await.unwrap());
     assert!(!store.hand_over(id, fence).await.unwrap());
-    assert!(!store.is_held(id, fence).await.unwrap());
+    for server in ["server", "other"] {
+        assert!(!store.held(server.to_owned()).await.unwrap().contains(&(id, fence)));
+    }
     assert_eq!((job(store, id).await, kinds(store, id).await), before);
     assert_eq!(store.artifacts(id).await.unwrap(), []);
 }
@@ -67,7 +69,7 @@ async fn whoever_comes_late_changes_nothing(stage: Stage) {
     let second = claim(&store, "other").await;
     assert_eq!((second.id, second.fence), (first.id, first.fence + 1));
     try_late(&store, first.id, first.fence).await;
-    assert!(store.is_held(second.id, second.fence).await.unwrap());
+    assert_eq!(store.held("other".to_owned()).await.unwrap(), [(second.id, second.fence)].into());
     store.finish(second.id, second.fence, success()).await.unwrap().unwrap();
     try_late(&store, first.id, first.fence).await;
     try_late(&store, second.id, second.fence).await;
