@@ -1,6 +1,10 @@
 //! `comfyport jobs tail`
 
-use std::{collections::HashSet, io::IsTerminal as _, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    io::IsTerminal as _,
+    time::Duration,
+};
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use indicatif::ProgressBar;
@@ -40,11 +44,20 @@ const STEP: f64 = 5.0;
 pub(super) async fn run(server: &Remote, id: Option<Uuid>, format: Format) -> Outcome {
     let bars = (std::io::stdout().is_terminal() && format == Format::Text).then(Bars::new);
     let screen = Screen { bars: bars.as_ref(), format };
+    let outcome = watch(server, id, screen).await;
+    if bars.is_some() {
+        // Bars end without a line break.
+        put("\n")?;
+    }
+    outcome
+}
+
+async fn watch(server: &Remote, id: Option<Uuid>, screen: Screen<'_>) -> Outcome {
     if let Some(id) = id {
         let job = server.get(&["jobs", &id.to_string()]).await?;
         return follow(server, &job, screen).await;
     }
-    let (mut known, mut all) = (HashSet::new(), true);
+    let (mut known, mut waiting, mut all) = (HashSet::new(), BTreeMap::new(), true);
     let mut followed = FuturesUnordered::new();
     let mut tick = tokio::time::interval(LOOK);
     loop {
@@ -54,11 +67,22 @@ pub(super) async fn run(server: &Remote, id: Option<Uuid>, format: Format) -> Ou
                 let query = [("status", "queued,running"), ("limit", MOST)];
                 let answer = server.find(&["jobs"], &query).await?;
                 let jobs = answer.get("jobs").and_then(Value::as_array).cloned().unwrap_or_default();
-                if jobs.is_empty() && followed.is_empty() {
+                if jobs.is_empty() && waiting.is_empty() && followed.is_empty() {
                     return Ok(all);
                 }
+                let mut waited = std::mem::take(&mut waiting);
                 for job in jobs {
-                    if cell(&job, "status") == "running" && known.insert(cell(&job, "id")) {
+                    let id = cell(&job, "id");
+                    waited.remove(&id);
+                    if cell(&job, "status") == "queued" {
+                        waiting.insert(id, job);
+                    } else if known.insert(id) {
+                        followed.push(follow_owned(server, job, screen));
+                    }
+                }
+                // What waited and does neither wait nor run any more was quick.
+                for (id, job) in waited {
+                    if known.insert(id) {
                         followed.push(follow_owned(server, job, screen));
                     }
                 }
@@ -166,7 +190,11 @@ impl Line {
         };
         match &self.bar {
             Some(bar) => {
-                let shown = words.replace('\t', "  ");
+                // Addresses of files would be cut off.
+                let shown = match event.name.as_str() {
+                    "result" => format!("succeeded  {} files", files(&data).len()),
+                    _ => words.replace('\t', "  "),
+                };
                 match outcome {
                     Some(succeeded) => finish(bar, succeeded, shown),
                     None => advance(bar, percent, shown),
