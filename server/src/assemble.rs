@@ -29,7 +29,9 @@ pub async fn assemble(
 ) -> Result<AppState, String> {
     let ages = Ages { fresh: seconds(config.readiness.fresh_s), error: Duration::from_secs(1) };
     let away = seconds(config.engines.unreachable_s);
-    let places = config.engines().into_iter().map(|engine| place(engine, ages, away, simulated));
+    let shared = !config.store.url.expose().is_empty();
+    let kind = simulated.then_some(if shared { Simulated::Shared } else { Simulated::Alone });
+    let places = config.engines().into_iter().map(|engine| place(engine, ages, away, kind));
     let pool = Arc::new(Pool::new(places.collect::<Result<_, _>>()?, pool_settings(&config.engines)));
     let endpoints = Arc::new(Endpoints::new(endpoints));
     let jobs = jobs(&config, pool, Arc::clone(&endpoints), simulated).await?;
@@ -133,9 +135,29 @@ fn pool_settings(engines: &crate::config::Engines) -> pool::Settings {
     }
 }
 
+/// Who can reach a simulator's jobs.
+#[derive(Debug, Clone, Copy)]
+enum Simulated {
+    /// This server only.
+    Alone,
+    /// Every server that shares the store, but not the simulator.
+    Shared,
+}
+
 /// An engine of the configuration.
-fn place(engine: EngineTable, ages: Ages, away: Duration, simulated: bool) -> Result<Place, String> {
-    let name = if simulated { "simulator".to_owned() } else { engine.name() };
+fn place(
+    engine: EngineTable,
+    ages: Ages,
+    away: Duration,
+    simulated: Option<Simulated>,
+) -> Result<Place, String> {
+    let name = match simulated {
+        None => engine.name(),
+        Some(Simulated::Alone) => "simulator".to_owned(),
+        // Each server has a simulator of its own, and nobody else can reach it.
+        Some(Simulated::Shared) => format!("simulator-{}", std::process::id()),
+    };
+    let simulated = simulated.is_some();
     let mut client = ClientConfig::new(engine.url);
     client.unreachable_after = away;
     client.connect_timeout = engine.connect_timeout_s.map_or(client.connect_timeout, seconds);

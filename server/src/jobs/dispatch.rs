@@ -157,7 +157,8 @@ async fn candidates(jobs: &Arc<Jobs>, heads: Vec<Head>) -> Result<Vec<Candidate>
     Ok(candidates)
 }
 
-async fn need(jobs: &Arc<Jobs>, id: &str) -> Result<Option<Arc<Requirement>>, StoreError> {
+/// What jobs need, by its id.
+pub(super) async fn need(jobs: &Arc<Jobs>, id: &str) -> Result<Option<Arc<Requirement>>, StoreError> {
     if let Some(need) = lock(&jobs.memory.needs).get(id) {
         return Ok(Some(Arc::clone(need)));
     }

@@ -40,6 +40,7 @@ pub fn stream(
         after,
         live: 0,
         position: None,
+        percent: 0.0,
         previews,
         inline,
         waiting: VecDeque::new(),
@@ -58,6 +59,8 @@ struct Reader {
     /// The number of the last one that is not kept.
     live: u64,
     position: Option<i64>,
+    /// How far the present try is, as told: what is kept may be older than what was just told.
+    percent: f64,
     previews: bool,
     inline: bool,
     waiting: VecDeque<Event>,
@@ -113,7 +116,11 @@ impl Reader {
                     data["position"] = json!(view.position);
                     "queued"
                 }
-                Ok(_) => "running",
+                Ok(_) => {
+                    self.percent = 0.0;
+                    "running"
+                }
+                Err(()) if kept.kind == "progress" && self.goes_back(data["percent"].as_f64()) => continue,
                 Err(()) => kept.kind.as_str(),
             };
             self.waiting.push_back(event(name, Some(kept.number), &data));
@@ -130,6 +137,11 @@ impl Reader {
         let after = self.live;
         for (number, update) in view.live.iter().filter(|(number, _)| *number > after) {
             self.live = *number;
+            if let Update::Progress(step) = &**update
+                && self.goes_back(Some(step.percent))
+            {
+                continue;
+            }
             self.waiting.extend(self.live_event(job, update));
         }
         if job.state.is_final() {
@@ -137,6 +149,14 @@ impl Reader {
             let last = self.last(job).await;
             self.waiting.push_back(last);
         }
+    }
+
+    /// Whether a step was passed already. Else it is the present one from now on.
+    fn goes_back(&mut self, percent: Option<f64>) -> bool {
+        let Some(percent) = percent else { return false };
+        let goes_back = percent < self.percent;
+        self.percent = self.percent.max(percent);
+        goes_back
     }
 
     fn live_event(&self, job: &Job, update: &Update) -> Option<Event> {

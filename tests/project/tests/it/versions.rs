@@ -157,7 +157,17 @@ fn openapi_has_every_path_once_and_the_plain_one_points_to_the_newest() {
         .filter(|(_, path)| path.as_object().unwrap().values().any(|one| one["deprecated"] == true))
         .map(|(path, _)| path)
         .collect();
-    assert_eq!(old, ["/plain", "/plain:check", "/v1/portrait", "/v1/portrait:check"]);
+    assert_eq!(
+        old,
+        [
+            "/plain",
+            "/plain:batch",
+            "/plain:check",
+            "/v1/portrait",
+            "/v1/portrait:batch",
+            "/v1/portrait:check"
+        ]
+    );
     let described = paths["/v1/portrait"]["post"]["description"].as_str().unwrap();
     assert!(described.contains("deprecated since 2026-11-01, gone on 2027-05-01T12:00:00Z"), "{described}");
 }
