@@ -51,7 +51,8 @@ fn prove() -> Outcome {
 
 fn bench() -> Outcome {
     cargo(&["bench", "--package", "comfyport-endpoint"], &[])?;
-    cargo(&["bench", "--bench", "server"], &[])
+    cargo(&["bench", "--bench", "server"], &[])?;
+    cargo(&["bench", "--bench", "jobs"], &[])
 }
 
 /// Runs cargo and names the command if it fails.
