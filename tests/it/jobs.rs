@@ -322,6 +322,20 @@ async fn asked_twice_it_ends_at_once() {
     assert!(told.elapsed() < Duration::from_secs(10), "{:?}", told.elapsed());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_promised_and_is_gone_is_410() {
+    let engine = Simulator::start(Options::default()).await.unwrap();
+    let data = tempfile::tempdir().unwrap();
+    let server = Comfyport::lasting(&engine.url(), data.path(), &EAGER);
+    let result = server.call(PAINT, &picture(1), 200).await;
+    let url = result["outputs"].as_object().unwrap().values().next().unwrap()[0]["url"].as_str().unwrap();
+    server.read(url, 200).await;
+    std::fs::remove_dir_all(data.path().join("files")).unwrap();
+    assert_eq!(server.read(url, 410).await.json()["code"], "output_gone");
+    let unknown = url.rsplit_once('/').unwrap().0;
+    assert_eq!(server.read(&format!("{unknown}/7"), 404).await.json()["code"], "not_found");
+}
+
 #[test]
 fn a_store_that_is_in_use_or_damaged_is_refused() {
     let data = tempfile::tempdir().unwrap();
