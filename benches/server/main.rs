@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr, missing_docs)]
 
 mod client;
+#[allow(dead_code, reason = "shared with the other benchmark")]
 mod process;
 
 use std::time::{Duration, Instant};

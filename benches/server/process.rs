@@ -10,19 +10,36 @@ pub(crate) struct Process {
     child: Child,
     pub(crate) pid: u32,
     pub(crate) url: String,
-    _data: Option<tempfile::TempDir>,
+    data: Option<tempfile::TempDir>,
 }
 
 impl Process {
     pub(crate) fn simulator() -> Self {
-        Self::spawn(comfyport(&["simulate", "--listen", "127.0.0.1:0"]), None)
+        Self::simulator_with(&[])
+    }
+
+    pub(crate) fn simulator_with(arguments: &[&str]) -> Self {
+        let mut command = comfyport(&["simulate", "--listen", "127.0.0.1:0"]);
+        command.args(arguments);
+        Self::spawn(command, None)
     }
 
     pub(crate) fn server(comfyui: &str) -> Self {
+        Self::server_with(&[comfyui], &[])
+    }
+
+    /// In front of several engines, with settings such as `("COMFYPORT_JOBS_MAX_QUEUED", "10")`.
+    pub(crate) fn server_with(engines: &[&str], settings: &[(&str, &str)]) -> Self {
         let data = tempfile::tempdir().unwrap();
-        let mut command = comfyport(&["serve", "--listen", "127.0.0.1:0", "--comfyui-url", comfyui]);
-        command.arg("--data-dir").arg(data.path());
+        let mut command =
+            comfyport(&["serve", "--listen", "127.0.0.1:0", "--comfyui-url", &engines.join(",")]);
+        command.arg("--data-dir").arg(data.path()).envs(settings.iter().copied());
         Self::spawn(command, Some(data))
+    }
+
+    /// The data directory of a server.
+    pub(crate) fn data(&self) -> std::path::PathBuf {
+        self.data.as_ref().unwrap().path().to_owned()
     }
 
     pub(crate) fn echo() -> Self {
@@ -41,7 +58,7 @@ impl Process {
             .find_map(|line| Some(line.split_once("listening on ")?.1.trim().to_owned()))
             .expect("the process names its address");
         std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-        Self { pid: child.id(), child, url, _data: data }
+        Self { pid: child.id(), child, url, data }
     }
 
     pub(crate) async fn first_health(&self) {
@@ -84,7 +101,16 @@ pub(crate) fn cpu_seconds(pid: u32) -> f64 {
 
 /// The largest resident size a process has had.
 pub(crate) fn peak_memory_mb(pid: u32) -> f64 {
+    status_mb(pid, "VmHWM")
+}
+
+/// The resident size of a process.
+pub(crate) fn memory_mb(pid: u32) -> f64 {
+    status_mb(pid, "VmRSS")
+}
+
+fn status_mb(pid: u32, field: &str) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
+    let line = status.lines().find(|line| line.starts_with(field)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
 }

@@ -5,7 +5,10 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -175,7 +178,7 @@ pub struct Jobs {
     probe: probe::Probe,
     strays: Mutex<HashMap<Uuid, Instant>>,
     /// How many jobs wait, as last counted.
-    queued: std::sync::atomic::AtomicUsize,
+    queued: AtomicUsize,
     tasks: TaskTracker,
     /// No new work is taken.
     draining: CancellationToken,
@@ -212,7 +215,7 @@ impl Jobs {
             estimates: estimate::Estimates::default(),
             probe: probe::Probe::default(),
             strays: Mutex::default(),
-            queued: std::sync::atomic::AtomicUsize::new(0),
+            queued: AtomicUsize::new(0),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
             leaving: CancellationToken::new(),
@@ -266,7 +269,7 @@ impl Jobs {
 
     /// How many jobs wait, as last counted.
     pub fn queued(&self) -> usize {
-        self.queued.load(std::sync::atomic::Ordering::Relaxed)
+        self.queued.load(Ordering::Relaxed)
     }
 
     /// Where a job that waits stands in line.
@@ -318,13 +321,20 @@ impl Jobs {
         let depth = self.store.depth().await?;
         let queued: u64 = depth.queued.iter().map(|(_, count)| count).sum();
         let queued = usize::try_from(queued).unwrap_or(usize::MAX);
-        self.queued.store(queued, std::sync::atomic::Ordering::Relaxed);
+        self.queued.store(queued, Ordering::Relaxed);
         self.counts.depth(depth);
         Ok(())
     }
 
     fn take_in_hand(&self, job: &Job) -> Control {
         lock(&self.ears.controls).add(job)
+    }
+
+    /// So many of those that wait were taken. What others take shows when the queue is counted.
+    fn taken_from_queue(&self, count: usize) {
+        let less = |queued: usize| Some(queued.saturating_sub(count));
+        // It always changes something.
+        self.queued.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).ok();
     }
 
     fn memory_took(&self, job: &Job) {

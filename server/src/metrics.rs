@@ -39,6 +39,8 @@ pub struct Now {
     pub artifact_bytes: u64,
     /// Transactions that wait to be written.
     pub backlog: usize,
+    /// Commits of the job store so far.
+    pub commits: u64,
     /// The engines, and how often each was ejected.
     pub engines: Vec<(EngineView, u64)>,
 }
@@ -108,6 +110,7 @@ impl Present {
         self.in_hand.set(whole(now.in_hand));
         self.webhooks.set(whole(now.depth.webhooks));
         self.backlog.set(whole(now.backlog));
+        self.commits.inc_by(now.commits);
         self.artifact_bytes.set(whole(now.artifact_bytes));
         self.build.get_or_create(&Version { version: env!("CARGO_PKG_VERSION") }).set(1);
         for (view, ejections) in &now.engines {
@@ -242,8 +245,15 @@ mod tests {
             oldest: Some(1000),
             webhooks: 5,
         };
-        let now =
-            Now { depth, time: 3500, in_hand: 1, artifact_bytes: 9, backlog: 2, engines: vec![(view, 4)] };
+        let now = Now {
+            depth,
+            time: 3500,
+            in_hand: 1,
+            artifact_bytes: 9,
+            backlog: 2,
+            commits: 3,
+            engines: vec![(view, 4)],
+        };
         metrics.render(&now).unwrap()
     }
 

@@ -181,6 +181,9 @@ pub(crate) trait Database: Send + Sync + std::fmt::Debug {
 
     /// How many wait to be written.
     fn backlog(&self) -> usize;
+
+    /// How many commits there were.
+    fn commits(&self) -> u64;
 }
 
 /// Whoever wants to hear of notices.

@@ -132,6 +132,10 @@ impl Database for Postgres {
     fn backlog(&self) -> usize {
         self.queue.backlog()
     }
+
+    fn commits(&self) -> u64 {
+        self.queue.commits()
+    }
 }
 
 impl Drop for Postgres {

@@ -8,7 +8,7 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
         mpsc,
     },
     time::Duration,
@@ -45,6 +45,7 @@ pub(crate) struct Sqlite {
     writer: Option<mpsc::Sender<Order>>,
     readers: Option<mpsc::Sender<Order>>,
     backlog: Arc<AtomicUsize>,
+    commits: Arc<AtomicU64>,
     threads: Vec<std::thread::JoinHandle<()>>,
     /// Held for as long as the file is in use.
     _lock: File,
@@ -65,14 +66,15 @@ impl Sqlite {
         prepare(&mut connection, &path)?;
         let backlog = Arc::new(AtomicUsize::new(0));
         let (writer, orders) = mpsc::channel();
-        let waiting = Arc::clone(&backlog);
+        let commits = Arc::new(AtomicU64::new(0));
+        let (waiting, committed) = (Arc::clone(&backlog), Arc::clone(&commits));
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
             let thread = std::thread::Builder::new().name(name.to_owned());
             thread.spawn(run).map_err(|error| StoreError::Unavailable(error.to_string()))
         };
         let mut threads = vec![spawn(
             "store-writer",
-            Box::new(move || write(&mut connection, &orders, &waiting, &listener)),
+            Box::new(move || write(&mut connection, &orders, &waiting, &committed, &listener)),
         )?];
         let (readers, orders) = mpsc::channel();
         let orders = Arc::new(std::sync::Mutex::new(orders));
@@ -80,7 +82,7 @@ impl Sqlite {
             let (orders, connection) = (Arc::clone(&orders), connect(&path, false)?);
             threads.push(spawn("store-reader", Box::new(move || read(&connection, &orders)))?);
         }
-        Ok(Self { writer: Some(writer), readers: Some(readers), backlog, threads, _lock: lock })
+        Ok(Self { writer: Some(writer), readers: Some(readers), backlog, commits, threads, _lock: lock })
     }
 }
 
@@ -101,6 +103,10 @@ impl Database for Sqlite {
 
     fn backlog(&self) -> usize {
         self.backlog.load(Ordering::Relaxed)
+    }
+
+    fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
     }
 }
 
@@ -196,6 +202,7 @@ fn write(
     connection: &mut Connection,
     orders: &mpsc::Receiver<Order>,
     backlog: &AtomicUsize,
+    commits: &AtomicU64,
     listener: &Listener,
 ) {
     while let Ok(first) = orders.recv() {
@@ -209,6 +216,7 @@ fn write(
         let mut notices = Vec::new();
         let answers = write_group(connection, &mut group, &mut notices);
         backlog.fetch_sub(count, Ordering::Relaxed);
+        commits.fetch_add(1, Ordering::Relaxed);
         for (order, answer) in group.into_iter().zip(answers) {
             order.done.send(answer).ok();
         }

@@ -93,6 +93,11 @@ impl Store {
         self.inner.database.backlog()
     }
 
+    /// How many commits there were: transactions that come together may share one.
+    pub fn commits(&self) -> u64 {
+        self.inner.database.commits()
+    }
+
     /// The time by the store's clock, in milliseconds since 1970.
     pub fn now(&self) -> i64 {
         (self.inner.clock)()

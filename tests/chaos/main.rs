@@ -12,6 +12,7 @@
     missing_docs
 )]
 
+mod backlog;
 mod clients;
 mod disk;
 mod hall;

@@ -254,7 +254,7 @@ async fn all(store: &Store) -> Vec<Job> {
 
 /// Whoever only reads announces nothing.
 #[derive(Debug)]
-struct Wordless;
+pub(crate) struct Wordless;
 
 impl Render for Wordless {
     fn webhook(&self, _: &Job, event: &str, _: i64) -> String {

@@ -102,6 +102,14 @@ impl Program {
         lines[lines.len().saturating_sub(60)..].join("\n")
     }
 
+    /// How much memory it uses, in MB.
+    pub(crate) fn memory(&self) -> f64 {
+        let Some(child) = &self.child else { return 0.0 };
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
+    }
+
     /// How often it said something.
     pub(crate) fn said(&self, what: &str) -> usize {
         std::fs::read_to_string(&self.log).unwrap_or_default().matches(what).count()

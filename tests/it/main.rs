@@ -12,6 +12,7 @@ mod derived;
 mod dynamic;
 mod engines;
 mod hostile;
+mod jobs;
 mod jobs_commands;
 mod lifecycle;
 mod listener;

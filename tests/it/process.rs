@@ -184,6 +184,18 @@ impl Comfyport {
         self.http.delete(format!("{}{path}", self.url))
     }
 
+    /// Waits until it has said something.
+    pub(crate) async fn said(&self, what: &str) {
+        while !self.log().contains(what) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// How many files and connections it has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
     /// Posts JSON and returns the JSON of an answer that must have this status.
     pub(crate) async fn call(&self, path: &str, body: &Value, expected: u16) -> Value {
         self.expect(self.post(path).body(body.to_string()), expected).await.json()

@@ -1,4 +1,4 @@
-//! Daily commands: `cargo xtask lint`, `static`, `bench`.
+//! Daily commands: `cargo xtask lint`, `static`, `prove`, `bench`.
 
 #![expect(clippy::print_stderr, reason = "a command line for developers")]
 
@@ -10,6 +10,7 @@ const USAGE: &str = "\
 cargo xtask <command>
   lint     formatting, clippy and documentation, warnings denied
   static   build the static release binary and prove that it runs alone
+  prove    that no accepted job is lost: every long run of tests/chaos, a line each
   bench    every benchmark; each prints its ratios";
 
 /// What a step that went wrong has to say.
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
     let outcome = match command.as_deref() {
         Some("lint") => lint(),
         Some("static") => static_build::build_and_check(),
+        Some("prove") => prove(),
         Some("bench") => bench(),
         _ => {
             eprintln!("{USAGE}");
@@ -41,9 +43,16 @@ fn lint() -> Outcome {
     cargo(&["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")])
 }
 
+/// One after the other: each has several processes of its own.
+fn prove() -> Outcome {
+    let tests = ["test", "--release", "--test", "chaos", "--", "--ignored", "--test-threads=1"];
+    cargo(&tests, &[])
+}
+
 fn bench() -> Outcome {
     cargo(&["bench", "--package", "comfyport-endpoint"], &[])?;
-    cargo(&["bench", "--bench", "server"], &[])
+    cargo(&["bench", "--bench", "server"], &[])?;
+    cargo(&["bench", "--bench", "jobs"], &[])
 }
 
 /// Runs cargo and names the command if it fails.

@@ -282,6 +282,7 @@ fn ask(jobs: &Arc<Jobs>, place: &Arc<Place>, id: &str, need: &Arc<Requirement>) 
 /// Starts what was taken. A place that was kept free for a job that somebody else took is free again.
 fn start(jobs: &Arc<Jobs>, mut choices: Vec<Choice>, taken: Vec<Job>) -> usize {
     let count = taken.len();
+    jobs.taken_from_queue(count);
     for job in taken {
         let is_it = |choice: &Choice| {
             choice.head.lane.need == job.need

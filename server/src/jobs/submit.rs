@@ -1,6 +1,6 @@
 //! Accepting requests.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use comfyport_store::{
     Job, StoreError,
@@ -17,6 +17,9 @@ use crate::{
     readiness::Requirement,
     run::{GraphPlan, KeptRequest, Options, PRIORITY, Prepared, RunError},
 };
+
+/// Who does not wait for the end does not wait longer than this for engines that say nothing: they count as away.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// Who asks, and how.
 #[derive(Debug, Clone)]
@@ -157,7 +160,7 @@ impl Jobs {
         });
         match self.store.submit(jobs, batch, idempotency).await.map_err(Problem::from)? {
             Submitted::New(jobs) => {
-                self.queued.fetch_add(count, std::sync::atomic::Ordering::Relaxed);
+                self.queued.fetch_add(count, Ordering::Relaxed);
                 for job in &jobs {
                     self.counts.accepted(job);
                 }
@@ -174,10 +177,13 @@ impl Jobs {
         let (options, workflow) = (prepared.options.clone(), prepared.endpoint.path.to_string());
         // Written before an engine gives names to what is told by address: another engine may have others.
         let (kept, files) = prepared.kept();
-        match self.pool.choose(&mut prepared).await {
-            Ok(_) => {}
-            Err(RunError::Unreachable { .. } | RunError::NoEngine { .. }) if asked.patient => {}
-            Err(error) => return Err(Problem::from(error)),
+        let chosen = self.pool.choose(&mut prepared);
+        let chosen =
+            if asked.patient { tokio::time::timeout(SILENCE, chosen).await.ok() } else { Some(chosen.await) };
+        match chosen {
+            None | Some(Ok(_)) => {}
+            Some(Err(RunError::Unreachable { .. } | RunError::NoEngine { .. })) if asked.patient => {}
+            Some(Err(error)) => return Err(Problem::from(error)),
         }
         let mut names = Vec::with_capacity(files.len());
         for (name, data) in files {

@@ -148,6 +148,8 @@ metrics! {
             Gauge "webhooks_pending" [] "Webhook deliveries that wait for a try, those of all servers that share the store"
         backlog: Gauge = Gauge::default(),
             Gauge "store_backlog" [] "Transactions that wait to be written"
+        commits: Counter = Counter::default(),
+            Counter "store_commits" [] "Commits of the job store: transactions that come together share one"
         artifact_bytes: Gauge = Gauge::default(),
             Gauge "artifact_bytes" [] "Bytes of output files kept"
         states: Family<ByState, Gauge> = Family::default(),

@@ -74,6 +74,7 @@ pub async fn metrics(State(app): State<AppState>) -> Response {
         in_hand: jobs.in_hand(),
         artifact_bytes: jobs.counts.kept_bytes(),
         backlog: jobs.store.backlog(),
+        commits: jobs.store.commits(),
         engines: jobs.pool.view().into_iter().zip(jobs.pool.ejections()).collect(),
     };
     match app.metrics.render(&now) {

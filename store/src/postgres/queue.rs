@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -19,6 +19,7 @@ pub(super) struct Queue {
     changed: Condvar,
     /// Transactions that write and are not answered.
     backlog: AtomicUsize,
+    commits: AtomicU64,
     patience: Duration,
     most: usize,
 }
@@ -45,6 +46,7 @@ impl Queue {
             arrived: Condvar::new(),
             changed: Condvar::new(),
             backlog: AtomicUsize::new(0),
+            commits: AtomicU64::new(0),
             patience,
             most,
         }
@@ -56,6 +58,11 @@ impl Queue {
 
     pub(super) fn backlog(&self) -> usize {
         self.backlog.load(Ordering::Relaxed)
+    }
+
+    /// How many commits there were.
+    pub(super) fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
     }
 
     /// Lines a transaction up, or refuses it.
@@ -102,6 +109,7 @@ impl Queue {
     /// Answers a transaction.
     pub(super) fn answer(&self, waiting: Waiting, answer: Result<(), StoreError>) {
         self.backlog.fetch_sub(usize::from(waiting.writes), Ordering::Relaxed);
+        self.commits.fetch_add(u64::from(waiting.writes && answer.is_ok()), Ordering::Relaxed);
         waiting.order.done.send(answer).ok();
     }
 

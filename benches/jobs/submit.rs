@@ -1,0 +1,92 @@
+//! Submissions that nobody waits for, against what the disk does.
+
+use std::{
+    fs::File,
+    io::Write as _,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use crate::process::Process;
+
+const CONCURRENCY: usize = 64;
+const SECONDS: u64 = 5;
+
+/// What a commit of a few jobs appends to the log.
+const APPENDED: usize = 64 << 10;
+
+pub(crate) async fn run() {
+    let engine = Process::simulator();
+    let server = Process::server(&engine.url);
+    let http = crate::client();
+    let send = |path: &str, body: serde_json::Value| {
+        http.post(format!("{}{path}", server.url)).header("prefer", "respond-async").json(&body).send()
+    };
+    // Known to the server, and then left out: jobs are accepted, and nothing else is written.
+    let body =
+        |seed: usize| json!({"prompt": "a lighthouse", "seed": seed, "width": 64, "height": 64, "steps": 1});
+    assert!(send("/sd15/txt2img", body(0)).await.unwrap().status().is_success());
+    assert!(send("/engines/comfyui:drain", json!({})).await.unwrap().status().is_success());
+    let disk = server.data();
+    let before_syncs = syncs(&disk);
+    let (commits, writes) = (metric(&server, COMMITS).await, metric(&server, WRITES).await);
+    let began = Instant::now();
+    let until = began + Duration::from_secs(SECONDS);
+    let tasks = (0..CONCURRENCY).map(|caller| {
+        let (http, url) = (http.clone(), format!("{}/sd15/txt2img", server.url));
+        tokio::spawn(async move {
+            let mut done = 0_usize;
+            while Instant::now() < until {
+                let request = http.post(&url).header("prefer", "respond-async");
+                let answer = request.json(&body((caller << 24) + done)).send().await.unwrap();
+                assert_eq!(answer.status(), 202);
+                answer.bytes().await.unwrap();
+                done += 1;
+            }
+            done
+        })
+    });
+    let mut done = 0;
+    for task in tasks.collect::<Vec<_>>() {
+        done += task.await.unwrap();
+    }
+    let took = began.elapsed().as_secs_f64();
+    let commits = metric(&server, COMMITS).await - commits;
+    let batch = (metric(&server, WRITES).await - writes) / commits;
+    let after_syncs = syncs(&disk);
+    let syncs = f64::midpoint(before_syncs, after_syncs);
+    let submitted = done as f64 / took;
+    println!("submissions at concurrency {CONCURRENCY}  {submitted:>9.0} /s");
+    println!("transactions in a commit      {batch:>9.1}");
+    println!(
+        "syncs of the disk             {syncs:>9.0} /s  (before {before_syncs:.0}, after {after_syncs:.0})"
+    );
+    println!("submissions / (syncs × batch) {:>9.2}", submitted / (syncs * batch));
+}
+
+const COMMITS: &str = "comfyport_store_commits_total";
+const WRITES: &str = "comfyport_store_transaction_duration_seconds_count{kind=\"write\"}";
+
+async fn metric(server: &Process, name: &str) -> f64 {
+    let text = reqwest::get(format!("{}/metrics", server.url)).await.unwrap().text().await.unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    line.trim().parse().unwrap()
+}
+
+/// How often a second something can be appended and synced.
+fn syncs(folder: &Path) -> f64 {
+    let path = folder.join("syncs");
+    let mut file = File::create(&path).unwrap();
+    let (block, mut count) = (vec![7; APPENDED], 0_u32);
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(2) {
+        file.write_all(&block).unwrap();
+        file.sync_data().unwrap();
+        count += 1;
+    }
+    let rate = f64::from(count) / began.elapsed().as_secs_f64();
+    std::fs::remove_file(path).unwrap();
+    rate
+}
