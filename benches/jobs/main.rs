@@ -4,6 +4,7 @@
 //! memory for a thousand readers of events, and the latency that is added to jobs at a steady rate. It asserts nothing.
 
 #![allow(
+    clippy::print_stderr,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stdout,
