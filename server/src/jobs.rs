@@ -155,6 +155,16 @@ impl Controls {
     }
 }
 
+/// A job that was found to be so far behind that nobody counts how far.
+#[derive(Debug)]
+struct FarBehind {
+    seq: i64,
+    at: Instant,
+}
+
+/// How long others are believed to be far behind, too.
+const FAR_BEHIND: Duration = Duration::from_secs(1);
+
 /// Everything about jobs.
 #[derive(Debug)]
 pub struct Jobs {
@@ -177,6 +187,8 @@ pub struct Jobs {
     estimates: estimate::Estimates,
     probe: probe::Probe,
     strays: Mutex<HashMap<Uuid, Instant>>,
+    /// By priority.
+    far_behind: Mutex<HashMap<u8, FarBehind>>,
     /// How many jobs wait, as last counted.
     queued: AtomicUsize,
     tasks: TaskTracker,
@@ -215,6 +227,7 @@ impl Jobs {
             estimates: estimate::Estimates::default(),
             probe: probe::Probe::default(),
             strays: Mutex::default(),
+            far_behind: Mutex::default(),
             queued: AtomicUsize::new(0),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
@@ -277,7 +290,7 @@ impl Jobs {
         if job.state != State::Queued {
             return Standing::default();
         }
-        let Ok(position) = self.store.place(job).await else { return Standing::default() };
+        let Ok(position) = self.place(job).await else { return Standing::default() };
         let capped = position >= MOST_COUNTED;
         let slots: usize = self.pool.places().iter().map(|place| place.slots().min(1)).sum();
         let usual = self.estimates.of(&job.workflow).or_else(|| self.estimates.usual());
@@ -289,6 +302,20 @@ impl Jobs {
             self.store.now().saturating_add(wait)
         });
         Standing { position: Some(position), capped, estimated_start }
+    }
+
+    /// How many jobs are before one that waits. Counting far is dear: behind a job that was just found to be far behind,
+    /// nobody is counted.
+    async fn place(&self, job: &Job) -> Result<i64, StoreError> {
+        let far = |known: &&FarBehind| known.seq <= job.seq && known.at.elapsed() < FAR_BEHIND;
+        if lock(&self.far_behind).get(&job.priority).filter(far).is_some() {
+            return Ok(MOST_COUNTED);
+        }
+        let position = self.store.place(job).await?;
+        if position >= MOST_COUNTED {
+            lock(&self.far_behind).insert(job.priority, FarBehind { seq: job.seq, at: Instant::now() });
+        }
+        Ok(position)
     }
 
     /// No new work is taken from now on.
