@@ -308,7 +308,7 @@ impl Jobs {
     /// nobody is counted.
     async fn place(&self, job: &Job) -> Result<i64, StoreError> {
         let far = |known: &&FarBehind| known.seq <= job.seq && known.at.elapsed() < FAR_BEHIND;
-        if lock(&self.far_behind).get(&job.priority).filter(far).is_some() {
+        if lock(&self.far_behind).get(&job.priority).as_ref().is_some_and(far) {
             return Ok(MOST_COUNTED);
         }
         let position = self.store.place(job).await?;
