@@ -40,4 +40,4 @@ pub use comfyport_generated as workflows;
 pub use error::{Error, Problem, ProblemFault, Source};
 pub use event::{Event, Events};
 pub use file::media_from_path;
-pub use run::{Run, RunOptions, Timing, Verdict};
+pub use run::{Run, RunOptions, Timing, Verdict, Webhook};

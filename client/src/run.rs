@@ -35,6 +35,9 @@ pub struct RunOptions {
     /// Words to find the job by.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
+    /// Who is told of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<Webhook>,
     /// Anything to have back with the job.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub metadata: Map<String, Value>,
@@ -44,6 +47,16 @@ pub struct RunOptions {
     /// Whether the result of an identical request will do. The server's setting decides if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<bool>,
+}
+
+/// An address, and what it wants to hear of.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Webhook {
+    /// Where to post to.
+    pub url: String,
+    /// Such as `job.running`; the ends if empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<String>,
 }
 
 #[expect(clippy::ref_option, reason = "serde hands it over like this")]
@@ -80,7 +93,9 @@ pub struct Run<T> {
 /// Where the time of a run went, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub struct Timing {
-    /// Waiting for a place and making input files available.
+    /// In the server's queue, earlier tries included.
+    pub queued_ms: u64,
+    /// Making input files available.
     pub prepare_ms: u64,
     /// With the engine, its queue included.
     pub engine_ms: u64,

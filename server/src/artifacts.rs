@@ -7,7 +7,11 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
@@ -80,6 +84,8 @@ pub struct Files {
     largest: u64,
     /// Where they are, if servers share them.
     shared: Option<Store>,
+    /// Held by whoever looks at a file's age to remove it, or makes it young again.
+    ages: Arc<Mutex<()>>,
 }
 
 /// Files in a database are in pieces of this size.
@@ -93,7 +99,7 @@ impl Files {
     pub fn open(data_dir: &Path, largest: u64, shared: Option<Store>) -> io::Result<Self> {
         let folder = data_dir.join("files");
         std::fs::create_dir_all(&folder)?;
-        Ok(Self { folder, largest, shared })
+        Ok(Self { folder, largest, shared, ages: Arc::default() })
     }
 
     /// Makes an output file last: from now on it is there for whoever the job store tells of it.
@@ -117,12 +123,11 @@ impl Files {
         if let Some(store) = &self.shared {
             return send(store, name, &mut &data[..]).await;
         }
-        let path = self.path(name)?;
-        if !tokio::fs::try_exists(&path).await? {
-            let written = tokio::task::spawn_blocking(move || store::write_whole(&path, &data));
-            written.await.map_err(io::Error::other)??;
-        }
-        Ok(())
+        let (path, ages) = (self.path(name)?, Arc::clone(&self.ages));
+        let written = tokio::task::spawn_blocking(move || {
+            if is_there_and_young(&path, &ages)? { Ok(()) } else { store::write_whole(&path, &data) }
+        });
+        written.await.map_err(io::Error::other)?
     }
 
     /// A whole file; `None` if it is not there.
@@ -178,13 +183,23 @@ impl Files {
         }
     }
 
+    /// Removes files that nothing refers to, unless they were written or put again within `age`.
+    pub fn remove_old(&self, names: &[String], age: Duration) {
+        for path in names.iter().filter_map(|name| self.path(name).ok()) {
+            let _held = self.ages.lock().unwrap_or_else(PoisonError::into_inner);
+            if std::fs::metadata(&path).is_ok_and(|file| rested(&file) >= Some(age)) {
+                store::remove(&path);
+            }
+        }
+    }
+
     /// Files of the folder that are older than `age`, for whoever knows which of them are wanted.
-    pub fn old(&self, age: std::time::Duration) -> io::Result<Vec<String>> {
+    pub fn old(&self, age: Duration) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in std::fs::read_dir(&self.folder)? {
             let entry = entry?;
-            let rested = entry.metadata()?.modified()?.elapsed().is_ok_and(|rested| rested >= age);
-            if let Some(name) = entry.file_name().to_str().filter(|_| rested) {
+            let old = rested(&entry.metadata()?) >= Some(age);
+            if let Some(name) = entry.file_name().to_str().filter(|_| old) {
                 names.push(name.to_owned());
             }
         }
@@ -196,6 +211,20 @@ impl Files {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'-';
         let ours = !name.is_empty() && !name.starts_with('.') && name.len() <= 128 && name.bytes().all(plain);
         if ours { Ok(self.folder.join(name)) } else { Err(io::ErrorKind::InvalidInput.into()) }
+    }
+}
+
+/// How long a file was left alone.
+fn rested(file: &std::fs::Metadata) -> Option<Duration> {
+    file.modified().ok()?.elapsed().ok()
+}
+
+fn is_there_and_young(path: &Path, ages: &Mutex<()>) -> io::Result<bool> {
+    let _held = ages.lock().unwrap_or_else(PoisonError::into_inner);
+    match std::fs::File::open(path) {
+        Ok(file) => file.set_modified(SystemTime::now()).map(|()| true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -275,6 +304,28 @@ mod tests {
         for name in ["../x", "a/b", "", ".hidden"] {
             assert!(files.get(name).await.is_err(), "{name}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_put_again_is_no_stray() {
+        let data = tempfile::tempdir().unwrap();
+        let files = Files::open(data.path(), 100, None).unwrap();
+        let (long, name) = (Duration::from_hours(1), "abc.png".to_owned());
+        let age = || {
+            let file = std::fs::File::open(data.path().join("files").join(&name)).unwrap();
+            file.set_modified(SystemTime::now() - 2 * long).unwrap();
+        };
+        files.put(&name, Bytes::from_static(b"x")).await.unwrap();
+        age();
+        let old = files.old(long).unwrap();
+        assert_eq!(old, [name.as_str()]);
+        // Between the look and the deed.
+        files.put(&name, Bytes::from_static(b"x")).await.unwrap();
+        files.remove_old(&old, long);
+        assert!(files.get(&name).await.unwrap().is_some());
+        age();
+        files.remove_old(&old, long);
+        assert!(files.get(&name).await.unwrap().is_none());
     }
 
     #[tokio::test]

@@ -52,15 +52,12 @@ pub struct Pool {
 /// How long those who ask for the state of engines wait for the slowest of them.
 const LOOKERS_WAIT: Duration = Duration::from_secs(2);
 
-type OnDrain = Box<dyn Fn(&str, bool) + Send + Sync>;
-
 /// What all places have in common.
 struct Shared {
     settings: Settings,
     table: Mutex<Table>,
     changes: watch::Sender<u64>,
     names: OnceLock<Vec<String>>,
-    on_drain: OnceLock<OnDrain>,
 }
 
 impl fmt::Debug for Shared {
@@ -76,7 +73,6 @@ impl Shared {
             table: Mutex::new(Table::new(engines, settings, Instant::now())),
             changes: watch::Sender::new(0),
             names: OnceLock::new(),
-            on_drain: OnceLock::new(),
         }
     }
 
@@ -109,12 +105,6 @@ impl Shared {
 
     fn changed(&self) {
         self.changes.send_modify(|count| *count = count.wrapping_add(1));
-    }
-
-    fn tell_drained(&self, place: &str, drained: bool) {
-        if let Some(tell) = self.on_drain.get() {
-            tell(place, drained);
-        }
     }
 }
 
@@ -152,19 +142,6 @@ impl Pool {
     /// changed.
     pub fn changed(&self) -> watch::Receiver<u64> {
         self.shared.changes.subscribe()
-    }
-
-    /// Calls this whenever an operator drains or resumes an engine, with its name and whether it is drained. Only the
-    /// first call of this has an effect.
-    pub fn on_drain(&self, tell: impl Fn(&str, bool) + Send + Sync + 'static) {
-        // A second listener is a mistake in this program; the first one stays.
-        let _ = self.shared.on_drain.set(Box::new(tell));
-    }
-
-    /// The names of the engines that operators drained.
-    pub fn drained(&self) -> Vec<String> {
-        let drained = self.places.iter().filter(|place| place.state() == State::Drained);
-        drained.map(|place| place.name().to_owned()).collect()
     }
 
     /// Candidates in the order in which a prompt should try them.
@@ -407,19 +384,5 @@ mod tests {
         stop.cancel();
         tasks.close();
         tasks.wait().await;
-    }
-
-    #[tokio::test]
-    async fn whoever_keeps_what_is_drained_is_told() {
-        let [one, other] = [engine("one", &["A"], &[]), engine("other", &["A"], &[])];
-        let pool = pool(&[&one, &other]);
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let ear = Arc::clone(&told);
-        pool.on_drain(move |name, drained| ear.lock().unwrap().push((name.to_owned(), drained)));
-        pool.place("other").unwrap().drain(true);
-        assert_eq!(pool.drained(), ["other"]);
-        pool.place("other").unwrap().drain(false);
-        assert!(pool.drained().is_empty());
-        assert_eq!(*told.lock().unwrap(), [("other".to_owned(), true), ("other".to_owned(), false)]);
     }
 }

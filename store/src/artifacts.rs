@@ -130,14 +130,41 @@ impl Store {
         .await
     }
 
-    /// Writes a piece of a file, which others see once all of it is referred to.
+    /// Writes a piece of a file, which others see once all of it is referred to. One that is there already is as good as
+    /// new: nobody takes it for a stray.
     pub async fn write_chunk(&self, file: String, number: i64, data: Vec<u8>) -> Result<(), StoreError> {
+        let now = self.now();
         self.write(move |tx| {
             tx.execute(
-                "INSERT INTO chunks (file, number, data) VALUES (?1, ?2, ?3) ON CONFLICT (file, number) DO NOTHING",
-                &[file.as_str().into(), number.into(), Value::Bytes(data.clone())],
+                "INSERT INTO chunks (file, number, data, written_at) VALUES (?1, ?2, ?3, ?4) \
+                 ON CONFLICT (file, number) DO UPDATE SET written_at = excluded.written_at",
+                &[file.as_str().into(), number.into(), Value::Bytes(data.clone()), now.into()],
             )
             .map(drop)
+        })
+        .await
+    }
+
+    /// Lets go of pieces that were last written before a time and belong to files that nothing refers to. Answers of how
+    /// many files, at most `at_once`.
+    pub async fn sweep_chunks(&self, before: i64, at_once: u32) -> Result<usize, StoreError> {
+        self.write(move |tx| {
+            let strays = tx.query(
+                "SELECT file FROM chunks WHERE number = 0 AND written_at < ?1 \
+                 AND NOT EXISTS (SELECT 1 FROM artifacts WHERE artifacts.file = chunks.file) \
+                 AND NOT EXISTS (SELECT 1 FROM inputs WHERE inputs.file = chunks.file) \
+                 ORDER BY written_at LIMIT ?2",
+                &[before.into(), at_once.into()],
+            )?;
+            for row in &strays {
+                // Once more by time: somebody may have written the same file again meanwhile.
+                let values = [row.text(0)?.into(), before.into()];
+                let head = "DELETE FROM chunks WHERE file = ?1 AND number = 0 AND written_at < ?2";
+                if tx.execute(head, &values)? > 0 {
+                    tx.execute("DELETE FROM chunks WHERE file = ?1", &values[..1])?;
+                }
+            }
+            Ok(strays.len())
         })
         .await
     }

@@ -20,7 +20,8 @@ pub struct Limits {
 pub struct Swept {
     /// How many jobs.
     pub jobs: usize,
-    /// Files that nothing refers to any more: whoever keeps files may remove them.
+    /// Output files that nothing refers to any more: whoever keeps files may remove them. Files of requests are not among
+    /// them: somebody may just be about to refer to the same file again.
     pub files: Vec<String>,
     /// Bytes of output files that are left.
     pub bytes: u64,
@@ -107,14 +108,11 @@ fn surplus_artifacts(tx: &mut dyn Tx, limits: &Limits) -> Result<Vec<String>, St
     Ok(files)
 }
 
-/// Forgets a job, and answers the files it referred to.
+/// Forgets a job, and answers its output files.
 fn forget(tx: &mut dyn Tx, seq: i64, id: &str) -> Result<Vec<String>, StoreError> {
-    let mut files = Vec::new();
-    for table in ["artifacts", "inputs"] {
-        let rows = tx.query(&format!("DELETE FROM {table} WHERE job = ?1 RETURNING file"), &[id.into()])?;
-        files.extend(rows.iter().map(|row| row.text(0)).collect::<Result<Vec<_>, _>>()?);
-    }
-    for table in ["events", "deliveries"] {
+    let rows = tx.query("DELETE FROM artifacts WHERE job = ?1 RETURNING file", &[id.into()])?;
+    let files = rows.iter().map(|row| row.text(0)).collect::<Result<Vec<_>, _>>()?;
+    for table in ["inputs", "events", "deliveries"] {
         tx.execute(&format!("DELETE FROM {table} WHERE job = ?1"), &[id.into()])?;
     }
     tx.execute("DELETE FROM tags WHERE seq = ?1", &[seq.into()])?;

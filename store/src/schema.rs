@@ -8,10 +8,12 @@ use crate::{
 };
 
 /// The version this program reads and writes.
-pub(crate) const CURRENT: i64 = 1;
+pub(crate) const CURRENT: i64 = 2;
 
 /// One list of statements for each version. `{SERIAL}` and `{BYTES}` differ between dialects.
-const VERSIONS: [&[&str]; 1] = [&[
+const VERSIONS: [&[&str]; 2] = [JOBS, AGE_OF_CHUNKS];
+
+const JOBS: &[&str] = &[
     "CREATE TABLE jobs (
         seq {SERIAL},
         id TEXT NOT NULL UNIQUE,
@@ -91,7 +93,13 @@ const VERSIONS: [&[&str]; 1] = [&[
     "CREATE TABLE disabled_targets (url TEXT PRIMARY KEY, since BIGINT NOT NULL, reason TEXT NOT NULL)",
     "CREATE TABLE engines (name TEXT PRIMARY KEY, drained BIGINT NOT NULL)",
     "CREATE TABLE servers (id TEXT PRIMARY KEY, name TEXT NOT NULL, beat BIGINT NOT NULL, started_at BIGINT NOT NULL)",
-]];
+];
+
+/// When a piece of a file was last written, so that strays can be told from what is on its way.
+const AGE_OF_CHUNKS: &[&str] = &[
+    "ALTER TABLE chunks ADD COLUMN written_at BIGINT NOT NULL DEFAULT 0",
+    "CREATE INDEX chunks_written ON chunks (written_at) WHERE number = 0",
+];
 
 /// Brings the tables from `version` to [`CURRENT`]. A newer version is refused.
 pub(crate) fn migrate(tx: &mut dyn Tx, version: i64) -> Result<(), StoreError> {

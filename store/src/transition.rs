@@ -155,8 +155,8 @@ impl Store {
         self.write(move |tx| cancel(tx, &render, id, now)).await
     }
 
-    /// Ends what waits longer than it may. Answers how many.
-    pub async fn expire(&self, limit: usize) -> Result<usize, StoreError> {
+    /// Ends what waits longer than it may.
+    pub async fn expire(&self, limit: usize) -> Result<Vec<Job>, StoreError> {
         let (render, now) = (self.render(), self.now());
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.write(move |tx| {
@@ -168,12 +168,12 @@ impl Store {
                 ),
                 &[now.into(), limit.into()],
             )?;
-            let mut expired = 0;
+            let mut expired = Vec::new();
             for row in due {
                 let values = [row.int(0)?.into(), now.into()];
                 if let Some(mut job) = end_waiting(tx, State::Expired, "seq = ?1", &values)? {
                     ended(tx, &render, &mut job, now)?;
-                    expired += 1;
+                    expired.push(job);
                 }
             }
             Ok(expired)

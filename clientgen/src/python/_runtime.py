@@ -89,6 +89,7 @@ class Artifact:
 class Timing:
     """Where the time of a run went, in milliseconds."""
 
+    queued_ms: int
     prepare_ms: int
     engine_ms: int
     fetch_ms: int
@@ -113,6 +114,8 @@ class RunOptions:
     """Tries, the first included."""
     tags: Optional[List[str]] = None
     """Words to find the job by."""
+    webhook: Union[str, Dict[str, Any], None] = None
+    """An address that is told of the end, or `{"url": …, "events": ["job.running", …]}`."""
     metadata: Optional[Dict[str, Any]] = None
     """Anything to have back with the job."""
     cancel_on_disconnect: Optional[bool] = None

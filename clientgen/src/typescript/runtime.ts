@@ -58,6 +58,7 @@ export interface Artifact {
 
 /** Where the time of a run went, in milliseconds. */
 export interface Timing {
+  queued_ms: number;
   prepare_ms: number;
   engine_ms: number;
   fetch_ms: number;
@@ -95,6 +96,16 @@ export interface Verdict<P extends WorkflowPath = WorkflowPath> {
   params: ParamsOf<P>;
 }
 
+/** What a webhook may be told of. */
+export type JobEventName =
+  | "job.queued"
+  | "job.running"
+  | "job.progress"
+  | "job.succeeded"
+  | "job.failed"
+  | "job.cancelled"
+  | "job.expired";
+
 /** How to run, rather than what. */
 export interface RunOptions {
   /** Whether results carry their bytes in base64 beside their URL. */
@@ -111,6 +122,8 @@ export interface RunOptions {
   max_attempts?: number;
   /** Words to find the job by. */
   tags?: string[];
+  /** An address that is told of the end, or of the events named. */
+  webhook?: string | { url: string; events?: JobEventName[] };
   /** Anything to have back with the job. */
   metadata?: Record<string, unknown>;
   /** Whether the run is cancelled when the connection breaks. */

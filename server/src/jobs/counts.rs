@@ -56,9 +56,9 @@ impl Counts {
         self.with(|counter| counter.ended(&job.workflow, engine, state, timing));
     }
 
-    /// A job was cancelled before it ran.
-    pub fn cancelled(&self, job: &Job) {
-        self.ended(job, State::Cancelled, "", None);
+    /// A job ended where it waited.
+    pub fn unrun(&self, job: &Job) {
+        self.ended(job, job.state, "", None);
     }
 
     pub(super) fn retried(&self, job: &Job, code: Code) {

@@ -19,21 +19,22 @@ const SWEEP: Duration = Duration::from_secs(30);
 /// Jobs and files in one sweep.
 const AT_ONCE: u32 = 500;
 
-/// Files that nobody refers to are removed when they are this old: younger ones may be on their way.
+/// Files that nobody refers to are removed when they are this old, and looked for as often: younger ones may be on their
+/// way.
 const STRAY: Duration = Duration::from_hours(1);
 
 /// Goes on until the server has left.
 pub(super) async fn run(jobs: Arc<Jobs>) {
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut counted, mut swept, mut looked) = (Instant::now(), None::<Instant>, false);
+    let (mut counted, mut swept, mut looked) = (Instant::now(), None::<Instant>, None::<Instant>);
     loop {
         tokio::select! {
             _ = tick.tick() => {}
             () = jobs.leaving.cancelled() => return,
         }
         report(jobs.store.wake().await.map(drop), "wake jobs");
-        report(jobs.store.expire(AT_ONCE as usize).await.map(drop), "end jobs whose deadline passed");
+        report(expire(&jobs).await, "end jobs whose deadline passed");
         if counted.elapsed() >= COUNT {
             counted = Instant::now();
             report(jobs.count_queued().await, "count the queue");
@@ -41,8 +42,8 @@ pub(super) async fn run(jobs: Arc<Jobs>) {
         if swept.is_none_or(|swept| swept.elapsed() >= SWEEP) {
             swept = Some(Instant::now());
             report(sweep(&jobs).await, "let go of old jobs");
-            if !looked && jobs.files.are_ours() {
-                looked = true;
+            if looked.is_none_or(|looked| looked.elapsed() >= STRAY) {
+                looked = Some(Instant::now());
                 report(strays(&jobs).await, "look for stray files");
             }
         }
@@ -53,6 +54,13 @@ fn report(done: Result<(), StoreError>, what: &str) {
     if let Err(error) = done {
         tracing::warn!(%error, "cannot {what}");
     }
+}
+
+async fn expire(jobs: &Jobs) -> Result<(), StoreError> {
+    for job in jobs.store.expire(AT_ONCE as usize).await? {
+        jobs.counts.unrun(&job);
+    }
+    Ok(())
 }
 
 async fn sweep(jobs: &Arc<Jobs>) -> Result<(), StoreError> {
@@ -76,8 +84,10 @@ async fn sweep(jobs: &Arc<Jobs>) -> Result<(), StoreError> {
     }
 }
 
-/// Files that a process left behind when it was killed.
+/// Files of requests that are forgotten, and what a process left behind when it was killed.
 async fn strays(jobs: &Arc<Jobs>) -> Result<(), StoreError> {
+    let before = jobs.store.now().saturating_sub(i64::try_from(STRAY.as_millis()).unwrap_or(i64::MAX));
+    while !jobs.files.are_ours() && jobs.store.sweep_chunks(before, AT_ONCE).await? == AT_ONCE as usize {}
     let owner = Arc::clone(jobs);
     let Ok(Ok(names)) = tokio::task::spawn_blocking(move || owner.files.old(STRAY)).await else {
         return Ok(());
@@ -90,7 +100,8 @@ async fn strays(jobs: &Arc<Jobs>) -> Result<(), StoreError> {
     }
     if !unwanted.is_empty() {
         tracing::info!(files = unwanted.len(), "files that no job refers to are removed");
-        jobs.files.remove(&unwanted);
+        let owner = Arc::clone(jobs);
+        tokio::task::spawn_blocking(move || owner.files.remove_old(&unwanted, STRAY)).await.ok();
     }
     Ok(())
 }

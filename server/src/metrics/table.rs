@@ -119,7 +119,7 @@ metrics! {
         accepted: Family<ByWorkflow, Counter> = Family::default(),
             Counter "jobs_accepted" ["workflow"] "Jobs accepted"
         ended: Family<Ended, Counter> = Family::default(),
-            Counter "jobs_ended" ["workflow", "engine", "state"] "Jobs that ended: succeeded, failed, cancelled, expired; without an engine if they never ran. Jobs that expired while they waited are not counted"
+            Counter "jobs_ended" ["workflow", "engine", "state"] "Jobs that ended: succeeded, failed, cancelled, expired; without an engine if they never ran"
         retries: Family<Retry, Counter> = Family::default(),
             Counter "job_retries" ["workflow", "code"] "Tries that went wrong and were followed by another, by the code of the problem"
         waited: Timings<Ran> = timings(long),

@@ -183,7 +183,6 @@ impl Place {
     /// Stops or resumes sending work there. What runs goes on.
     pub fn drain(&self, drained: bool) {
         self.shared.change(|table| table.drain(self.index, drained));
-        self.shared.tell_drained(self.name(), drained);
         self.wake.notify_one();
     }
 

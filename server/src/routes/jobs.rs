@@ -129,7 +129,7 @@ pub async fn cancel(State(app): State<AppState>, Path(id): Path<String>) -> Resu
     let id = Uuid::try_parse(&id).map_err(|_| unknown())?;
     match app.jobs.store.cancel(id).await.map_err(Problem::from)? {
         Cancelled::Now(job) => {
-            app.jobs.counts.cancelled(&job);
+            app.jobs.counts.unrun(&job);
             Ok(Json(Body::brief(&job)).into_response())
         }
         Cancelled::Before(job) => Ok(Json(Body::brief(&job)).into_response()),

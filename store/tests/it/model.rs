@@ -240,7 +240,7 @@ impl World<'_> {
             }
             Step::Pass => drop(self.clock.fetch_add(10, std::sync::atomic::Ordering::SeqCst)),
             Step::Expire => {
-                let ended = store.expire(100).await.unwrap();
+                let ended = store.expire(100).await.unwrap().len();
                 let late = |job: &&mut Known| {
                     job.state == State::Queued && job.deadline.is_some_and(|deadline| deadline <= now)
                 };

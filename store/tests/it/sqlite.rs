@@ -60,7 +60,7 @@ fn files_of_others_and_of_the_future_are_refused() {
     let change = |sql: &str| Connection::open(file(folder.path())).unwrap().execute_batch(sql).unwrap();
     change("PRAGMA user_version = 99");
     assert!(refused(folder.path()).contains("written by a newer release (its version is 99"), "not refused");
-    change("PRAGMA user_version = 1; PRAGMA application_id = 7");
+    change("PRAGMA user_version = 2; PRAGMA application_id = 7");
     assert!(refused(folder.path()).contains("it belongs to another program"), "not refused");
     let folder = tempfile::tempdir().unwrap();
     Connection::open(file(folder.path())).unwrap().execute_batch("CREATE TABLE theirs (a)").unwrap();
@@ -70,6 +70,21 @@ fn files_of_others_and_of_the_future_are_refused() {
         .unwrap();
     let said = refused(folder.path());
     assert!(said.contains("is not a usable job store") && said.contains("backup"), "{said}");
+}
+
+#[test]
+fn older_files_are_brought_up_to_date() {
+    let folder = filled(3);
+    let connection = Connection::open(file(folder.path())).unwrap();
+    let first =
+        "DROP INDEX chunks_written; ALTER TABLE chunks DROP COLUMN written_at; PRAGMA user_version = 1";
+    connection.execute_batch(first).unwrap();
+    drop(connection);
+    drop(open(folder.path()).unwrap());
+    let connection = Connection::open(file(folder.path())).unwrap();
+    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(number("SELECT count(*) FROM jobs"), 3);
+    assert_eq!(number("SELECT count(*) FROM pragma_table_info('chunks') WHERE name = 'written_at'"), 1);
 }
 
 /// Turns bits over in every page. What `quick_check` looks at (the structure of tables and indexes) is found; what it
