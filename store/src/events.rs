@@ -79,6 +79,11 @@ pub(crate) fn add(
         &[job.seq.into()],
     )?;
     job.events = row.ok_or_else(|| StoreError::Nonsense("a job without a row".to_owned()))?.int(0)?;
+    write(tx, job, now, kind, data)
+}
+
+/// Writes the event that a job's row counts as its last one.
+pub(crate) fn write(tx: &mut dyn Tx, job: &Job, now: i64, kind: &str, data: &str) -> Result<(), StoreError> {
     tx.execute(
         "INSERT INTO events (job, number, at, kind, data) VALUES (?1, ?2, ?3, ?4, ?5)",
         &[job.id.into(), job.events.into(), now.into(), kind.into(), data.into()],

@@ -1,7 +1,8 @@
 //! SQLite: one file, one process.
 //!
-//! One thread writes. While it waits for the disk others queue up, and what queued up is one commit: each of them in a
-//! savepoint of its own, all of them on disk before any of them is answered. Readers have connections of their own.
+//! One thread writes. While it waits for the disk others queue up, and what queued up is one commit: all of them on disk
+//! before any of them is answered. If one of them is refused they are run once more, each in a savepoint of its own.
+//! Readers have connections of their own.
 
 use std::{
     fs::{File, TryLockError},
@@ -31,6 +32,12 @@ const APPLICATION: i32 = 0x6366_7074;
 
 /// Readers beside the writer.
 const READERS: usize = 2;
+
+/// What the writer keeps of the file in memory, in KiB. Ids are random, so every new job touches pages all over it.
+const CACHE: i64 = 16 << 10;
+
+/// Pages of 4 KiB in the log before they are brought home: those that changed often go there once.
+const LOG: i64 = 4000;
 
 /// Transactions that share one commit at most.
 const TOGETHER: usize = 256;
@@ -185,6 +192,8 @@ fn prepare(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     // An answer means that it is on disk, power cuts included.
     set("synchronous", &"FULL").map_err(|error| damaged(&error))?;
     set("temp_store", &"MEMORY").map_err(|error| damaged(&error))?;
+    set("cache_size", &-CACHE).map_err(|error| damaged(&error))?;
+    set("wal_autocheckpoint", &LOG).map_err(|error| damaged(&error))?;
     if application == i64::from(APPLICATION) && version == schema::CURRENT {
         // Nothing is written then, so that a full disk keeps nobody from looking at what is there.
         return Ok(());
@@ -232,62 +241,81 @@ fn write_group(
     notices: &mut Vec<crate::Notice>,
 ) -> Vec<Result<(), StoreError>> {
     let count = group.len();
-    let answers = match try_group(connection, group, notices) {
-        Ok(answers) => answers,
-        Err(error) => {
-            notices.clear();
-            vec![Err(error); count]
-        }
-    };
+    // A savepoint costs more than the work in it, and work that is refused is rare.
+    let together = try_group(connection, group, notices, run).and_then(|answers| match answers {
+        Some(answers) => Ok(answers),
+        None => try_group(connection, group, notices, run_apart).map(Option::unwrap_or_default),
+    });
+    let answers = together.unwrap_or_else(|error| {
+        notices.clear();
+        vec![Err(error); count]
+    });
     if !connection.is_autocommit() {
         connection.execute_batch("ROLLBACK").ok();
     }
     answers
 }
 
+/// Runs one piece of work as part of a transaction.
+type Run = fn(&Connection, &mut Order, &mut Vec<crate::Notice>) -> Ran;
+
+/// What came of one piece of work.
+enum Ran {
+    /// This is its answer.
+    Answered(Result<(), StoreError>),
+    /// It was refused, and may have left something undone in the transaction.
+    Spoilt(StoreError),
+}
+
+/// Commits what all of a group did. `None`, and nothing is committed, if a transaction that others share was spoilt.
 fn try_group(
     connection: &mut Connection,
     group: &mut [Order],
     notices: &mut Vec<crate::Notice>,
-) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+    run: Run,
+) -> Result<Option<Vec<Result<(), StoreError>>>, StoreError> {
+    notices.clear();
     let transaction = connection
         .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
         .map_err(|error| tx::refusal(&error))?;
+    let alone = group.len() == 1;
     let mut answers = Vec::with_capacity(group.len());
     for order in group {
-        let answer = write_one(&transaction, order, notices);
-        // A full disk takes the whole transaction back, not only this part of it.
-        if transaction.is_autocommit() {
-            return Err(answer.err().unwrap_or(StoreError::Full));
+        match run(&transaction, order, notices) {
+            // A full disk takes the whole transaction back, not only this part of it.
+            Ran::Answered(answer) if transaction.is_autocommit() => {
+                return Err(answer.err().unwrap_or(StoreError::Full));
+            }
+            Ran::Answered(answer) => answers.push(answer),
+            Ran::Spoilt(error) if alone || transaction.is_autocommit() => return Err(error),
+            Ran::Spoilt(_) => return Ok(None),
         }
-        answers.push(answer);
     }
     transaction.commit().map_err(|error| tx::refusal(&error))?;
-    Ok(answers)
+    Ok(Some(answers))
 }
 
-fn write_one(
-    transaction: &rusqlite::Transaction<'_>,
-    order: &mut Order,
-    notices: &mut Vec<crate::Notice>,
-) -> Result<(), StoreError> {
-    let run = |statement: &str| transaction.execute_batch(statement).map_err(|error| tx::refusal(&error));
-    run("SAVEPOINT one")?;
-    let mut own = Vec::new();
-    let answer = (order.work)(&mut SqliteTx { connection: transaction, notices: &mut own });
-    match answer {
-        Ok(()) => {
-            run("RELEASE one")?;
-            notices.append(&mut own);
-            Ok(())
-        }
-        Err(error) => {
-            if !transaction.is_autocommit() {
-                run("ROLLBACK TO one; RELEASE one")?;
-            }
-            Err(error)
-        }
+fn run(connection: &Connection, order: &mut Order, notices: &mut Vec<crate::Notice>) -> Ran {
+    match (order.work)(&mut SqliteTx { connection, notices }) {
+        Ok(()) => Ran::Answered(Ok(())),
+        Err(error) => Ran::Spoilt(error),
     }
+}
+
+/// In a savepoint of its own, so that others are not touched by its being refused.
+fn run_apart(connection: &Connection, order: &mut Order, notices: &mut Vec<crate::Notice>) -> Ran {
+    let say = |statement: &str| connection.execute_batch(statement).map_err(|error| tx::refusal(&error));
+    let before = notices.len();
+    let done = say("SAVEPOINT one").and_then(|()| (order.work)(&mut SqliteTx { connection, notices }));
+    Ran::Answered(match done {
+        Ok(()) => say("RELEASE one"),
+        Err(error) => {
+            notices.truncate(before);
+            let taken_back =
+                if connection.is_autocommit() { Ok(()) } else { say("ROLLBACK TO one; RELEASE one") };
+            taken_back.and(Err(error))
+        }
+    })
 }
 
 fn read(connection: &Connection, orders: &std::sync::Mutex<mpsc::Receiver<Order>>) {

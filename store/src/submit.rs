@@ -172,7 +172,7 @@ fn insert(
     let sql = format!(
         "INSERT INTO jobs (id, workflow, owner, state, rank, need, ready, created_at, fence, attempts, max_attempts, \
          crashes, takeovers, submitted, cancel, request, options, webhook, deadline, cache_key, batch, batch_index, \
-         events) VALUES (?1, ?2, ?3, 'queued', ?4, ?5, 1, ?6, 0, 0, ?7, 0, 0, 0, 0, ?8, ?9, ?10, ?11, ?12, ?13, ?14, 0) \
+         events) VALUES (?1, ?2, ?3, 'queued', ?4, ?5, 1, ?6, 0, 0, ?7, 0, 0, 0, 0, ?8, ?9, ?10, ?11, ?12, ?13, ?14, 1) \
          RETURNING {}",
         Job::COLUMNS
     );
@@ -194,7 +194,7 @@ fn insert(
     ];
     let row = tx.query_one(&sql, &values)?;
     let row = row.ok_or_else(|| StoreError::Nonsense("an insert without a row".to_owned()))?;
-    let mut job = Job::read(&row)?;
+    let job = Job::read(&row)?;
     for tag in &new.tags {
         tx.execute(
             "INSERT INTO tags (tag, seq) VALUES (?1, ?2) ON CONFLICT (tag, seq) DO NOTHING",
@@ -207,7 +207,7 @@ fn insert(
             &[job.id.into(), file.as_str().into()],
         )?;
     }
-    events::add(tx, &mut job, now, State::Queued.as_str(), "{}")?;
+    events::write(tx, &job, now, State::Queued.as_str(), "{}")?;
     announce(tx, render, &job, "job.queued", now)?;
     Ok(job)
 }
