@@ -332,3 +332,60 @@ fn read(connection: &Connection, orders: &std::sync::Mutex<mpsc::Receiver<Order>
         order.done.send(answer).ok();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Notice, database::Work};
+
+    /// Hands in work whose answer comes by the receiver.
+    fn order(database: &Sqlite, work: Work) -> tokio::sync::oneshot::Receiver<Result<(), StoreError>> {
+        let (done, answer) = tokio::sync::oneshot::channel();
+        database.write(Order { work, done });
+        answer
+    }
+
+    fn drains(name: &'static str, refused: bool) -> Work {
+        Box::new(move |tx| {
+            let sql = "INSERT INTO engines (name, drained) VALUES (?1, 1) ON CONFLICT (name) DO UPDATE SET drained = drained + 1";
+            tx.execute(sql, &[name.into()])?;
+            tx.notify(Notice::Queue);
+            if refused { Err(StoreError::Nonsense("refused".to_owned())) } else { Ok(()) }
+        })
+    }
+
+    #[test]
+    fn whoever_is_refused_spoils_nothing_for_those_who_share_the_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let told = Arc::new(AtomicUsize::new(0));
+        let ear = Arc::clone(&told);
+        let listener: Listener = Arc::new(move |_| {
+            ear.fetch_add(1, Ordering::SeqCst);
+        });
+        let database = Sqlite::open(folder.path(), listener).unwrap();
+        let ((go, wait), (begun, begins)) = (mpsc::channel::<()>(), mpsc::channel());
+        let held = order(
+            &database,
+            Box::new(move |_| {
+                begun.send(()).ok();
+                wait.recv().ok();
+                Ok(())
+            }),
+        );
+        begins.recv().unwrap();
+        let answers = [("a", false), ("b", true), ("c", false)]
+            .map(|(name, refused)| order(&database, drains(name, refused)));
+        drop(go);
+        held.blocking_recv().unwrap().unwrap();
+        let answers = answers.map(|answer| answer.blocking_recv().unwrap().is_ok());
+        assert_eq!(answers, [true, false, true]);
+        assert_eq!(database.commits(), 2);
+        drop(database);
+        assert_eq!(told.load(Ordering::SeqCst), 1);
+        let connection = Connection::open(folder.path().join("comfyport.db")).unwrap();
+        let mut rows = connection.prepare("SELECT name, drained FROM engines ORDER BY name").unwrap();
+        let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        let rows: Vec<(String, i64)> = rows.map(Result::unwrap).collect();
+        assert_eq!(rows, [("a".to_owned(), 1), ("c".to_owned(), 1)]);
+    }
+}
