@@ -56,6 +56,7 @@ fn new_job(number: usize) -> NewJob {
         max_attempts: 3,
         cache_key: None,
         inputs: Vec::new(),
+        most_active: None,
     }
 }
 

@@ -15,6 +15,7 @@ pub mod error;
 pub mod events;
 pub mod fleet;
 pub mod job;
+pub mod keys;
 pub mod list;
 mod notice;
 mod postgres;
@@ -24,6 +25,7 @@ mod sqlite;
 mod store;
 pub mod submit;
 pub mod transition;
+pub mod usage;
 
 pub use error::StoreError;
 pub use job::{Job, State};

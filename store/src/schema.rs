@@ -8,10 +8,10 @@ use crate::{
 };
 
 /// The version this program reads and writes.
-pub(crate) const CURRENT: i64 = 2;
+pub(crate) const CURRENT: i64 = 3;
 
 /// One list of statements for each version. `{SERIAL}` and `{BYTES}` differ between dialects.
-const VERSIONS: [&[&str]; 2] = [JOBS, AGE_OF_CHUNKS];
+const VERSIONS: [&[&str]; 3] = [JOBS, AGE_OF_CHUNKS, CALLERS];
 
 const JOBS: &[&str] = &[
     "CREATE TABLE jobs (
@@ -99,6 +99,18 @@ const JOBS: &[&str] = &[
 const AGE_OF_CHUNKS: &[&str] = &[
     "ALTER TABLE chunks ADD COLUMN written_at BIGINT NOT NULL DEFAULT 0",
     "CREATE INDEX chunks_written ON chunks (written_at) WHERE number = 0",
+];
+
+/// Who may call, and what each used.
+const CALLERS: &[&str] = &[
+    "CREATE TABLE api_keys (
+        id TEXT PRIMARY KEY, name TEXT NOT NULL, owner TEXT NOT NULL, digest TEXT NOT NULL, grant_ TEXT NOT NULL,
+        expires_at BIGINT, created_at BIGINT NOT NULL, revoked_at BIGINT)",
+    "CREATE TABLE secrets (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    "CREATE TABLE usage (
+        subject TEXT NOT NULL, day BIGINT NOT NULL, kind TEXT NOT NULL, amount BIGINT NOT NULL,
+        PRIMARY KEY (subject, day, kind))",
+    "CREATE INDEX jobs_active ON jobs (owner) WHERE ended_at IS NULL",
 ];
 
 /// Brings the tables from `version` to [`CURRENT`]. A newer version is refused.

@@ -54,8 +54,8 @@ pub(crate) struct Sqlite {
     backlog: Arc<AtomicUsize>,
     commits: Arc<AtomicU64>,
     threads: Vec<std::thread::JoinHandle<()>>,
-    /// Held for as long as the file is in use.
-    _lock: File,
+    /// Held for as long as the file is in use; nothing for a visitor.
+    _lock: Option<File>,
 }
 
 impl std::fmt::Debug for Sqlite {
@@ -68,9 +68,46 @@ impl Sqlite {
     /// Opens or makes the file in a folder.
     pub(crate) fn open(folder: &Path, listener: Listener) -> Result<Self, StoreError> {
         let lock = lock(folder)?;
+        let lock = lock.ok_or_else(|| {
+            StoreError::Unusable(format!(
+                "another comfyport uses the data directory {}: stop it, or give this one its own; several servers share \
+                 jobs in PostgreSQL only",
+                folder.display()
+            ))
+        })?;
         let path = folder.join("comfyport.db");
         let mut connection = connect(&path, true)?;
         prepare(&mut connection, &path)?;
+        Self::run(connection, &path, Some(lock), listener)
+    }
+
+    /// Opens the file beside a server that uses it, if there is one. Its queue is not to be touched.
+    pub(crate) fn visit(folder: &Path, listener: Listener) -> Result<Self, StoreError> {
+        if let Some(lock) = lock(folder)? {
+            drop(lock);
+            return Self::open(folder, listener);
+        }
+        let path = folder.join("comfyport.db");
+        let connection = connect(&path, false)?;
+        let version: i64 = connection
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .map_err(|error| tx::refusal(&error))?;
+        if version != schema::CURRENT {
+            return Err(StoreError::Unusable(format!(
+                "the server that uses the data directory {} is of another release: use its own command line",
+                folder.display()
+            )));
+        }
+        connection.pragma_update(None, "synchronous", "FULL").map_err(|error| tx::refusal(&error))?;
+        Self::run(connection, &path, None, listener)
+    }
+
+    fn run(
+        mut connection: Connection,
+        path: &Path,
+        lock: Option<File>,
+        listener: Listener,
+    ) -> Result<Self, StoreError> {
         let backlog = Arc::new(AtomicUsize::new(0));
         let (writer, orders) = mpsc::channel();
         let commits = Arc::new(AtomicU64::new(0));
@@ -86,7 +123,7 @@ impl Sqlite {
         let (readers, orders) = mpsc::channel();
         let orders = Arc::new(std::sync::Mutex::new(orders));
         for _ in 0..READERS {
-            let (orders, connection) = (Arc::clone(&orders), connect(&path, false)?);
+            let (orders, connection) = (Arc::clone(&orders), connect(path, false)?);
             threads.push(spawn("store-reader", Box::new(move || read(&connection, &orders)))?);
         }
         Ok(Self { writer: Some(writer), readers: Some(readers), backlog, commits, threads, _lock: lock })
@@ -127,7 +164,8 @@ impl Drop for Sqlite {
     }
 }
 
-fn lock(folder: &Path) -> Result<File, StoreError> {
+/// `None` if another process has it.
+fn lock(folder: &Path) -> Result<Option<File>, StoreError> {
     let unusable = |error: std::io::Error| StoreError::Unusable(format!("{}: {error}", folder.display()));
     std::fs::create_dir_all(folder).map_err(unusable)?;
     let path = folder.join("comfyport.lock");
@@ -141,12 +179,8 @@ fn lock(folder: &Path) -> Result<File, StoreError> {
         held = lock.try_lock();
     }
     match held {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Unusable(format!(
-            "another comfyport uses the data directory {}: stop it, or give this one its own; several servers share \
-             jobs in PostgreSQL only",
-            folder.display()
-        ))),
+        Ok(()) => Ok(Some(lock)),
+        Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(unusable(error)),
     }
 }

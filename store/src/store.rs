@@ -79,8 +79,25 @@ impl Store {
             Options::Sqlite(folder) => Box::new(Sqlite::open(folder, listener)?),
             Options::Postgres { url, connections } => Box::new(Postgres::open(url, *connections, listener)?),
         };
+        Ok(Self::over(database, render, clock))
+    }
+
+    /// Opens it for a word about keys, whether a server uses it at the moment or not. Blocks. A visitor takes no jobs.
+    pub fn visit(options: &Options, render: Arc<dyn Render>) -> Result<Self, StoreError> {
+        let database: Box<dyn Database> = match options {
+            Options::Sqlite(folder) => Box::new(Sqlite::visit(folder, Arc::new(|_| {}))?),
+            Options::Postgres { url, .. } => Box::new(Postgres::open(url, 1, Arc::new(|_| {}))?),
+        };
+        Ok(Self::over(database, render, now))
+    }
+
+    fn over(
+        database: Box<dyn Database>,
+        render: Arc<dyn Render>,
+        clock: impl Fn() -> i64 + Send + Sync + 'static,
+    ) -> Self {
         let (clock, observer) = (Box::new(clock), Mutex::default());
-        Ok(Self { inner: Arc::new(Inner { database, render, clock, observer }) })
+        Self { inner: Arc::new(Inner { database, render, clock, observer }) }
     }
 
     /// Has every transaction from now on timed.

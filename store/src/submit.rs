@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::{
     Job, Notice, Render, State, Store, StoreError,
     batches::NewBatch,
-    database::{Tx, Value},
+    database::{Dialect, Tx, Value},
     events,
     transition::announce,
 };
@@ -41,6 +41,8 @@ pub struct NewJob {
     pub cache_key: Option<String>,
     /// Files of the request, by their names in the store of files.
     pub inputs: Vec<String>,
+    /// How many jobs of the owner may wait or run together, this one included.
+    pub most_active: Option<u32>,
 }
 
 /// A caller's name for a request, by which he may repeat it.
@@ -65,6 +67,8 @@ pub enum Submitted {
     Replay(Uuid),
     /// The key was used before for something else.
     Mismatch,
+    /// The owner has as many jobs that wait or run as are allowed: nothing was accepted.
+    TooMany,
 }
 
 impl Store {
@@ -78,6 +82,9 @@ impl Store {
         let (render, now) = (self.render(), self.now());
         self.write(move |tx| {
             let target = batch.as_ref().map(|batch| batch.id).or_else(|| jobs.first().map(|job| job.id));
+            if !are_allowed(tx, &jobs)? {
+                return Ok(Submitted::TooMany);
+            }
             if let (Some(idempotency), Some(target)) = (&idempotency, target)
                 && let Some(known) = remember(tx, idempotency, target, now)?
             {
@@ -119,6 +126,25 @@ impl Store {
         })
         .await
     }
+}
+
+/// Whether the owner may have so many more. Those who come together are counted one after the other.
+fn are_allowed(tx: &mut dyn Tx, jobs: &[NewJob]) -> Result<bool, StoreError> {
+    let limit = jobs.first().and_then(|job| Some((job.owner.as_str(), i64::from(job.most_active?))));
+    let Some((owner, most)) = limit else { return Ok(true) };
+    if tx.dialect() == Dialect::Postgres {
+        let lock = "SELECT CAST(pg_advisory_xact_lock(hashtext('comfyport owner'), hashtext(?1)) AS TEXT)";
+        tx.query(lock, &[owner.into()])?;
+    }
+    let by = tx.dialect().by("jobs_active");
+    let row = tx.query_one(
+        &format!(
+            "SELECT count(*) FROM (SELECT 1 FROM jobs {by} WHERE owner = ?1 AND ended_at IS NULL LIMIT ?2) AS active"
+        ),
+        &[owner.into(), most.into()],
+    )?;
+    let active = row.map_or(Ok(0), |row| row.int(0))?;
+    Ok(active.saturating_add(i64::try_from(jobs.len()).unwrap_or(i64::MAX)) <= most)
 }
 
 /// Claims a key for a target. `Some` if it was claimed before.

@@ -222,6 +222,7 @@ impl Jobs {
             max_attempts: options.max_attempts.unwrap_or(self.settings.max_attempts),
             cache_key: None,
             inputs: Vec::new(),
+            most_active: asked.most_active,
         }
     }
 

@@ -7,6 +7,7 @@ mod postgres;
 mod stage;
 
 mod batches;
+mod callers;
 mod deliveries;
 mod files;
 mod fleet;

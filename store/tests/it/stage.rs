@@ -203,6 +203,7 @@ pub(crate) fn new_job() -> NewJob {
         max_attempts: 3,
         cache_key: None,
         inputs: Vec::new(),
+        most_active: None,
     }
 }
 

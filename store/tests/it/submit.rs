@@ -72,7 +72,7 @@ async fn a_key_leads_to_one_job(stage: Stage) {
         match answer.await.unwrap() {
             Submitted::New(jobs) => new.extend(jobs.into_iter().map(|job| job.id)),
             Submitted::Replay(id) => replayed.push(id),
-            Submitted::Mismatch => panic!("they are the same"),
+            other => panic!("{other:?}"),
         }
     }
     assert_eq!((new.len(), replayed.len()), (1, 49));
