@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use axum::{
     Router, middleware,
-    routing::{get, post},
+    routing::{MethodRouter, delete, get, post},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    access::{Access, Guard, Scope, guard},
     config::Config,
     endpoints::Endpoints,
     jobs::Jobs,
@@ -30,6 +31,8 @@ pub struct Inner {
     pub config: Config,
     /// The endpoints that are served.
     pub endpoints: Arc<Endpoints>,
+    /// Who may call.
+    pub access: Arc<Access>,
     /// Everything about jobs.
     pub jobs: Arc<Jobs>,
     /// What is sent of them.
@@ -57,13 +60,24 @@ impl AppState {
     pub fn new(
         config: Config,
         endpoints: Arc<Endpoints>,
+        access: Arc<Access>,
         jobs: Arc<Jobs>,
         webhooks: Arc<Webhooks>,
         metrics: Arc<Metrics>,
         simulated: bool,
     ) -> Self {
         let (stopping, closing) = (CancellationToken::new(), CancellationToken::new());
-        Self(Arc::new(Inner { config, endpoints, jobs, webhooks, metrics, simulated, stopping, closing }))
+        Self(Arc::new(Inner {
+            config,
+            endpoints,
+            access,
+            jobs,
+            webhooks,
+            metrics,
+            simulated,
+            stopping,
+            closing,
+        }))
     }
 }
 
@@ -72,30 +86,41 @@ pub const WORKFLOW_ROUTE: &str = "/{*path}";
 
 /// All routes with their layers.
 pub fn router(app: AppState) -> Router {
+    let needs = |scope, methods: MethodRouter<AppState>| {
+        methods.route_layer(middleware::from_fn_with_state(Guard { app: app.clone(), scope }, guard))
+    };
+    let read = |methods| needs(Scope::Read, methods);
+    let run = |methods| needs(Scope::Run, methods);
+    let admin = |methods| needs(Scope::Admin, methods);
     Router::new()
-        .route("/", get(routes::index::page))
         .route("/health", get(routes::health::health))
-        .route("/ready", get(routes::health::ready))
-        .route("/metrics", get(routes::health::metrics))
-        .route("/openapi.json", get(routes::docs::openapi))
-        .route("/docs", get(routes::docs::redirect))
-        .route("/docs/", get(routes::docs::ui_root))
-        .route("/docs/errors", get(routes::docs::errors))
-        .route("/docs/{*path}", get(routes::docs::ui))
-        .route("/workflows", get(routes::workflows::list))
-        .route("/engines", get(routes::engines::list))
-        .route("/engines/{name}", get(routes::engines::show).post(routes::engines::steer))
-        .route("/prompt", post(routes::prompt::post))
-        .route("/jobs", get(routes::jobs::list))
-        .route("/jobs/{id}", get(routes::jobs::show).delete(routes::jobs::cancel).post(routes::jobs::post))
-        .route("/jobs/{id}/events", get(routes::jobs::events))
-        .route("/jobs/{id}/outputs/{output}/{index}", get(routes::jobs::output))
-        .route("/jobs/{id}/webhooks", get(routes::webhooks::of_job))
-        .route("/jobs/{id}/webhooks/{delivery}", post(routes::webhooks::redeliver))
-        .route("/webhooks", get(routes::webhooks::list))
-        .route("/batches/{id}", get(routes::batches::get).delete(routes::batches::cancel))
-        .route("/batches/{id}/contact-sheet", get(routes::batches::sheet))
-        .route(WORKFLOW_ROUTE, get(routes::workflow::describe).post(routes::workflow::post))
+        .route("/", read(get(routes::index::page)))
+        .route("/ready", read(get(routes::health::ready)))
+        .route("/openapi.json", read(get(routes::docs::openapi)))
+        .route("/docs", read(get(routes::docs::redirect)))
+        .route("/docs/", read(get(routes::docs::ui_root)))
+        .route("/docs/errors", read(get(routes::docs::errors)))
+        .route("/docs/{*path}", read(get(routes::docs::ui)))
+        .route("/workflows", read(get(routes::workflows::list)))
+        .route("/usage", read(get(routes::usage::show)))
+        .route("/metrics", admin(get(routes::health::metrics)))
+        .route("/engines", admin(get(routes::engines::list)))
+        .route("/engines/{name}", admin(get(routes::engines::show).post(routes::engines::steer)))
+        .route("/webhooks", admin(get(routes::webhooks::list)))
+        .route("/prompt", run(post(routes::prompt::post)))
+        .route("/jobs", read(get(routes::jobs::list)))
+        .route("/jobs/{id}", read(get(routes::jobs::show)))
+        .route("/jobs/{id}", run(delete(routes::jobs::cancel).post(routes::jobs::post)))
+        .route("/jobs/{id}/events", read(get(routes::jobs::events)))
+        .route("/jobs/{id}/links", read(post(routes::links::make)))
+        .route("/jobs/{id}/outputs/{output}/{index}", read(get(routes::jobs::output)))
+        .route("/jobs/{id}/webhooks", read(get(routes::webhooks::of_job)))
+        .route("/jobs/{id}/webhooks/{delivery}", run(post(routes::webhooks::redeliver)))
+        .route("/batches/{id}", read(get(routes::batches::get)))
+        .route("/batches/{id}", run(delete(routes::batches::cancel)))
+        .route("/batches/{id}/contact-sheet", read(get(routes::batches::sheet)))
+        .route(WORKFLOW_ROUTE, read(get(routes::workflow::describe)))
+        .route(WORKFLOW_ROUTE, run(post(routes::workflow::post)))
         .method_not_allowed_fallback(|| async {
             Problem::new(
                 Code::MethodNotAllowed,
@@ -105,6 +130,7 @@ pub fn router(app: AppState) -> Router {
         .fallback(|| async {
             Problem::not_found("there is nothing at this address; GET /workflows lists the workflows")
         })
+        .layer(layers::cors(&app.config.server.cors_origins))
         .layer(middleware::from_fn_with_state(app.clone(), layers::around))
         .with_state(app)
 }

@@ -1,12 +1,13 @@
 //! From the settings to an application that has not begun to listen.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use comfyport_comfyui::{Client, ClientConfig};
 use comfyport_endpoint::{DecodeLimits, Endpoint};
 use comfyport_store as store;
 
 use crate::{
+    access::{self, Access, Audit},
     app::AppState,
     artifacts::Files,
     config::{Config, EngineTable, seconds},
@@ -36,11 +37,43 @@ pub async fn assemble(
     let endpoints = Arc::new(Endpoints::new(endpoints));
     let jobs = jobs(&config, pool, Arc::clone(&endpoints), simulated).await?;
     let metrics = Arc::new(Metrics::default());
+    let access = Arc::new(access(&config, &jobs.store).await?);
     jobs.counts.tell(Arc::clone(&metrics) as _);
+    jobs.counts.tell(Arc::clone(&access.usage) as _);
     let stopwatch = Arc::clone(&metrics);
     jobs.store.observe(Arc::new(move |writes, took| stopwatch.stored(writes, took)));
     let webhooks = webhooks(&config, Arc::clone(&jobs), Arc::clone(&metrics) as _)?;
-    Ok(AppState::new(config, endpoints, jobs, webhooks, metrics, simulated))
+    Ok(AppState::new(config, endpoints, access, jobs, webhooks, metrics, simulated))
+}
+
+async fn access(config: &Config, store: &store::Store) -> Result<Access, String> {
+    let settings = access::Settings {
+        public: config.access.public.clone(),
+        wrong_keys_per_minute: config.access.wrong_keys_per_minute,
+        trusted: access::address::networks(&config.server.trusted_proxies)?,
+    };
+    let file = config.artifacts.data_dir.join("audit.jsonl");
+    let audit = match config.access.audit_bytes {
+        0 => None,
+        largest => Some(Audit::open(file.clone(), largest).map_err(|error| {
+            format!("the audit log {}: {error}; `access.audit_bytes = 0` does without", file.display())
+        })?),
+    };
+    Access::open(store, settings, audit).await.map_err(|error| error.to_string())
+}
+
+/// Where jobs are kept. What was made up is kept apart: a real engine must never be given a job that was meant for a
+/// simulation.
+pub fn store_options(config: &Config, simulated: bool) -> (PathBuf, store::Options) {
+    let data_dir = &config.artifacts.data_dir;
+    let data_dir = if simulated { data_dir.join("simulation") } else { data_dir.clone() };
+    let url = config.store.url.expose().to_owned();
+    let options = if url.is_empty() {
+        store::Options::Sqlite(data_dir.clone())
+    } else {
+        store::Options::Postgres { url, connections: config.store.connections }
+    };
+    (data_dir, options)
 }
 
 fn webhooks(
@@ -66,15 +99,8 @@ async fn jobs(
     simulated: bool,
 ) -> Result<Arc<Jobs>, String> {
     let kept = &config.artifacts;
-    // What was made up is kept apart: a real engine must never be given a job that was meant for a simulation.
-    let data_dir = if simulated { kept.data_dir.join("simulation") } else { kept.data_dir.clone() };
-    let url = config.store.url.expose().to_owned();
-    let shared = !url.is_empty();
-    let options = if shared {
-        store::Options::Postgres { url, connections: config.store.connections }
-    } else {
-        store::Options::Sqlite(data_dir.clone())
-    };
+    let (data_dir, options) = store_options(config, simulated);
+    let shared = matches!(options, store::Options::Postgres { .. });
     let ears = Arc::new(Ears::default());
     let hears = Arc::clone(&ears);
     let opened = tokio::task::spawn_blocking(move || {

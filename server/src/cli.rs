@@ -7,7 +7,7 @@ use comfyport_endpoint::Endpoint;
 use url::Url;
 use uuid::Uuid;
 
-use crate::commands;
+use crate::{access::Scope, commands};
 
 /// Serve exported ComfyUI workflows as typed HTTP endpoints.
 #[derive(Debug, Parser)]
@@ -38,6 +38,8 @@ enum Command {
     Engines(Engines),
     /// See, follow, cancel and repeat the jobs of a running server
     Jobs(Jobs),
+    /// Make, list and take back API keys, beside a running server or without one
+    Keys(Keys),
     /// See the webhooks of a running server, and have them delivered again
     Webhooks(Webhooks),
     /// Print the configuration
@@ -70,6 +72,9 @@ pub(crate) struct Serve {
     /// Where jobs and their files are kept
     #[arg(long, env = "COMFYPORT_DATA_DIR", value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// Serve on an address that others reach although there are no API keys
+    #[arg(long)]
+    pub(crate) insecure: bool,
     /// A configuration file; `comfyport config default` prints one
     #[arg(long, env = "COMFYPORT_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -337,6 +342,68 @@ pub(crate) struct DeliveryName {
     pub(crate) delivery: String,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Keys {
+    #[command(subcommand)]
+    pub(crate) action: KeyAction,
+    /// Where jobs and keys are kept, if not in the data directory: postgres://user:password@host/database
+    #[arg(long, global = true, env = "COMFYPORT_STORE", value_name = "URL", hide_env_values = true)]
+    pub(crate) store: Option<String>,
+    /// The data directory of the server
+    #[arg(long, global = true, env = "COMFYPORT_DATA_DIR", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// The keys of servers that run on the simulator
+    #[arg(long, global = true)]
+    pub(crate) simulate: bool,
+    /// The configuration file of the server
+    #[arg(long, global = true, env = "COMFYPORT_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// How to print the result
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyAction {
+    /// Make a key and print it, once
+    Create(NewKey),
+    /// Print the keys there are, without their secret part
+    List,
+    /// Take keys back; servers notice within a second
+    Revoke(KeyNames),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NewKey {
+    /// What people call it
+    pub(crate) name: String,
+    /// What it may do
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["read", "run"])]
+    pub(crate) scope: Vec<Scope>,
+    /// Whose jobs its jobs are, for keys that share them [default: its own]
+    #[arg(long)]
+    pub(crate) owner: Option<String>,
+    /// A workflow it is for, or `folder/*`; give it again for each further one [default: all]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) workflow: Vec<String>,
+    /// Days until it expires [default: never]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=36500))]
+    pub(crate) days: Option<u32>,
+    /// Requests in a minute [default: no limit]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) per_minute: Option<u32>,
+    /// Jobs of its owner that wait or run at the same time [default: no limit]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) active_jobs: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeyNames {
+    /// Their ids, as `comfyport keys list` prints them
+    #[arg(value_name = "KEY", required = true)]
+    pub(crate) ids: Vec<String>,
+}
+
 /// Which running server a command talks to.
 #[derive(Debug, Args)]
 pub(crate) struct Server {
@@ -433,6 +500,7 @@ pub(crate) fn run(endpoints: &'static [&'static Endpoint]) -> ExitCode {
         Command::Engines(arguments) => commands::engines::run(&arguments),
         Command::Jobs(arguments) => commands::jobs::run(&arguments),
         Command::Webhooks(arguments) => commands::webhooks::run(&arguments),
+        Command::Keys(arguments) => commands::keys::run(&arguments),
         Command::Config(Config::Default) => crate::say::data(crate::config::DEFAULT),
         Command::Config(Config::Show { config }) => commands::config::show(config.as_deref()),
         Command::Catalog(Catalog::Pull(arguments)) => commands::catalog::pull(&arguments),

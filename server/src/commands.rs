@@ -8,6 +8,7 @@ pub(crate) mod config;
 pub(crate) mod engines;
 mod files;
 pub(crate) mod jobs;
+pub(crate) mod keys;
 pub(crate) mod lock;
 pub(crate) mod new;
 pub(crate) mod openapi;

@@ -17,6 +17,8 @@ use url::Url;
 mod engines;
 mod webhooks;
 
+use crate::access::address;
+
 pub use engines::EngineTable;
 
 /// The default configuration, commented.
@@ -28,6 +30,7 @@ pub const DEFAULT: &str = include_str!("config.default.toml");
 #[expect(missing_docs, reason = "the default file documents every key")]
 pub struct Config {
     pub server: Server,
+    pub access: AccessSettings,
     pub workflows: Workflows,
     pub comfyui: ComfyUi,
     pub engines: Engines,
@@ -66,6 +69,15 @@ sections! {
         max_form_parts: usize,
         shutdown_timeout_s: u64,
         allowed_hosts: Vec<String>,
+        cors_origins: Vec<String>,
+        trusted_proxies: Vec<String>,
+    }
+    AccessSettings {
+        insecure: bool,
+        public: Vec<String>,
+        max_link_s: u64,
+        wrong_keys_per_minute: u32,
+        audit_bytes: u64,
     }
     Workflows { dir: PathBuf, poll_ms: u64, max_files: usize, max_file_bytes: u64, max_diagnostics: usize }
     ComfyUi { url: Url, headers: BTreeMap<String, Secret>, connect_timeout_s: u64, request_timeout_s: u64, stall_timeout_s: u64 }
@@ -177,6 +189,8 @@ pub struct Overrides {
     pub data_dir: Option<PathBuf>,
     /// `workflows.dir`
     pub workflows_dir: Option<PathBuf>,
+    /// `access.insecure`
+    pub insecure: bool,
 }
 
 impl Config {
@@ -212,6 +226,7 @@ impl Config {
         if let Some(folder) = &overrides.workflows_dir {
             config.workflows.dir.clone_from(folder);
         }
+        config.access.insecure |= overrides.insecure;
         config.check()?;
         Ok(config)
     }
@@ -237,6 +252,20 @@ impl Config {
         self.engine.iter().map(|engine| engine.clone().or(&self.comfyui)).collect()
     }
 
+    /// Origins are compared as browsers write them.
+    fn check_origins(&self) -> Result<(), ConfigError> {
+        let is_origin = |text: &&String| {
+            *text == "*" || Url::parse(text).is_ok_and(|url| url.origin().ascii_serialization() == **text)
+        };
+        match self.server.cors_origins.iter().find(|text| !is_origin(text)) {
+            None => Ok(()),
+            Some(text) => Err(ConfigError::Value(format!(
+                "`server.cors_origins` has {text:?}: origins such as https://app.example.com are expected, without a \
+                 path"
+            ))),
+        }
+    }
+
     /// Rules that no single key can state.
     fn check(&self) -> Result<(), ConfigError> {
         let positive = [
@@ -246,6 +275,8 @@ impl Config {
             ("server.write_timeout_s", self.server.write_timeout_s),
             ("server.max_body_bytes", self.server.max_body_bytes as u64),
             ("server.max_form_parts", self.server.max_form_parts as u64),
+            ("access.max_link_s", self.access.max_link_s),
+            ("access.wrong_keys_per_minute", u64::from(self.access.wrong_keys_per_minute)),
             ("workflows.max_files", self.workflows.max_files as u64),
             ("workflows.max_file_bytes", self.workflows.max_file_bytes),
             ("workflows.max_diagnostics", self.workflows.max_diagnostics as u64),
@@ -275,6 +306,8 @@ impl Config {
         if self.server.max_head_bytes < 8192 {
             return Err(ConfigError::Value("`server.max_head_bytes` must be at least 8192".to_owned()));
         }
+        address::networks(&self.server.trusted_proxies).map_err(ConfigError::Value)?;
+        self.check_origins()?;
         engines::check_url(&self.comfyui.url, "comfyui.url", "comfyui.headers")
             .map_err(ConfigError::Value)?;
         engines::check(&self.engine)

@@ -9,21 +9,25 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use axum::{
     body::{Body, Bytes},
     extract::{MatchedPath, RawPathParams, Request, State, rejection::RawPathParamsRejection},
     http::{
-        HeaderMap, HeaderValue, StatusCode,
-        header::{CONNECTION, CONTENT_LENGTH, HOST, ORIGIN, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS},
+        HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
+        header::{
+            ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, IF_NONE_MATCH, ORIGIN,
+            RANGE, REFERRER_POLICY, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+        },
     },
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use futures_util::FutureExt;
 use http_body_util::BodyExt;
+use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 use uuid::Uuid;
 
 use crate::{
@@ -38,6 +42,10 @@ tokio::task_local! {
 }
 
 const REQUEST_ID_HEADER: &str = "x-request-id";
+
+/// What browsers are told with every answer, unless a route says something else. Addresses may open things.
+const SAFE: [(HeaderName, &str); 3] =
+    [(X_CONTENT_TYPE_OPTIONS, "nosniff"), (X_FRAME_OPTIONS, "DENY"), (REFERRER_POLICY, "no-referrer")];
 
 /// The id of the request that is being answered; empty outside of one.
 pub fn current_request_id() -> String {
@@ -61,6 +69,9 @@ pub async fn around(
     let ends_connection = request.headers().contains_key(TRANSFER_ENCODING);
     let started = Instant::now();
     let method = request.method().clone();
+    // Without the query: it may open something.
+    let path = request.uri().path().to_owned();
+    let client = app.access.address(&request);
     let notice = params.map(|params| notice(&app, &request, &params)).unwrap_or_default();
     let answer = REQUEST_ID.scope(Arc::clone(&id), answer(&app, request, next));
     let (mut response, route) = answer.await;
@@ -69,7 +80,9 @@ pub async fn around(
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID_HEADER, id);
     }
-    headers.entry(X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
+    for (name, value) in SAFE {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
     if ends_connection {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
@@ -78,7 +91,9 @@ pub async fn around(
     }
     let (status, elapsed) = (response.status().as_u16(), started.elapsed());
     app.metrics.answered(&route, status, elapsed);
-    tracing::debug!(request_id = %id, %method, route, status, ms = elapsed.as_secs_f64() * 1e3, "answered");
+    let client = client.map(tracing::field::display);
+    let ms = elapsed.as_secs_f64() * 1e3;
+    tracing::debug!(target: "comfyport::access", request_id = %id, client, %method, path, status, ms, "answered");
     response
 }
 
@@ -131,12 +146,18 @@ fn refuse(app: &AppState, request: &Request) -> Option<Problem> {
         return Some(Problem::new(Code::TooLarge, format!("the body is larger than {limit} bytes")));
     }
     if app.config.server.listen.ip().is_loopback() {
+        let settings = &app.config.server;
+        let is_welcome = |name: &HeaderName, value: &HeaderValue| {
+            name == ORIGIN && settings.cors_origins.iter().any(|origin| origin == "*" || value == origin)
+        };
         let foreign = [(HOST, "Host"), (ORIGIN, "Origin")].into_iter().find(|(name, _)| {
-            headers.get(name).is_some_and(|value| !is_own(value, &app.config.server.allowed_hosts))
+            let value = headers.get(name);
+            value.is_some_and(|value| !is_own(value, &settings.allowed_hosts) && !is_welcome(name, value))
         });
         if let Some((_, name)) = foreign {
-            let detail =
-                format!("`{name}` is not a host name of this server; `server.allowed_hosts` adds names");
+            let detail = format!(
+                "`{name}` is not a host name of this server; `server.allowed_hosts` adds names, `server.cors_origins` origins of pages"
+            );
             return Some(Problem::new(Code::ForeignOrigin, detail));
         }
     }
@@ -179,6 +200,36 @@ async fn as_problem(response: Response) -> Response {
         problem.headers_mut().insert("allow", allow);
     }
     problem
+}
+
+/// What pages of other origins may do in a browser. Nothing is said to those that are not listed.
+pub fn cors(origins: &[String]) -> CorsLayer {
+    if origins.is_empty() {
+        return CorsLayer::new();
+    }
+    let origins = if origins.iter().any(|origin| origin == "*") {
+        AllowOrigin::any()
+    } else {
+        AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()))
+    };
+    let sent = [
+        AUTHORIZATION,
+        CONTENT_TYPE,
+        ACCEPT,
+        RANGE,
+        IF_NONE_MATCH,
+        HeaderName::from_static("x-api-key"),
+        HeaderName::from_static("idempotency-key"),
+        HeaderName::from_static("prefer"),
+        HeaderName::from_static("last-event-id"),
+        HeaderName::from_static(REQUEST_ID_HEADER),
+    ];
+    CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
+        .allow_headers(sent)
+        .expose_headers(Any)
+        .max_age(Duration::from_hours(1))
 }
 
 /// A body that must arrive in time.

@@ -2,6 +2,7 @@
 //!
 //! It does not know which endpoints there are: the binary hands them to [`main`].
 
+pub mod access;
 pub mod app;
 pub mod artifacts;
 pub mod assemble;

@@ -143,11 +143,11 @@ impl DeliveryCounter for Metrics {
 }
 
 impl JobCounter for Metrics {
-    fn accepted(&self, workflow: &str) {
+    fn accepted(&self, _: &str, workflow: &str) {
         self.counted.accepted.get_or_create(&ByWorkflow { workflow: workflow.to_owned() }).inc();
     }
 
-    fn ended(&self, workflow: &str, engine: &str, state: State, timing: Option<Timing>) {
+    fn ended(&self, _: &str, workflow: &str, engine: &str, state: State, timing: Option<Timing>) {
         let (workflow, engine) = (workflow.to_owned(), engine.to_owned());
         if let Some(timing) = timing {
             let labels = Ran { workflow: workflow.clone(), engine: engine.clone() };
@@ -212,9 +212,9 @@ mod tests {
         metrics.answered("/jobs", 200, Duration::from_millis(1));
         metrics.stored(true, Duration::from_millis(1));
         metrics.tried(DeliveryState::Dead, Duration::from_millis(1));
-        metrics.accepted("a/b");
+        metrics.accepted("acme", "a/b");
         let timing = Timing { queued_ms: 1500, total_ms: 2500, ..Timing::default() };
-        JobCounter::ended(&metrics, "a/b", "big", State::Succeeded, Some(timing));
+        JobCounter::ended(&metrics, "acme", "a/b", "big", State::Succeeded, Some(timing));
         metrics.retried("a/b", Code::Oom);
         let view = EngineView {
             name: "big".to_owned(),

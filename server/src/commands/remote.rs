@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use reqwest::{Method, Response, StatusCode, redirect};
+use reqwest::{
+    Method, Response, StatusCode,
+    header::{AUTHORIZATION, HeaderMap, HeaderValue},
+    redirect,
+};
 use serde_json::Value;
 use url::Url;
 
@@ -49,7 +53,16 @@ impl Remote {
         if !matches!(server.scheme(), "http" | "https") || server.host().is_none() {
             return Err(format!("`--server` must be an address such as http://127.0.0.1:3000, not {server}"));
         }
+        let mut headers = HeaderMap::new();
+        // Never on the command line: others on the machine can read that.
+        if let Some(key) = std::env::var("COMFYPORT_API_KEY").ok().filter(|key| !key.is_empty()) {
+            let value = HeaderValue::from_str(&format!("Bearer {key}"));
+            let mut value = value.map_err(|_| "COMFYPORT_API_KEY is not an API key".to_owned())?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
         let http = reqwest::Client::builder()
+            .default_headers(headers)
             .tls_backend_preconfigured(comfyport_comfyui::tls())
             .no_proxy()
             .redirect(redirect::Policy::none())

@@ -1,6 +1,6 @@
 //! `comfyport serve`
 
-use std::{io, process::ExitCode, time::Duration};
+use std::{io, process::ExitCode, sync::Arc, time::Duration};
 
 use comfyport_endpoint::{Endpoint, Held, Kind};
 use comfyport_simulator::{Installer, Simulator};
@@ -24,6 +24,7 @@ pub(crate) fn run(arguments: &Serve, endpoints: &'static [&'static Endpoint]) ->
         store: arguments.store.clone(),
         data_dir: arguments.data_dir.clone(),
         workflows_dir: arguments.workflows_dir.clone(),
+        insecure: arguments.insecure,
     };
     // The flags have read their own variables already.
     let config = match Config::load(arguments.config.as_deref(), super::environment(), &overrides) {
@@ -63,6 +64,7 @@ async fn serve(
     app.jobs.pool.keep_watching(&watchers, &stop_watching);
     let _stop_watching = stop_watching.drop_guard();
     let address = listener.local_addr().map_err(|error| error.to_string())?;
+    refuse_strangers(&app, address)?;
     greet(&app, address);
 
     let settings = &app.config.server;
@@ -77,6 +79,8 @@ async fn serve(
     let begun = app.jobs.begin(app.config.store.url.expose().is_empty()).await;
     begun.map_err(|error| error.to_string())?;
     app.webhooks.begin();
+    let access = Arc::clone(&app.access);
+    let keeping = tokio::spawn(access.keep_fresh(app.jobs.store.clone(), app.closing.clone()));
     if let Some(folder) = folder {
         keep_looking(folder, &app, simulator.as_ref().map(Simulator::installer));
     }
@@ -93,10 +97,25 @@ async fn serve(
         }
     };
     ended.await;
+    app.closing.cancel();
+    if tokio::time::timeout(FAREWELL, keeping).await.is_err() {
+        tracing::warn!("what callers used in the last seconds could not be written down");
+    }
     if let Some(simulator) = simulator {
         simulator.stop().await;
     }
     Ok(())
+}
+
+/// Nobody finds out later that everybody could do everything.
+fn refuse_strangers(app: &AppState, address: std::net::SocketAddr) -> Result<(), String> {
+    if address.ip().is_loopback() || app.access.is_enforced() || app.config.access.insecure {
+        return Ok(());
+    }
+    Err(format!(
+        "{address} can be reached by others, and there are no API keys: make one with `comfyport keys create`, listen on \
+         127.0.0.1, or say --insecure if whoever reaches it may do everything"
+    ))
 }
 
 /// How long connections have to end when nobody is kept waiting any more.
@@ -206,10 +225,10 @@ fn greet(app: &AppState, address: std::net::SocketAddr) {
             say::line(format_args!("engine: {named}ComfyUI at {}", engine.url));
         }
     }
-    if !address.ip().is_loopback() {
-        say::line(
-            "warning: this address is not loopback, and there are no API keys: whoever reaches it can run workflows",
-        );
+    if app.access.is_enforced() {
+        say::line("access: API keys are needed");
+    } else if !address.ip().is_loopback() {
+        say::line("warning: INSECURE, there are no API keys: whoever reaches this address may do everything");
     }
     say::line(format_args!("docs:   {base}/docs/"));
     if let Some(line) = example(&now, &base) {

@@ -1,6 +1,6 @@
 //! What is counted of jobs, for whoever shows it.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use comfyport_store::{Job, State, list::Depth};
 
@@ -9,9 +9,9 @@ use crate::{problem::Code, run::Timing};
 /// Whoever shows what is counted.
 pub trait JobCounter: Send + Sync + std::fmt::Debug {
     /// A job was accepted.
-    fn accepted(&self, workflow: &str);
+    fn accepted(&self, owner: &str, workflow: &str);
     /// A job has ended. Times are known of those that succeeded.
-    fn ended(&self, workflow: &str, engine: &str, state: State, timing: Option<Timing>);
+    fn ended(&self, owner: &str, workflow: &str, engine: &str, state: State, timing: Option<Timing>);
     /// A try of a job went wrong, and it is tried again.
     fn retried(&self, workflow: &str, code: Code);
 }
@@ -19,15 +19,15 @@ pub trait JobCounter: Send + Sync + std::fmt::Debug {
 /// What is counted of jobs.
 #[derive(Debug, Default)]
 pub struct Counts {
-    counter: Mutex<Option<std::sync::Arc<dyn JobCounter>>>,
+    counters: Mutex<Vec<Arc<dyn JobCounter>>>,
     depth: Mutex<Depth>,
     kept: std::sync::atomic::AtomicU64,
 }
 
 impl Counts {
-    /// Tells somebody from now on.
-    pub fn tell(&self, counter: std::sync::Arc<dyn JobCounter>) {
-        *self.counter.lock().unwrap_or_else(PoisonError::into_inner) = Some(counter);
+    /// Tells somebody more from now on.
+    pub fn tell(&self, counter: Arc<dyn JobCounter>) {
+        self.counters.lock().unwrap_or_else(PoisonError::into_inner).push(counter);
     }
 
     /// How much waits and runs, as last counted.
@@ -49,11 +49,11 @@ impl Counts {
     }
 
     pub(super) fn accepted(&self, job: &Job) {
-        self.with(|counter| counter.accepted(&job.workflow));
+        self.with(|counter| counter.accepted(&job.owner, &job.workflow));
     }
 
     pub(super) fn ended(&self, job: &Job, state: State, engine: &str, timing: Option<Timing>) {
-        self.with(|counter| counter.ended(&job.workflow, engine, state, timing));
+        self.with(|counter| counter.ended(&job.owner, &job.workflow, engine, state, timing));
     }
 
     /// A job ended where it waited.
@@ -65,10 +65,8 @@ impl Counts {
         self.with(|counter| counter.retried(&job.workflow, code));
     }
 
-    fn with(&self, tell: impl FnOnce(&dyn JobCounter)) {
-        let counter = self.counter.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(counter) = counter {
-            tell(&*counter);
-        }
+    fn with(&self, tell: impl Fn(&dyn JobCounter)) {
+        let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        counters.iter().for_each(|counter| tell(&**counter));
     }
 }

@@ -32,12 +32,14 @@ pub struct Asked {
     pub idempotent: Option<Idempotent>,
     /// Whether the caller does not wait, so that engines may be away now.
     pub patient: bool,
+    /// How many jobs of the owner may wait or run together.
+    pub most_active: Option<u32>,
 }
 
 impl Asked {
     /// By a caller who says nothing more.
     pub fn by(owner: String) -> Self {
-        Self { id: Uuid::new_v4(), owner, idempotent: None, patient: false }
+        Self { id: Uuid::new_v4(), owner, idempotent: None, patient: false, most_active: None }
     }
 }
 
@@ -65,7 +67,7 @@ impl Jobs {
     /// Accepts a request to an endpoint.
     pub async fn submit(&self, prepared: Prepared, asked: &Asked) -> Result<Accepted, Problem> {
         let options = prepared.options.clone();
-        let key = self.cache_key(&prepared, &options);
+        let key = self.cache_key(&prepared, &options, &asked.owner);
         if let Some(key) = &key
             && let Some(job) = self.cached(key).await
         {
@@ -168,6 +170,11 @@ impl Jobs {
             }
             Submitted::Replay(target) => Ok(Accepted::Before(target)),
             Submitted::Mismatch => Err(mismatch()),
+            Submitted::TooMany => {
+                let most = asked.most_active.unwrap_or_default();
+                let detail = format!("{most} jobs of this key may wait or run at the same time");
+                Err(Problem::new(Code::TooManyJobs, detail))
+            }
         }
     }
 
@@ -227,7 +234,7 @@ impl Jobs {
     }
 
     /// What identical requests have in common, if their results may be shared.
-    fn cache_key(&self, prepared: &Prepared, options: &Options) -> Option<String> {
+    fn cache_key(&self, prepared: &Prepared, options: &Options, owner: &str) -> Option<String> {
         let path = &*prepared.endpoint.path;
         let by_setting = || self.settings.cached.iter().any(|pattern| matches(pattern, path));
         if !options.cache.unwrap_or_else(by_setting) {
@@ -238,6 +245,8 @@ impl Jobs {
         // What the endpoint makes of the values matters as much as the values.
         hash.update(prepared.fingerprint());
         hash.update([u8::from(simulated)]);
+        // Nobody is answered with what belongs to another.
+        hash.update(owner);
         Some(hex(&hash.finalize()))
     }
 

@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use comfyport_endpoint::{Endpoint, Fault, FaultKind, Faults, Held};
-use comfyport_store::{Job, State as JobState};
+use comfyport_store::{Job, State as JobState, batches::Batch};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, value::RawValue};
@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::{caller, workflow};
 use crate::{
+    access::Caller,
     app::AppState,
     jobs::{Accepted, Body, body},
     problem::{Code, Problem},
@@ -55,11 +56,12 @@ struct Shown<'b> {
 /// Accepts a batch: all of it, or none.
 pub(super) async fn post(
     app: &AppState,
+    caller: &Caller,
     endpoint: &Held<Endpoint>,
     request: Request<HttpBody>,
 ) -> Result<Response, Problem> {
     let (headers, body) = workflow::take(app, request).await?;
-    let mut asked = caller::asked(&headers, &format!("POST /{}:batch", endpoint.path), &body)?;
+    let mut asked = caller::asked(caller, &headers, &format!("POST /{}:batch", endpoint.path), &body)?;
     asked.patient = true;
     if let Some(before) = app.jobs.remembered(&asked).await? {
         return replayed(app, before).await;
@@ -170,13 +172,22 @@ fn fault(pointer: &str, message: String) -> Problem {
 }
 
 /// `GET /batches/{id}`
-pub async fn get(State(app): State<AppState>, Path(id): Path<String>) -> Result<Response, Problem> {
-    show(&app, parse(&id)?, StatusCode::OK).await
+pub async fn get(
+    State(app): State<AppState>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let (batch, jobs) = seen(&app, &caller, &id).await?;
+    Ok(shown(&batch, &jobs, StatusCode::OK))
 }
 
 /// `DELETE /batches/{id}`: cancels what has not ended.
-pub async fn cancel(State(app): State<AppState>, Path(id): Path<String>) -> Result<Response, Problem> {
-    let id = parse(&id)?;
+pub async fn cancel(
+    State(app): State<AppState>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let id = seen(&app, &caller, &id).await?.0.id;
     match app.jobs.store.cancel_batch(id).await.map_err(Problem::from)? {
         Some(_) => show(&app, id, StatusCode::OK).await,
         None => Err(unknown()),
@@ -184,8 +195,12 @@ pub async fn cancel(State(app): State<AppState>, Path(id): Path<String>) -> Resu
 }
 
 /// `GET /batches/{id}/contact-sheet`
-pub async fn sheet(State(app): State<AppState>, Path(id): Path<String>) -> Result<Response, Problem> {
-    let (batch, jobs) = find(&app, parse(&id)?).await?;
+pub async fn sheet(
+    State(app): State<AppState>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let (batch, jobs) = seen(&app, &caller, &id).await?;
     let columns = serde_json::from_str::<Value>(&batch.shape).ok().and_then(|shape| {
         let last = shape["axes"].as_array()?.last()?.as_str()?;
         usize::try_from(shape["sizes"][last].as_u64()?).ok()
@@ -195,9 +210,14 @@ pub async fn sheet(State(app): State<AppState>, Path(id): Path<String>) -> Resul
 
 pub(super) async fn show(app: &AppState, id: Uuid, status: StatusCode) -> Result<Response, Problem> {
     let (batch, jobs) = find(app, id).await?;
+    Ok(shown(&batch, &jobs, status))
+}
+
+fn shown(batch: &Batch, jobs: &[Job], status: StatusCode) -> Response {
+    let id = batch.id;
     let mut counts: IndexMap<&'static str, usize> =
         JobState::ALL.iter().map(|state| (state.as_str(), 0)).collect();
-    for job in &jobs {
+    for job in jobs {
         *counts.entry(job.state.as_str()).or_default() += 1;
     }
     let percent = jobs.iter().map(percent).sum::<f64>() / jobs.len().max(1) as f64;
@@ -205,7 +225,7 @@ pub(super) async fn show(app: &AppState, id: Uuid, status: StatusCode) -> Result
     let status_url = format!("/batches/{id}");
     let shown = Shown {
         id,
-        status: status_of(&jobs),
+        status: status_of(jobs),
         workflow: &batch.workflow,
         created_at: body::time(batch.created_at),
         size: batch.size,
@@ -218,7 +238,7 @@ pub(super) async fn show(app: &AppState, id: Uuid, status: StatusCode) -> Result
         status_url: status_url.clone(),
     };
     let location = (status == StatusCode::ACCEPTED).then_some([(LOCATION, status_url)]);
-    Ok((status, location.unwrap_or([(LOCATION, shown.status_url.clone())]), Json(&shown)).into_response())
+    (status, location.unwrap_or([(LOCATION, shown.status_url.clone())]), Json(&shown)).into_response()
 }
 
 /// How far a job is.
@@ -246,13 +266,15 @@ fn status_of(jobs: &[Job]) -> &'static str {
     }
 }
 
-async fn find(app: &AppState, id: Uuid) -> Result<(comfyport_store::batches::Batch, Vec<Job>), Problem> {
-    app.jobs.store.batch(id).await.map_err(Problem::from)?.ok_or_else(unknown)
+/// A batch of somebody's own. Those of others are not there.
+async fn seen(app: &AppState, caller: &Caller, id: &str) -> Result<(Batch, Vec<Job>), Problem> {
+    let id = Uuid::try_parse(id).map_err(|_| unknown())?;
+    let found = find(app, id).await?;
+    if caller.sees(&found.0.owner) { Ok(found) } else { Err(unknown()) }
 }
 
-#[expect(clippy::result_large_err, reason = "once a request, on its way out")]
-fn parse(id: &str) -> Result<Uuid, Problem> {
-    Uuid::try_parse(id).map_err(|_| unknown())
+async fn find(app: &AppState, id: Uuid) -> Result<(Batch, Vec<Job>), Problem> {
+    app.jobs.store.batch(id).await.map_err(Problem::from)?.ok_or_else(unknown)
 }
 
 fn unknown() -> Problem {

@@ -11,8 +11,9 @@ use comfyport_store::{Job, State as JobState, list::Filter, transition::Cancelle
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::caller;
+use super::caller::unnamed;
 use crate::{
+    access::Caller,
     app::AppState,
     jobs::{Accepted, Asked, Body},
     problem::{Code, Problem},
@@ -33,6 +34,7 @@ pub struct Wanted {
     status: Option<String>,
     workflow: Option<String>,
     tag: Option<String>,
+    owner: Option<String>,
     batch: Option<String>,
     since: Option<String>,
     until: Option<String>,
@@ -51,12 +53,13 @@ struct Page<'j> {
 /// `GET /jobs`
 pub async fn list(
     State(app): State<AppState>,
+    caller: Caller,
     query: Result<Query<Wanted>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(wanted) = query.map_err(|error| Problem::new(Code::MalformedRequest, error.body_text()))?;
     let limit = limit(wanted.limit.as_deref())?;
     // One more tells whether there is a next page.
-    let mut jobs = app.jobs.store.list(filter(&wanted)?, limit + 1).await.map_err(Problem::from)?;
+    let mut jobs = app.jobs.store.list(filter(&wanted, &caller)?, limit + 1).await.map_err(Problem::from)?;
     let more = jobs.len() > limit as usize;
     jobs.truncate(limit as usize);
     let next_cursor = jobs.last().filter(|_| more).map(|job| job.seq.to_string());
@@ -74,7 +77,7 @@ pub(super) fn limit(wanted: Option<&str>) -> Result<u32, Problem> {
 }
 
 #[expect(clippy::result_large_err, reason = "once a request, on its way out")]
-fn filter(wanted: &Wanted) -> Result<Filter, Problem> {
+fn filter(wanted: &Wanted, caller: &Caller) -> Result<Filter, Problem> {
     let malformed = |message: String| Problem::new(Code::MalformedRequest, message);
     let states = wanted.status.iter().flat_map(|text| text.split(',')).map(|name| {
         name.trim().parse::<JobState>().map_err(|()| {
@@ -99,7 +102,7 @@ fn filter(wanted: &Wanted) -> Result<Filter, Problem> {
         states: states.collect::<Result<_, _>>()?,
         workflow: wanted.workflow.clone(),
         tag: wanted.tag.clone(),
-        owner: None,
+        owner: caller.confined_to().or_else(|| wanted.owner.clone()),
         batch: wanted.batch.as_ref().map(batch).transpose()?,
         since: time("since", &wanted.since)?,
         until: time("until", &wanted.until)?,
@@ -107,10 +110,11 @@ fn filter(wanted: &Wanted) -> Result<Filter, Problem> {
     })
 }
 
-/// A job that may or may not be there.
-pub(super) async fn find(app: &AppState, id: &str) -> Result<Job, Problem> {
+/// A job of somebody's own. Those of others are not there.
+pub(super) async fn find(app: &AppState, caller: &Caller, id: &str) -> Result<Job, Problem> {
     let id = Uuid::try_parse(id).map_err(|_| unknown())?;
-    app.jobs.store.job(id).await.map_err(Problem::from)?.ok_or_else(unknown)
+    let job = app.jobs.store.job(id).await.map_err(Problem::from)?;
+    job.filter(|job| caller.sees(&job.owner)).ok_or_else(unknown)
 }
 
 fn unknown() -> Problem {
@@ -118,15 +122,23 @@ fn unknown() -> Problem {
 }
 
 /// `GET /jobs/{id}`
-pub async fn show(State(app): State<AppState>, Path(id): Path<String>) -> Result<Response, Problem> {
-    let job = find(&app, &id).await?;
+pub async fn show(
+    State(app): State<AppState>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let job = find(&app, &caller, &id).await?;
     let standing = app.jobs.standing(&job).await;
     Ok(Json(Body::of(&job, standing)).into_response())
 }
 
 /// `DELETE /jobs/{id}`: 200 if it is cancelled, 202 if whoever runs it was told, 409 if it ended another way.
-pub async fn cancel(State(app): State<AppState>, Path(id): Path<String>) -> Result<Response, Problem> {
-    let id = Uuid::try_parse(&id).map_err(|_| unknown())?;
+pub async fn cancel(
+    State(app): State<AppState>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let id = find(&app, &caller, &id).await?.id;
     match app.jobs.store.cancel(id).await.map_err(Problem::from)? {
         Cancelled::Now(job) => {
             app.jobs.counts.unrun(&job);
@@ -145,8 +157,8 @@ pub async fn cancel(State(app): State<AppState>, Path(id): Path<String>) -> Resu
 /// `POST /jobs/{id}:retry`: the same once more, as a new job.
 pub async fn post(
     State(app): State<AppState>,
+    caller: Caller,
     Path(id): Path<String>,
-    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let id = id.strip_suffix(":retry").ok_or_else(|| {
         Problem::new(
@@ -154,12 +166,13 @@ pub async fn post(
             "a job takes GET and DELETE, and POST with `:retry` behind its id",
         )
     })?;
-    let job = find(&app, id).await?;
+    let job = find(&app, &caller, id).await?;
+    caller.may_run(&job.workflow)?;
     if !job.state.is_final() {
         let detail = format!("the job is {}: it has not ended yet", job.state);
         return Err(Problem::new(Code::JobEnded, detail).about(job.id));
     }
-    let asked = Asked { patient: true, ..Asked::by(caller::owner(&headers)) };
+    let asked = Asked { patient: true, ..unnamed(&caller) };
     let Accepted::New(jobs) = app.jobs.submit_again(&job, &asked).await? else {
         return Err(Problem::new(Code::Internal, "nothing was accepted"));
     };
@@ -172,10 +185,11 @@ pub async fn post(
 /// `GET /jobs/{id}/events`
 pub async fn events(
     State(app): State<AppState>,
+    caller: Caller,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let job = find(&app, &id).await?;
+    let job = find(&app, &caller, &id).await?;
     let seen = headers.get("last-event-id").and_then(|value| value.to_str().ok());
     let after: i64 = seen.and_then(|text| text.trim().parse().ok()).unwrap_or(0).clamp(0, i64::MAX);
     // Who has seen the end needs nothing; 204 is how browsers are told not to come back.
@@ -190,11 +204,16 @@ pub async fn events(
 /// `GET /jobs/{id}/outputs/{output}/{index}`: the file, a part of it, or 304. `HEAD` is answered by the same route.
 pub async fn output(
     State(app): State<AppState>,
+    caller: Caller,
     Path((id, output, index)): Path<(String, String, String)>,
     headers: HeaderMap,
 ) -> Result<HttpResponse<HttpBody>, Problem> {
     let missing = || Problem::not_found("there is no such output");
-    let (Ok(id), Ok(index)) = (Uuid::try_parse(&id), index.parse()) else { return Err(missing()) };
+    let Ok(index) = index.parse() else { return Err(missing()) };
+    let job = find(&app, &caller, &id)
+        .await
+        .map_err(|problem| if problem.code() == Code::NotFound { missing() } else { problem })?;
+    let id = job.id;
     let artifact = app.jobs.store.artifact(id, output.clone(), index).await.map_err(Problem::from)?;
     let answer = match &artifact {
         Some(artifact) => {
@@ -210,9 +229,7 @@ pub async fn output(
         return Ok(answer);
     }
     // It was promised once: that is another thing than never having been there.
-    let job = app.jobs.store.job(id).await.map_err(Problem::from)?;
     let promised = format!("\"/jobs/{id}/outputs/{output}/{index}\"");
-    let was_there = artifact.is_some()
-        || job.is_some_and(|job| job.result.is_some_and(|result| result.contains(&promised)));
+    let was_there = artifact.is_some() || job.result.is_some_and(|result| result.contains(&promised));
     Err(if was_there { Problem::new(Code::OutputGone, "the output is no longer kept") } else { missing() })
 }

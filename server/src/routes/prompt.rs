@@ -8,21 +8,30 @@ use comfyport_endpoint::{Fault, FaultKind, Faults};
 
 use super::{caller, waiting, workflow};
 use crate::{
+    access::Caller,
     app::AppState,
     problem::{Code, Problem},
     run::{Body as RequestBody, GraphPlan, Options, RunError},
 };
 
 /// Runs a graph and answers with its outputs under the ids of their nodes.
-pub async fn post(State(app): State<AppState>, request: Request<Body>) -> Result<Response, Problem> {
+pub async fn post(
+    State(app): State<AppState>,
+    caller: Caller,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
     if !app.config.prompt_route.enabled {
         return Err(Problem::prompt_disabled());
+    }
+    if caller.grant.is_bound() {
+        let detail = "this key is for some workflows alone, and a graph may be any";
+        return Err(Problem::new(Code::Forbidden, detail));
     }
     let wishes = workflow::Wishes::read(request.headers());
     let headers = request.headers().clone();
     let body = workflow::read_body(&app, request.into_body()).await?;
     let whole = RequestBody::Json(body.clone());
-    let mut asked = caller::asked(&headers, "POST /prompt", &whole)?;
+    let mut asked = caller::asked(&caller, &headers, "POST /prompt", &whole)?;
     let options = Options::default();
     asked.patient = wishes.is_patient(&options);
     if let Some(before) = app.jobs.remembered(&asked).await? {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::jobs;
 use crate::{
+    access::Caller,
     app::AppState,
     problem::{Code, Problem},
     webhooks::DeliveryView,
@@ -60,8 +61,12 @@ pub async fn list(
 }
 
 /// `GET /jobs/{id}/webhooks`: in the order in which things happened.
-pub async fn of_job(State(app): State<AppState>, Path(id): Path<String>) -> Result<Response, Problem> {
-    let job = jobs::find(&app, &id).await?;
+pub async fn of_job(
+    State(app): State<AppState>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let job = jobs::find(&app, &caller, &id).await?;
     let filter = DeliveryFilter { job: Some(job.id), ..DeliveryFilter::default() };
     let mut found = app.jobs.store.deliveries(filter, OF_A_JOB).await.map_err(Problem::from)?;
     found.reverse();
@@ -72,12 +77,13 @@ pub async fn of_job(State(app): State<AppState>, Path(id): Path<String>) -> Resu
 /// `POST /jobs/{id}/webhooks/{delivery}:redeliver`: the same body under the same id, from the beginning of the schedule.
 pub async fn redeliver(
     State(app): State<AppState>,
+    caller: Caller,
     Path((id, delivery)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
     let delivery = delivery.strip_suffix(":redeliver").ok_or_else(|| {
         Problem::new(Code::MethodNotAllowed, "a delivery takes POST with `:redeliver` behind its id")
     })?;
-    let job = jobs::find(&app, &id).await?;
+    let job = jobs::find(&app, &caller, &id).await?;
     let again = app.jobs.store.redeliver(job.id, delivery.to_owned()).await.map_err(Problem::from)?;
     let again = again.ok_or_else(|| {
         Problem::not_found("the job has no such delivery; GET /jobs/{id}/webhooks lists those it has")

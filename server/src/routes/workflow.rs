@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 
 use super::{batches, caller, check, origin::Origin, standing::Standing, waiting, workflows::OutputInfo};
 use crate::{
+    access::Caller,
     app::AppState,
     endpoints::Snapshot,
     form,
@@ -36,20 +37,25 @@ pub const BATCH: &str = ":batch";
 /// Runs an endpoint; checks a request to it if the path ends in `:check`, runs several if it ends in `:batch`.
 pub async fn post(
     State(app): State<AppState>,
+    caller: Caller,
     Path(path): Path<String>,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
+    let find = |path: &str| {
+        let endpoint = find(&app, path)?;
+        caller.may_run(&endpoint.path).map(|()| endpoint)
+    };
     if let Some(path) = path.strip_suffix(CHECK) {
-        return check::check(&app, &find(&app, path)?, request).await;
+        return check::check(&app, &find(path)?, request).await;
     }
     if let Some(path) = path.strip_suffix(BATCH) {
-        return batches::post(&app, &find(&app, path)?, request).await;
+        return batches::post(&app, &caller, &find(path)?, request).await;
     }
-    let endpoint = find(&app, &path)?;
+    let endpoint = find(&path)?;
     let wishes = Wishes::read(request.headers());
     wishes.check(&endpoint)?;
     let (headers, body) = take(&app, request).await?;
-    let mut asked = caller::asked(&headers, &format!("POST /{}", endpoint.path), &body)?;
+    let mut asked = caller::asked(&caller, &headers, &format!("POST /{}", endpoint.path), &body)?;
     if let Some(before) = app.jobs.remembered(&asked).await? {
         return waiting::again(&app, before, &wishes).await;
     }
