@@ -59,6 +59,7 @@ pub fn merge<'e>(endpoints: impl IntoIterator<Item = &'e Endpoint>) -> Value {
         extend(&mut document["paths"], part["paths"].take());
         extend(&mut document["components"]["schemas"], part["components"]["schemas"].take());
     }
+    say_who_may_call(&mut document);
     // What the reader came for is at the top.
     let mut tags = folder_tags(&document);
     if let Some(known) = document["tags"].as_array_mut() {
@@ -66,6 +67,21 @@ pub fn merge<'e>(endpoints: impl IntoIterator<Item = &'e Endpoint>) -> Value {
         *known = tags;
     }
     document
+}
+
+/// What every operation may be answered with by the guard before it.
+fn say_who_may_call(document: &mut Value) {
+    let paths = document["paths"].as_object_mut().into_iter().flat_map(Map::iter_mut);
+    for (_, item) in paths.filter(|(path, _)| *path != "/health") {
+        for operation in item.as_object_mut().into_iter().flat_map(Map::values_mut) {
+            let responses = operation.get_mut("responses").and_then(Value::as_object_mut);
+            let Some(responses) = responses else { continue };
+            for (status, name) in [("401", "Unauthorized"), ("429", "TooOften")] {
+                let reference = json!({"$ref": format!("#/components/responses/{name}")});
+                responses.entry(status).or_insert(reference);
+            }
+        }
+    }
 }
 
 /// Tags of operations that the fixed part does not describe: one for each folder of workflows, in order.

@@ -40,6 +40,7 @@ async fn multiply(store: &Store, model: &Job, count: usize) {
         max_attempts: model.max_attempts,
         cache_key: None,
         inputs: Vec::new(),
+        most_active: None,
     };
     for _ in 0..count.div_ceil(TOGETHER) {
         let jobs = (0..TOGETHER.min(count)).map(|_| copy()).collect();

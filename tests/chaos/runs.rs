@@ -36,10 +36,12 @@ struct Scale {
     faults: usize,
     /// Every so many jobs, somebody watches one.
     watch_every: usize,
+    /// The small disk, in MiB: the store's log and all outputs fit on it.
+    disk: u32,
 }
 
-const SHORT: Scale = Scale { jobs: 60, faults: 3, watch_every: 3 };
-const LONG: Scale = Scale { jobs: 1000, faults: 20, watch_every: 5 };
+const SHORT: Scale = Scale { jobs: 60, faults: 3, watch_every: 3, disk: 32 };
+const LONG: Scale = Scale { jobs: 1000, faults: 20, watch_every: 5, disk: 160 };
 
 /// The number that repeats a run: `COMFYPORT_CHAOS_SEED`. Short runs have one of their own; long ones differ each time.
 fn seed(scale: Scale) -> u64 {
@@ -274,7 +276,7 @@ async fn sockets_disturbed(scale: Scale) {
 }
 
 async fn disk_full(scale: Scale) {
-    let disk = match Disk::new(24) {
+    let disk = match Disk::new(scale.disk) {
         Ok(disk) => disk,
         Err(why) => {
             return say(&format!("disk full: left out, a small file system cannot be had here: {why}"));

@@ -19,9 +19,10 @@ use crate::{
 };
 
 /// What every connection is set to: answers mean that a change is on disk, whatever the server is set to otherwise, and
-/// nothing waits for ever, neither for others nor for a client that hangs.
+/// nothing waits for ever, neither for others nor for a client that hangs. A server that froze in the middle of a
+/// transaction has rows locked that others need to take its jobs over: it is not given longer than they wait.
 const SESSION: &str = "SET synchronous_commit TO on; SET lock_timeout TO '4s'; SET statement_timeout TO '20s'; \
-    SET idle_in_transaction_session_timeout TO '60s'; SET jit TO off";
+    SET idle_in_transaction_session_timeout TO '4s'; SET jit TO off";
 
 /// How long a server that is there takes to answer at most: longer than its own limit for a statement.
 const ANSWER: Duration = Duration::from_secs(30);
