@@ -68,6 +68,8 @@ sections! {
         max_body_bytes: usize,
         max_form_parts: usize,
         shutdown_timeout_s: u64,
+        tls_cert: PathBuf,
+        tls_key: PathBuf,
         allowed_hosts: Vec<String>,
         cors_origins: Vec<String>,
         trusted_proxies: Vec<String>,
@@ -308,6 +310,9 @@ impl Config {
         }
         address::networks(&self.server.trusted_proxies).map_err(ConfigError::Value)?;
         self.check_origins()?;
+        if self.server.tls_cert.as_os_str().is_empty() != self.server.tls_key.as_os_str().is_empty() {
+            return Err(ConfigError::Value("`server.tls_cert` and `server.tls_key` go together".to_owned()));
+        }
         engines::check_url(&self.comfyui.url, "comfyui.url", "comfyui.headers")
             .map_err(ConfigError::Value)?;
         engines::check(&self.engine)

@@ -14,15 +14,18 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{net::TcpListener, sync::Semaphore};
-use tokio_util::sync::CancellationToken;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::{either::Either, sync::CancellationToken};
 
 mod guarded;
 mod heads;
 mod refusal;
+pub mod tls;
 
 use crate::access::address::Peer;
 use guarded::Guarded;
 use refusal::Refusal;
+use tls::Certificate;
 
 /// How connections are treated.
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +43,13 @@ pub struct Limits {
 }
 
 /// Serves until `stop`, then lets connections finish what they are doing. The caller bounds how long.
-pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
+pub async fn serve(
+    listener: TcpListener,
+    certificate: Option<Arc<Certificate>>,
+    router: Router,
+    limits: Limits,
+    stop: CancellationToken,
+) {
     let places = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
     loop {
@@ -62,18 +71,28 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
         };
         // Answers are small and latency is what callers see.
         stream.set_nodelay(true).ok();
-        let stream = Guarded::new(stream, limits.write_timeout, Refusal { simulated: limits.simulated });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(limits.header_timeout)
-            .max_buf_size(limits.head_bytes)
-            .serve_connection(
-                TokioIo::new(stream),
-                TowerToHyperService::new(router.clone().layer(Extension(Peer(peer)))),
-            );
-        let connection = graceful.watch(connection);
+        let (router, certificate, watcher) =
+            (router.clone().layer(Extension(Peer(peer))), certificate.clone(), graceful.watcher());
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            let stream = match certificate {
+                None => Either::Left(stream),
+                Some(certificate) => {
+                    let shake = TlsAcceptor::from(certificate.current()).accept(stream);
+                    match tokio::time::timeout(limits.header_timeout, shake).await {
+                        Ok(Ok(stream)) => Either::Right(stream),
+                        Ok(Err(error)) => return tracing::debug!(%peer, %error, "no TLS came about"),
+                        Err(_) => return tracing::debug!(%peer, "no TLS came about in time"),
+                    }
+                }
+            };
+            let refusal = Refusal { simulated: limits.simulated };
+            let stream = Guarded::new(stream, limits.write_timeout, refusal);
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(limits.header_timeout)
+                .max_buf_size(limits.head_bytes)
+                .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+            if let Err(error) = watcher.watch(connection).await {
                 tracing::debug!(%error, "a connection ended badly");
             }
             drop(place);

@@ -36,9 +36,6 @@ const READERS: usize = 2;
 /// What the writer keeps of the file in memory, in KiB. Ids are random, so every new job touches pages all over it.
 const CACHE: i64 = 16 << 10;
 
-/// Pages of 4 KiB in the log before they are brought home: those that changed often go there once.
-const LOG: i64 = 4000;
-
 /// Transactions that share one commit at most.
 const TOGETHER: usize = 256;
 
@@ -227,7 +224,6 @@ fn prepare(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     set("synchronous", &"FULL").map_err(|error| damaged(&error))?;
     set("temp_store", &"MEMORY").map_err(|error| damaged(&error))?;
     set("cache_size", &-CACHE).map_err(|error| damaged(&error))?;
-    set("wal_autocheckpoint", &LOG).map_err(|error| damaged(&error))?;
     if application == i64::from(APPLICATION) && version == schema::CURRENT {
         // Nothing is written then, so that a full disk keeps nobody from looking at what is there.
         return Ok(());

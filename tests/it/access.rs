@@ -338,3 +338,28 @@ async fn pages_of_listed_origins_may_call() {
     assert_eq!(answer.status(), 200);
     assert!(answer.headers()["access-control-allow-methods"].to_str().unwrap().contains("POST"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn https_is_spoken_with_a_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let (chain, secret) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    std::fs::write(&chain, made.cert.pem()).unwrap();
+    std::fs::write(&secret, made.signing_key.serialize_pem()).unwrap();
+    let settings = [
+        ("COMFYPORT_SERVER_TLS_CERT", chain.to_str().unwrap()),
+        ("COMFYPORT_SERVER_TLS_KEY", secret.to_str().unwrap()),
+    ];
+    let server = Comfyport::simulated_with(&settings);
+    let port = server.url().rsplit_once(':').unwrap().1.to_owned();
+    assert!(server.url().starts_with("https://"), "{}", server.url());
+    let root = reqwest::Certificate::from_pem(made.cert.pem().as_bytes()).unwrap();
+    let client = reqwest::Client::builder().tls_certs_only([root]).build().unwrap();
+    let body = r#"{"prompt":"a fox","steps":1,"width":64,"height":64}"#;
+    let answer = client.post(format!("https://localhost:{port}{PAINT}")).body(body).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    // Without TLS there is nothing, and others are not disturbed.
+    assert!(reqwest::get(format!("http://localhost:{port}/health")).await.is_err());
+    let health = client.get(format!("https://localhost:{port}/health")).send().await.unwrap();
+    assert_eq!(health.status(), 200);
+}

@@ -14,7 +14,8 @@ use crate::{
     config::{Config, Overrides, seconds},
     dynamic::{self, Folder},
     endpoints::{Entry, Snapshot},
-    listener, say,
+    listener::{self, tls::Certificate},
+    say,
 };
 
 pub(crate) fn run(arguments: &Serve, endpoints: &'static [&'static Endpoint]) -> ExitCode {
@@ -47,6 +48,7 @@ async fn serve(
 ) -> Result<(), String> {
     let listener =
         TcpListener::bind(config.server.listen).await.map_err(|error| cannot_listen(&config, &error))?;
+    let certificate = open_certificate(&config)?;
     let mut folder = open_folder(&config, endpoints)?;
     let found = folder.as_mut().and_then(Folder::look).unwrap_or_default();
     let simulator = if simulate {
@@ -85,7 +87,8 @@ async fn serve(
         keep_looking(folder, &app, simulator.as_ref().map(Simulator::installer));
     }
     let closing = app.closing.clone();
-    let server = tokio::spawn(listener::serve(listener, app::router(app.clone()), limits, closing));
+    let server =
+        tokio::spawn(listener::serve(listener, certificate, app::router(app.clone()), limits, closing));
     until_told().await;
     let running = app.jobs.in_hand();
     say::line(format_args!("stopping: {running} running jobs have {} s to end", patience.as_secs()));
@@ -139,6 +142,16 @@ async fn wind_down(app: &AppState, mut server: tokio::task::JoinHandle<()>, pati
     if tokio::time::timeout(FAREWELL, &mut server).await.is_err() {
         server.abort();
     }
+}
+
+/// What HTTPS needs, if it is to be spoken.
+fn open_certificate(config: &Config) -> Result<Option<Arc<Certificate>>, String> {
+    let settings = &config.server;
+    if settings.tls_cert.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let certificate = Certificate::open(settings.tls_cert.clone(), settings.tls_key.clone())?;
+    Ok(Some(Arc::new(certificate)))
 }
 
 /// The folder of further workflows, if there is to be one.
@@ -203,7 +216,8 @@ async fn start_simulator(config: &mut Config, endpoints: &[&Endpoint]) -> Result
 
 /// What a person who just started it wants to know.
 fn greet(app: &AppState, address: std::net::SocketAddr) {
-    let base = format!("http://{address}");
+    let scheme = if app.config.server.tls_cert.as_os_str().is_empty() { "http" } else { "https" };
+    let base = format!("{scheme}://{address}");
     let now = app.endpoints.now();
     let workflows = now.served().count();
     say::line(format_args!("comfyport {}: {workflows} workflows", env!("CARGO_PKG_VERSION")));
