@@ -41,6 +41,7 @@ pub struct Config {
     pub artifacts: Artifacts,
     pub readiness: Readiness,
     pub prompt_route: PromptRoute,
+    pub compat: Compat,
     pub log: Log,
     /// Several engines; none means the one of `comfyui`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -70,6 +71,7 @@ sections! {
         shutdown_timeout_s: u64,
         tls_cert: PathBuf,
         tls_key: PathBuf,
+        public_url: String,
         allowed_hosts: Vec<String>,
         cors_origins: Vec<String>,
         trusted_proxies: Vec<String>,
@@ -118,6 +120,7 @@ sections! {
     Artifacts { data_dir: PathBuf, keep_s: u64, keep_bytes: u64, max_file_bytes: u64 }
     Readiness { fresh_s: u64 }
     PromptRoute { enabled: bool }
+    Compat { runpod: bool, inline_bytes: u64 }
     Log { format: LogFormat, level: String }
 }
 

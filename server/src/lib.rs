@@ -8,6 +8,7 @@ pub mod artifacts;
 pub mod assemble;
 mod cli;
 mod commands;
+pub mod compat;
 pub mod config;
 pub mod dynamic;
 pub mod endpoints;

@@ -17,3 +17,5 @@ mod waiting;
 pub mod webhooks;
 pub mod workflow;
 pub mod workflows;
+
+pub(crate) use caller::asked;

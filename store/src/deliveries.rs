@@ -17,6 +17,9 @@ pub struct Webhook {
     pub url: String,
     /// Events such as `job.succeeded`.
     pub events: Vec<String>,
+    /// How it is worded, for whoever renders it; nothing for the usual words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shape: Option<String>,
 }
 
 /// Where a delivery is.

@@ -92,6 +92,21 @@ impl Store {
         .await
     }
 
+    /// How many jobs of an endpoint are in each state, of one caller or of all. It counts all of them.
+    pub async fn tally(
+        &self,
+        workflow: String,
+        owner: Option<String>,
+    ) -> Result<Vec<(State, u64)>, StoreError> {
+        self.read(move |tx| {
+            let sql = "SELECT state, count(*) FROM jobs WHERE workflow = ?1 \
+                       AND (CAST(?2 AS TEXT) IS NULL OR owner = ?2) GROUP BY state";
+            let rows = tx.query(sql, &[workflow.as_str().into(), owner.as_deref().into()])?;
+            rows.iter().map(|row| Ok((row.parsed(0)?, u64::try_from(row.int(1)?).unwrap_or(0)))).collect()
+        })
+        .await
+    }
+
     /// How much waits and runs. It counts all of it: not for every request.
     pub async fn depth(&self) -> Result<Depth, StoreError> {
         self.read(|tx| {

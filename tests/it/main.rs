@@ -7,6 +7,7 @@ mod batches;
 mod bundled;
 mod clients;
 mod command_line;
+mod compat;
 #[path = "../support/containers.rs"]
 mod containers;
 mod derived;

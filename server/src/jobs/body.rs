@@ -1,11 +1,12 @@
 //! A job as callers see it.
 
-use comfyport_store::{Job, Render, State};
+use comfyport_store::{Job, Render, State, deliveries::Webhook};
 use serde::Serialize;
 use serde_json::{Map, Value, json, value::RawValue};
 use uuid::Uuid;
 
 use crate::{
+    compat,
     problem::{Code, Problem},
     run::{Kept, Options},
 };
@@ -153,6 +154,11 @@ pub struct Words;
 
 impl Render for Words {
     fn webhook(&self, job: &Job, event: &str, at: i64) -> String {
+        let wished: Option<Webhook> = job.webhook.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        let shape = wished.and_then(|wished| wished.shape);
+        if let Some(other) = shape.and_then(|shape| compat::webhook(&shape, job)) {
+            return other.to_string();
+        }
         let write = |data: &Body<'_>| json!({"type": event, "timestamp": time(at), "data": data}).to_string();
         let whole = write(&Body::of(job, Standing::default()));
         // What does not fit is at the job's address.

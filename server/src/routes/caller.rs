@@ -21,7 +21,7 @@ pub(super) fn unnamed(caller: &Caller) -> Asked {
 
 /// Who asks for what. `what` is the method and the path.
 #[expect(clippy::result_large_err, reason = "once a request, on its way out")]
-pub(super) fn asked(caller: &Caller, headers: &HeaderMap, what: &str, body: &Body) -> Result<Asked, Problem> {
+pub(crate) fn asked(caller: &Caller, headers: &HeaderMap, what: &str, body: &Body) -> Result<Asked, Problem> {
     let asked = unnamed(caller);
     let Some(key) = headers.get("idempotency-key") else { return Ok(asked) };
     let fits = |key: &&str| !key.is_empty() && key.len() <= LONGEST;

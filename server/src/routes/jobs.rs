@@ -111,7 +111,7 @@ fn filter(wanted: &Wanted, caller: &Caller) -> Result<Filter, Problem> {
 }
 
 /// A job of somebody's own. Those of others are not there.
-pub(super) async fn find(app: &AppState, caller: &Caller, id: &str) -> Result<Job, Problem> {
+pub(crate) async fn find(app: &AppState, caller: &Caller, id: &str) -> Result<Job, Problem> {
     let id = Uuid::try_parse(id).map_err(|_| unknown())?;
     let job = app.jobs.store.job(id).await.map_err(Problem::from)?;
     job.filter(|job| caller.sees(&job.owner)).ok_or_else(unknown)

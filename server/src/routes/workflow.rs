@@ -6,8 +6,8 @@ use axum::{
     Json,
     body::{Body, Bytes},
     extract::{Path, State},
-    http::{HeaderMap, Request, header::ACCEPT},
-    response::Response,
+    http::{HeaderMap, Method, Request, header::ACCEPT},
+    response::{IntoResponse, Response},
 };
 use comfyport_endpoint::{Endpoint, Fault, FaultKind, Faults, Held, List, Text, nearest};
 use serde::Serialize;
@@ -17,6 +17,7 @@ use super::{batches, caller, check, origin::Origin, standing::Standing, waiting,
 use crate::{
     access::Caller,
     app::AppState,
+    compat::runpod,
     endpoints::Snapshot,
     form,
     problem::Problem,
@@ -41,6 +42,11 @@ pub async fn post(
     Path(path): Path<String>,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
+    if let Some(call) = runpod::Call::read(&app, request.method(), &path) {
+        let (headers, query) = (request.headers().clone(), request.uri().query().map(str::to_owned));
+        let body = read_body(&app, request.into_body()).await?;
+        return Ok(call.answer(&app, &caller, &headers, query.as_deref(), &body).await);
+    }
     let find = |path: &str| {
         let endpoint = find(&app, path)?;
         caller.may_run(&endpoint.path).map(|()| endpoint)
@@ -218,11 +224,20 @@ struct PackInfo {
 /// Describes an endpoint, ready or not.
 pub async fn describe(
     State(app): State<AppState>,
+    caller: Caller,
     Path(path): Path<String>,
-) -> Result<Json<Description>, Problem> {
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    if let Some(call) = runpod::Call::read(&app, &Method::GET, &path) {
+        return Ok(call.answer(&app, &caller, &headers, None, &Bytes::new()).await);
+    }
+    description(&app, &path).await.map(IntoResponse::into_response)
+}
+
+async fn description(app: &AppState, path: &str) -> Result<Json<Description>, Problem> {
     let now = app.endpoints.now();
-    let entry = now.find(&path).ok_or_else(|| unknown(&now, &path))?;
-    let endpoint = entry.endpoint.as_ref().ok_or_else(|| unknown(&now, &path))?;
+    let entry = now.find(path).ok_or_else(|| unknown(&now, path))?;
+    let endpoint = entry.endpoint.as_ref().ok_or_else(|| unknown(&now, path))?;
     let engines = app.jobs.pool.report(endpoint).await;
     let document: Value = serde_json::from_str(&endpoint.openapi).unwrap_or_default();
     let operation = &document["paths"][format!("/{}", endpoint.path)]["post"];

@@ -233,7 +233,7 @@ fn webhook(value: &Value, limits: &OptionLimits) -> Result<Webhook, Fault> {
             events
         }
     };
-    Ok(Webhook { url: parsed.into(), events })
+    Ok(Webhook { url: parsed.into(), events, shape: None })
 }
 
 /// Whether an address is one of those that begin like this: the same scheme, host and port, and a path below.
