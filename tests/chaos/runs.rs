@@ -214,6 +214,10 @@ async fn freeze_beyond_lease(hall: &mut Hall, random: &mut Rng) -> usize {
     until("the other server notices", LEASE * 10, async || noticed() > before).await;
     tokio::time::sleep(Duration::from_millis(random.u64(0..500))).await;
     hall.servers[victim].thaw();
+    // Whoever is frozen again before he said that he lives has nothing that could be taken over once more.
+    let ready = format!("{}/ready", hall.servers[victim].url());
+    let is_ready = async || hall.http.get(&ready).send().await.unwrap().status() == 200;
+    until("the thawed server lives again", RECOVERY, is_ready).await;
     1
 }
 
