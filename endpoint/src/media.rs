@@ -20,6 +20,8 @@ pub struct Media {
     pub source: MediaSource,
     /// What the loader's input is set to; the server fills this in.
     pub engine_value: Option<String>,
+    /// How many bytes it has, once the server has them in a place of its own; it fills this in.
+    pub size: Option<u64>,
 }
 
 /// A picture.
@@ -79,7 +81,7 @@ impl Media {
         filename: Option<String>,
         content_type: Option<String>,
     ) -> Self {
-        Self { source: MediaSource::Bytes { data: data.into(), filename, content_type }, engine_value: None }
+        Self::from(MediaSource::Bytes { data: data.into(), filename, content_type })
     }
 
     /// A file at an address, which the server fetches, if it does such a thing.
@@ -93,7 +95,7 @@ impl Media {
     }
 
     fn from(source: MediaSource) -> Self {
-        Self { source, engine_value: None }
+        Self { source, engine_value: None, size: None }
     }
 }
 

@@ -1,6 +1,10 @@
 //! Which addresses may be asked.
 
-use std::{net::IpAddr, ops::RangeInclusive, sync::Arc};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    ops::RangeInclusive,
+    sync::Arc,
+};
 
 use url::{Host, Url};
 
@@ -94,7 +98,7 @@ impl Approved {
         self.by_name
     }
 
-    /// An address that an operator wrote down in full: nothing about it is judged.
+    /// An address that an operator allows as it is. Only networks that are denied are not dialled for it.
     pub fn by_operator(url: Url) -> Self {
         Self { url, by_name: true }
     }
@@ -146,8 +150,10 @@ impl Guard {
         match host {
             Host::Ipv4(address) => self.judge_addresses(&[address.into()], by_name)?,
             Host::Ipv6(address) => self.judge_addresses(&[address.into()], by_name)?,
-            Host::Domain(name) if is_plain(name) => {}
-            Host::Domain(_) => return Err(Refusal::Malformed),
+            Host::Domain(name) if !is_plain(name) => return Err(Refusal::Malformed),
+            // What it stands for is agreed.
+            Host::Domain(name) if is_localhost(name) => self.judge_addresses(&LOCALHOST, by_name)?,
+            Host::Domain(_) => {}
         }
         // Servers are not told of it, and one address is one however it goes on.
         url.set_fragment(None);
@@ -166,6 +172,14 @@ impl Guard {
         let fine = |address: &IpAddr| by_name || is_public(*address) || within(&self.0.allow, *address);
         if addresses.iter().all(fine) { Ok(()) } else { Err(Refusal::NotPublic) }
     }
+}
+
+/// What `localhost` and all below it stand for.
+const LOCALHOST: [IpAddr; 1] = [IpAddr::V4(Ipv4Addr::LOCALHOST)];
+
+fn is_localhost(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    name.strip_suffix("localhost").is_some_and(|before| before.is_empty() || before.ends_with('.'))
 }
 
 /// Names of hosts are letters, digits and little else, whatever an address may hold.
@@ -205,6 +219,8 @@ mod tests {
             ("http://example.com:22/", Refusal::Port(22)),
             ("http://example.com:25/", Refusal::Port(25)),
             ("http://10.0.0.1/", Refusal::NotPublic),
+            ("http://localhost/", Refusal::NotPublic),
+            ("http://a.localhost./", Refusal::NotPublic),
         ] {
             assert_eq!(guard.judge(bad).unwrap_err(), why, "{bad}");
         }

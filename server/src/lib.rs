@@ -13,6 +13,7 @@ pub mod dynamic;
 pub mod endpoints;
 pub mod engine;
 pub mod form;
+pub mod intake;
 pub mod jobs;
 pub mod layers;
 pub mod listener;
