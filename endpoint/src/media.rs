@@ -89,6 +89,11 @@ impl Media {
         Self::from(MediaSource::Url(url.into()))
     }
 
+    /// A file that was uploaded to the server before, by the id that it was given.
+    pub fn from_upload(id: impl Into<String>) -> Self {
+        Self::from(MediaSource::Upload(id.into()))
+    }
+
     /// Whether no file was given.
     pub(crate) fn is_empty(&self) -> bool {
         matches!(&self.source, MediaSource::Bytes { data, .. } if data.is_empty())
