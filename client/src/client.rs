@@ -12,7 +12,7 @@ use reqwest::{
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use crate::{Error, Events, Problem, Run, RunOptions, Verdict, body};
+use crate::{Error, Events, Problem, Run, RunOptions, Upload, Verdict, body};
 
 const CONNECT: Duration = Duration::from_secs(10);
 
@@ -100,6 +100,12 @@ impl Client {
     pub async fn check<R: Call>(&self, request: &R) -> Result<Verdict, Error> {
         let post = self.open(Method::POST, &format!("{}:check", R::endpoint().path));
         json(body::put(post, request, &RunOptions::default()).send().await?).await
+    }
+
+    /// Uploads a file, of whatever size, to be used in requests until it expires. `reqwest::Body::wrap_stream` sends it
+    /// piece by piece.
+    pub async fn upload(&self, file: impl Into<reqwest::Body>) -> Result<Upload, Error> {
+        json(self.open(Method::POST, "uploads").body(file).send().await?).await
     }
 
     /// The bytes of an output file.

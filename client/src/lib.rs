@@ -39,5 +39,5 @@ pub use comfyport_endpoint::{
 pub use comfyport_generated as workflows;
 pub use error::{Error, Problem, ProblemFault, Source};
 pub use event::{Event, Events};
-pub use file::media_from_path;
+pub use file::{Upload, media_from_path};
 pub use run::{Run, RunOptions, Timing, Verdict, Webhook};

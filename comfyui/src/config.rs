@@ -42,7 +42,7 @@ pub struct ClientConfig {
     pub connect_timeout: Duration,
     /// For a whole request and its answer, except uploads and downloads. Default 30 s.
     pub request_timeout: Duration,
-    /// For a whole upload. Default 5 min.
+    /// For a whole upload, besides a second for each 4 MiB. Default 5 min.
     pub upload_timeout: Duration,
     /// Longest silence within any answer. Default 60 s.
     pub read_timeout: Duration,

@@ -1,7 +1,10 @@
+use std::{io, time::Duration};
+
 use bytes::Bytes;
 use comfyport_workflow::json::Value;
+use futures_util::Stream;
 use reqwest::{
-    Method,
+    Body, Method,
     multipart::{Form, Part},
 };
 
@@ -10,23 +13,27 @@ use crate::{
     http::{parse, success},
 };
 
+/// Large files have longer: as long as they take at so many bytes a second.
+const SLOWEST: u64 = 4 << 20;
+
 impl Client {
     /// Puts a file into ComfyUI's input folder and answers with the value a loader's input takes.
     ///
     /// An existing file of that name is replaced, without any protection against a concurrent writer: the name should
-    /// be one of its contents' hash, or of the job. `subfolder` may be empty.
+    /// be one of its contents' hash, or of the job. `subfolder` may be empty. `data` yields `length` bytes, and is never
+    /// whole in memory.
     pub async fn upload(
         &self,
         filename: &str,
         subfolder: &str,
         content_type: &str,
-        data: Bytes,
+        length: u64,
+        data: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
     ) -> Result<String, ClientError> {
         if !usable(filename) || !(subfolder.is_empty() || subfolder.split('/').all(usable)) {
             return Err(ClientError::InvalidName);
         }
-        let length = data.len() as u64;
-        let part = Part::stream_with_length(data, length).file_name(filename.to_owned());
+        let part = Part::stream_with_length(Body::wrap_stream(data), length).file_name(filename.to_owned());
         let part = part.mime_str(content_type).map_err(|_| ClientError::InvalidName)?;
         // ComfyUI does not decode an encoded file name, so it goes as raw UTF-8.
         let form = Form::new()
@@ -36,8 +43,8 @@ impl Client {
             .text("overwrite", "true")
             .part("image", part);
         let url = self.http().url(&["upload", "image"]);
-        let request =
-            self.http().open(Method::POST, url).timeout(self.config().upload_timeout).multipart(form);
+        let timeout = self.config().upload_timeout + Duration::from_secs(length / SLOWEST);
+        let request = self.http().open(Method::POST, url).timeout(timeout).multipart(form);
         let response = success(request.send().await?)?;
         value(&parse(&self.http().body(response).await?)?)
     }

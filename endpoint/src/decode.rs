@@ -103,6 +103,11 @@ impl Decoding {
         &mut self.decoded
     }
 
+    /// Whether anything is wrong so far.
+    pub fn is_faulty(&self) -> bool {
+        !self.faults.is_empty()
+    }
+
     /// Adds what else is wrong.
     pub fn add(&mut self, faults: impl IntoIterator<Item = Fault>) {
         self.faults.extend(faults);
@@ -241,6 +246,10 @@ impl Decoded {
 }
 
 fn describe(media: &Media, out: &mut Vec<u8>) {
+    if let Some(size) = media.size {
+        out.extend_from_slice(format!("{{\"size\":{size}}}").as_bytes());
+        return;
+    }
     match &media.source {
         MediaSource::Bytes { data, .. } => {
             out.extend_from_slice(format!("{{\"size\":{}}}", data.len()).as_bytes());

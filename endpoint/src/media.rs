@@ -20,6 +20,8 @@ pub struct Media {
     pub source: MediaSource,
     /// What the loader's input is set to; the server fills this in.
     pub engine_value: Option<String>,
+    /// How many bytes it has, once the server has them in a place of its own; it fills this in.
+    pub size: Option<u64>,
 }
 
 /// A picture.
@@ -79,12 +81,17 @@ impl Media {
         filename: Option<String>,
         content_type: Option<String>,
     ) -> Self {
-        Self { source: MediaSource::Bytes { data: data.into(), filename, content_type }, engine_value: None }
+        Self::from(MediaSource::Bytes { data: data.into(), filename, content_type })
     }
 
     /// A file at an address, which the server fetches, if it does such a thing.
     pub fn from_url(url: impl Into<String>) -> Self {
         Self::from(MediaSource::Url(url.into()))
+    }
+
+    /// A file that was uploaded to the server before, by the id that it was given.
+    pub fn from_upload(id: impl Into<String>) -> Self {
+        Self::from(MediaSource::Upload(id.into()))
     }
 
     /// Whether no file was given.
@@ -93,7 +100,7 @@ impl Media {
     }
 
     fn from(source: MediaSource) -> Self {
-        Self { source, engine_value: None }
+        Self { source, engine_value: None, size: None }
     }
 }
 

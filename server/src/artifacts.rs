@@ -22,10 +22,12 @@ use tokio_util::io::ReaderStream;
 
 mod inspect;
 pub mod range;
+mod received;
 mod store;
 pub(crate) use store::hex;
 
 pub use inspect::Defect;
+pub use received::{ReceiveError, Received};
 pub use store::{Source, StoreError};
 
 /// One output file on its way. Unless it is kept, it is removed when its last owner lets go.
@@ -118,8 +120,8 @@ impl Files {
         self.shared.is_none()
     }
 
-    /// Keeps a file of a request under a name that is made from its content.
-    pub async fn put(&self, name: &str, data: Bytes) -> io::Result<()> {
+    /// Keeps a file under a name that is made from its content.
+    async fn put(&self, name: &str, data: Bytes) -> io::Result<()> {
         if let Some(store) = &self.shared {
             return send(store, name, &mut &data[..]).await;
         }

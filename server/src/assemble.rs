@@ -4,6 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use comfyport_comfyui::{Client, ClientConfig};
 use comfyport_endpoint::{DecodeLimits, Endpoint};
+use comfyport_fetch::{Client as FetchClient, Fetcher, Guard, Policy, SystemLookup};
 use comfyport_store as store;
 
 use crate::{
@@ -13,13 +14,14 @@ use crate::{
     config::{Config, EngineTable, seconds},
     endpoints::Endpoints,
     engine::comfyui::ComfyUi,
+    intake::{self, Intake},
     jobs::{self, Ears, Jobs, Words},
     media::PictureLimits,
     metrics::Metrics,
     pool::{self, Place, PlaceSettings, Pool},
     readiness::Ages,
     run::{OptionLimits, RequestLimits},
-    webhooks::{self, DeliveryCounter, Schedule, Webhooks},
+    webhooks::{self, DeliveryCounter, Schedule, Targets, Webhooks},
 };
 
 /// Everything between the settings and the listener.
@@ -35,14 +37,15 @@ pub async fn assemble(
     let places = config.engines().into_iter().map(|engine| place(engine, ages, away, kind));
     let pool = Arc::new(Pool::new(places.collect::<Result<_, _>>()?, pool_settings(&config.engines)));
     let endpoints = Arc::new(Endpoints::new(endpoints));
-    let jobs = jobs(&config, pool, Arc::clone(&endpoints), simulated).await?;
+    let targets = targets(&config)?;
+    let jobs = jobs(&config, pool, Arc::clone(&endpoints), &targets, simulated).await?;
     let metrics = Arc::new(Metrics::default());
     let access = Arc::new(access(&config, &jobs.store).await?);
     jobs.counts.tell(Arc::clone(&metrics) as _);
     jobs.counts.tell(Arc::clone(&access.usage) as _);
     let stopwatch = Arc::clone(&metrics);
     jobs.store.observe(Arc::new(move |writes, took| stopwatch.stored(writes, took)));
-    let webhooks = webhooks(&config, Arc::clone(&jobs), Arc::clone(&metrics) as _)?;
+    let webhooks = webhooks(&config, Arc::clone(&jobs), targets, Arc::clone(&metrics) as _)?;
     Ok(AppState::new(config, endpoints, access, jobs, webhooks, metrics, simulated))
 }
 
@@ -76,26 +79,44 @@ pub fn store_options(config: &Config, simulated: bool) -> (PathBuf, store::Optio
     (data_dir, options)
 }
 
+/// Where webhooks may go. What of `[fetch]` is not asked for files is not told of jobs.
+fn targets(config: &Config) -> Result<Targets, String> {
+    let policy = Policy { http: false, allow: Vec::new(), only: Vec::new(), ..config.fetch.policy()? };
+    let settings = &config.webhooks;
+    let public = settings.public.then(|| Guard::new(policy));
+    Ok(Targets::new(settings.allow.clone(), public, !settings.secrets.is_empty()))
+}
+
 fn webhooks(
     config: &Config,
     jobs: Arc<Jobs>,
+    targets: Targets,
     counter: Arc<dyn DeliveryCounter>,
 ) -> Result<Arc<Webhooks>, String> {
     let settings = &config.webhooks;
     let keys = settings.keys().map_err(|error| error.to_string())?;
     let settings = webhooks::Settings {
-        allow: settings.allow.clone(),
+        targets,
         concurrency: settings.concurrency,
         timeout: seconds(settings.timeout_s),
         schedule: Schedule::of(&settings.schedule_s),
     };
-    Webhooks::new(jobs, settings, keys, counter)
+    // Within the timeout of a delivery, so that there is time for an answer.
+    let client = FetchClient::new(
+        Guard::new(Policy { allow: Vec::new(), ..config.fetch.policy()? }),
+        Arc::new(SystemLookup::default()),
+        comfyport_comfyui::tls(),
+        settings.timeout,
+    );
+    let client = client.map_err(|error| format!("the client of webhooks: {error}"))?;
+    Ok(Webhooks::new(jobs, settings, keys, client, counter))
 }
 
 async fn jobs(
     config: &Config,
     pool: Arc<Pool>,
     endpoints: Arc<Endpoints>,
+    targets: &Targets,
     simulated: bool,
 ) -> Result<Arc<Jobs>, String> {
     let kept = &config.artifacts;
@@ -113,10 +134,34 @@ async fn jobs(
         format!("the data directory {}: {error}; choose another with --data-dir", data_dir.display())
     })?;
     let name = std::env::var("HOSTNAME").unwrap_or_else(|_| format!("process {}", std::process::id()));
-    Ok(Jobs::new(store, ears, files, pool, endpoints, name, job_settings(config)))
+    let intake = intake(config)?;
+    Ok(Jobs::new(store, ears, files, intake, pool, endpoints, name, job_settings(config, targets)))
 }
 
-fn job_settings(config: &Config) -> jobs::Settings {
+fn intake(config: &Config) -> Result<Intake, String> {
+    let (fetch, media) = (&config.fetch, &config.media);
+    let limits = intake::Limits {
+        pictures: PictureLimits { pixels: media.max_pixels, side: media.max_side },
+        sizes: intake::Sizes {
+            picture: media.max_picture_bytes,
+            video: media.max_video_bytes,
+            audio: media.max_audio_bytes,
+            other: media.max_other_bytes,
+        },
+        fetches: fetch.concurrency,
+        patience: seconds(fetch.timeout_s),
+    };
+    let fetcher = fetch.enabled.then(|| {
+        let timeout = seconds(fetch.connect_timeout_s);
+        let lookup = Arc::new(SystemLookup::default());
+        let client = FetchClient::new(Guard::new(fetch.policy()?), lookup, comfyport_comfyui::tls(), timeout);
+        let client = client.map_err(|error| format!("the client of `[fetch]`: {error}"))?;
+        Ok::<_, String>(Fetcher::new(client, fetch.credentials()?, fetch.limits()))
+    });
+    Ok(Intake::new(fetcher.transpose()?, limits))
+}
+
+fn job_settings(config: &Config, targets: &Targets) -> jobs::Settings {
     let jobs = &config.jobs;
     jobs::Settings {
         queued: jobs.max_queued,
@@ -131,13 +176,12 @@ fn job_settings(config: &Config) -> jobs::Settings {
         keep_bytes: config.artifacts.keep_bytes,
         cached: jobs.cache.clone(),
         request: RequestLimits {
-            pictures: PictureLimits { pixels: config.media.max_pixels, side: config.media.max_side },
             decode: DecodeLimits { media_bytes: config.server.max_body_bytes, ..DecodeLimits::default() },
             options: OptionLimits {
                 timeout: seconds(jobs.timeout_s),
                 max_attempts: MOST_ATTEMPTS,
                 metadata_bytes: jobs.max_metadata_bytes,
-                webhooks: config.webhooks.allow.clone(),
+                webhooks: targets.clone(),
             },
             body: config.server.max_body_bytes,
             parts: config.server.max_form_parts,

@@ -19,10 +19,11 @@ use uuid::Uuid;
 use crate::{
     access::Caller,
     app::AppState,
+    intake::Purpose,
     jobs::{Accepted, Asked},
     problem::{Code, Problem},
     routes,
-    run::{Body, Prepared},
+    run::{Body, Draft},
 };
 
 pub mod runpod;
@@ -56,7 +57,8 @@ async fn accept(
     if let Some(before) = app.jobs.remembered(&asked).await? {
         return Ok(before);
     }
-    let mut prepared = Prepared::read(endpoint.clone(), body, &app.jobs.settings.request)?;
+    let draft = Draft::read(endpoint.clone(), body, &app.jobs.settings.request);
+    let mut prepared = app.jobs.prepare(draft, &asked.owner, Purpose::Keep).await?;
     if let Some(webhook) = &mut prepared.options.webhook {
         webhook.shape = Some(request.shape.to_owned());
     }

@@ -15,6 +15,7 @@ use toml::{Table, Value};
 use url::Url;
 
 mod engines;
+mod fetch;
 mod webhooks;
 
 use crate::access::address;
@@ -37,7 +38,9 @@ pub struct Config {
     pub store: StoreSettings,
     pub jobs: Jobs,
     pub webhooks: Webhooks,
+    pub fetch: Fetch,
     pub media: Media,
+    pub uploads: Uploads,
     pub artifacts: Artifacts,
     pub readiness: Readiness,
     pub prompt_route: PromptRoute,
@@ -110,13 +113,37 @@ sections! {
         cache: Vec<String>,
     }
     Webhooks {
+        public: bool,
         allow: Vec<String>,
         secrets: Vec<Secret>,
         concurrency: usize,
         timeout_s: u64,
         schedule_s: Vec<f64>,
     }
-    Media { max_pixels: u64, max_side: u32 }
+    Fetch {
+        enabled: bool,
+        http: bool,
+        ports: Vec<String>,
+        allow: Vec<String>,
+        deny: Vec<String>,
+        only: Vec<String>,
+        max_redirects: usize,
+        connect_timeout_s: u64,
+        timeout_s: u64,
+        min_bytes_per_s: u64,
+        concurrency: usize,
+        credentials: Vec<FetchCredentials>,
+    }
+    FetchCredentials { url: String, headers: BTreeMap<String, Secret> }
+    Media {
+        max_pixels: u64,
+        max_side: u32,
+        max_picture_bytes: u64,
+        max_video_bytes: u64,
+        max_audio_bytes: u64,
+        max_other_bytes: u64,
+    }
+    Uploads { keep_s: u64, max_files: u64, max_bytes: u64 }
     Artifacts { data_dir: PathBuf, keep_s: u64, keep_bytes: u64, max_file_bytes: u64 }
     Readiness { fresh_s: u64 }
     PromptRoute { enabled: bool }
@@ -302,7 +329,15 @@ impl Config {
             ("jobs.max_batch", self.jobs.max_batch as u64),
             ("webhooks.concurrency", self.webhooks.concurrency as u64),
             ("webhooks.timeout_s", self.webhooks.timeout_s),
+            ("fetch.connect_timeout_s", self.fetch.connect_timeout_s),
+            ("fetch.timeout_s", self.fetch.timeout_s),
+            ("fetch.concurrency", self.fetch.concurrency as u64),
             ("media.max_pixels", self.media.max_pixels),
+            ("media.max_picture_bytes", self.media.max_picture_bytes),
+            ("media.max_video_bytes", self.media.max_video_bytes),
+            ("media.max_audio_bytes", self.media.max_audio_bytes),
+            ("media.max_other_bytes", self.media.max_other_bytes),
+            ("uploads.keep_s", self.uploads.keep_s),
             ("artifacts.keep_s", self.artifacts.keep_s),
         ];
         if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
@@ -320,6 +355,7 @@ impl Config {
             .map_err(ConfigError::Value)?;
         engines::check(&self.engine)
             .map_err(|(index, message)| ConfigError::Value(format!("engine {}: {message}", index + 1)))?;
+        self.fetch.check().map_err(ConfigError::Value)?;
         self.webhooks.check().map_err(ConfigError::Value)?;
         if self.log.level.parse::<tracing_subscriber::EnvFilter>().is_err() {
             return Err(ConfigError::Value(

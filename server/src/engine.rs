@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
+    fmt, io,
     sync::Arc,
 };
 
@@ -111,14 +111,22 @@ pub struct Prompt<'a> {
 }
 
 /// A file to make available to an engine.
-#[derive(Debug, Clone)]
 pub struct InputFile<'a> {
     /// The name to give it: made from its content, never from what a caller said.
     pub name: &'a str,
     /// Its media type.
     pub content_type: &'static str,
+    /// How many bytes it has.
+    pub size: u64,
     /// Its bytes.
-    pub data: Bytes,
+    pub data: BoxStream<'static, io::Result<Bytes>>,
+}
+
+impl fmt::Debug for InputFile<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = formatter.debug_struct("InputFile");
+        shown.field("name", &self.name).field("size", &self.size).finish_non_exhaustive()
+    }
 }
 
 /// An output file on its way.

@@ -20,6 +20,7 @@ use uuid::Uuid;
 use crate::{
     artifacts::Files,
     endpoints::Endpoints,
+    intake::Intake,
     pool::{Place, Pool},
     run::RequestLimits,
 };
@@ -172,6 +173,8 @@ pub struct Jobs {
     pub store: Store,
     /// Where their files are.
     pub files: Files,
+    /// Where the files of requests come in.
+    pub intake: Intake,
     /// Where they run.
     pub pool: Arc<Pool>,
     /// How they are handled.
@@ -204,10 +207,12 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 impl Jobs {
     /// Nothing is done yet. `ears` are those that the store speaks to; `name` is what people call this server.
+    #[expect(clippy::too_many_arguments, reason = "each is a part of its own")]
     pub fn new(
         store: Store,
         ears: Arc<Ears>,
         files: Files,
+        intake: Intake,
         pool: Arc<Pool>,
         endpoints: Arc<Endpoints>,
         name: String,
@@ -216,6 +221,7 @@ impl Jobs {
         Arc::new(Self {
             store,
             files,
+            intake,
             pool,
             settings,
             counts: Counts::default(),

@@ -34,7 +34,10 @@ use crate::{
     app::{AppState, WORKFLOW_ROUTE},
     config::seconds,
     problem::{Code, Problem},
-    routes::workflow::{BATCH, CHECK},
+    routes::{
+        uploads,
+        workflow::{BATCH, CHECK},
+    },
 };
 
 tokio::task_local! {
@@ -121,11 +124,12 @@ fn request_id(headers: &HeaderMap) -> Arc<str> {
 
 async fn answer(app: &AppState, request: Request, next: Next) -> (Response, String) {
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
-    if let Some(problem) = refuse(app, &request) {
+    let uploads = route == uploads::ROUTE;
+    if let Some(problem) = refuse(app, &request, uploads) {
         return (problem.into_response(), route);
     }
     let late = Arc::new(AtomicBool::new(false));
-    let request = request.map(|body| Body::new(Deadline::new(body, app, Arc::clone(&late))));
+    let request = request.map(|body| Body::new(Deadline::new(body, app, uploads, Arc::clone(&late))));
     let response = AssertUnwindSafe(next.run(request)).catch_unwind().await;
     let response = match response {
         Ok(_) if late.load(Ordering::Relaxed) => {
@@ -138,11 +142,15 @@ async fn answer(app: &AppState, request: Request, next: Next) -> (Response, Stri
     (as_problem(response).await, route)
 }
 
-fn refuse(app: &AppState, request: &Request) -> Option<Problem> {
+fn refuse(app: &AppState, request: &Request, uploads: bool) -> Option<Problem> {
     let headers = request.headers();
-    let limit = app.config.server.max_body_bytes;
+    let limit = if uploads {
+        app.jobs.intake.limits().sizes.any().saturating_add(uploads::AROUND)
+    } else {
+        app.config.server.max_body_bytes as u64
+    };
     let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if declared.is_some_and(|declared| declared > limit as u64) {
+    if declared.is_some_and(|declared| declared > limit) {
         return Some(Problem::new(Code::TooLarge, format!("the body is larger than {limit} bytes")));
     }
     if app.config.server.listen.ip().is_loopback() {
@@ -232,16 +240,28 @@ pub fn cors(origins: &[String]) -> CorsLayer {
         .max_age(Duration::from_hours(1))
 }
 
-/// A body that must arrive in time.
+/// A body that must arrive in time. One that is an upload has time for as long as enough of it arrives.
 struct Deadline {
     body: Body,
     sleep: Pin<Box<tokio::time::Sleep>>,
+    time: Duration,
+    /// How many bytes must arrive for more time.
+    enough: Option<usize>,
+    /// How many arrived since it began to run.
+    arrived: usize,
     late: Arc<AtomicBool>,
 }
 
+/// Uploads that are slower are given up, in bytes a second.
+const UPLOAD_PACE: usize = 16 << 10;
+
 impl Deadline {
-    fn new(body: Body, app: &AppState, late: Arc<AtomicBool>) -> Self {
-        Self { body, sleep: Box::pin(tokio::time::sleep(seconds(app.config.server.body_timeout_s))), late }
+    fn new(body: Body, app: &AppState, upload: bool, late: Arc<AtomicBool>) -> Self {
+        let timeout = app.config.server.body_timeout_s;
+        let time = seconds(timeout);
+        let enough = usize::try_from(timeout).unwrap_or(usize::MAX).saturating_mul(UPLOAD_PACE);
+        let (enough, sleep) = (upload.then_some(enough), Box::pin(tokio::time::sleep(time)));
+        Self { body, sleep, time, enough, arrived: 0, late }
     }
 }
 
@@ -254,6 +274,13 @@ impl http_body::Body for Deadline {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<http_body::Frame<Bytes>, axum::Error>>> {
         if let Poll::Ready(frame) = self.body.frame().poll_unpin(context) {
+            let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
+            self.arrived += data.map_or(0, Bytes::len);
+            if self.enough.is_some_and(|enough| self.arrived >= enough) {
+                let next = tokio::time::Instant::now() + self.time;
+                self.sleep.as_mut().reset(next);
+                self.arrived = 0;
+            }
             return Poll::Ready(frame);
         }
         if self.sleep.as_mut().poll_unpin(context).is_ready() {

@@ -14,6 +14,7 @@ pub mod dynamic;
 pub mod endpoints;
 pub mod engine;
 pub mod form;
+pub mod intake;
 pub mod jobs;
 pub mod layers;
 pub mod listener;

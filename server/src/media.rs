@@ -36,6 +36,12 @@ pub enum MediaFault {
         /// What would do.
         accepted: &'static str,
     },
+    /// It is a picture that no engine opens.
+    #[error("this is {found}, which engines cannot open; send it as PNG or JPEG")]
+    Foreign {
+        /// What it is.
+        found: &'static str,
+    },
     /// It is empty.
     #[error("the file is empty")]
     Empty,
@@ -62,19 +68,48 @@ pub enum MediaFault {
     Animated,
 }
 
-/// Finds out what a file is, and whether a parameter of this kind takes it.
-pub fn check(kind: MediaKind, data: &[u8], limits: &PictureLimits) -> Result<Format, MediaFault> {
-    if data.is_empty() {
+/// So much of a file's beginning tells what it is.
+pub const HEAD: usize = 4096;
+
+/// Finds out what a file is, and whether a parameter of this kind takes it, from its beginning.
+pub fn sniff(kind: MediaKind, head: &[u8]) -> Result<Format, MediaFault> {
+    if head.is_empty() {
         return Err(MediaFault::Empty);
     }
-    let accepted = accepted(kind);
-    let format = Format::sniff(data)
-        .filter(|format| takes(kind, *format))
-        .ok_or_else(|| MediaFault::Unsupported { found: format::describe(data), accepted })?;
-    if format.is_picture() {
-        check_picture(format, data, limits, matches!(kind, MediaKind::Image | MediaKind::Mask))?;
+    Format::sniff(head).filter(|format| takes(kind, *format)).ok_or_else(|| {
+        let picture = matches!(kind, MediaKind::Image | MediaKind::Mask | MediaKind::File);
+        match format::foreign(head).filter(|_| picture) {
+            Some(found) => MediaFault::Foreign { found },
+            None => MediaFault::Unsupported { found: format::describe(head), accepted: accepted(kind) },
+        }
+    })
+}
+
+/// Checks a whole picture, without decoding it.
+pub fn check_picture(
+    kind: MediaKind,
+    format: Format,
+    data: &[u8],
+    limits: &PictureLimits,
+) -> Result<(u32, u32), MediaFault> {
+    let still = matches!(kind, MediaKind::Image | MediaKind::Mask);
+    let damaged = || MediaFault::Damaged { format: format.name() };
+    let size = imagesize::blob_size(data).map_err(|_| damaged())?;
+    let (width, height) = (size.width as u64, size.height as u64);
+    if width == 0 || height == 0 {
+        return Err(damaged());
     }
-    Ok(format)
+    let longest = u64::from(limits.side);
+    if width > longest || height > longest || width.saturating_mul(height) > limits.pixels {
+        return Err(MediaFault::TooLarge { width, height, pixels: limits.pixels, side: limits.side });
+    }
+    match frames::count(format, data).ok_or_else(damaged)? {
+        frames::Frames::Several if still => Err(MediaFault::Animated),
+        // No side is longer than the longest.
+        frames::Frames::One | frames::Frames::Several => {
+            Ok((u32::try_from(width).unwrap_or(limits.side), u32::try_from(height).unwrap_or(limits.side)))
+        }
+    }
 }
 
 fn accepted(kind: MediaKind) -> &'static str {
@@ -97,29 +132,16 @@ fn takes(kind: MediaKind, format: Format) -> bool {
     }
 }
 
-fn check_picture(format: Format, data: &[u8], limits: &PictureLimits, still: bool) -> Result<(), MediaFault> {
-    let damaged = || MediaFault::Damaged { format: format.name() };
-    let size = imagesize::blob_size(data).map_err(|_| damaged())?;
-    let (width, height) = (size.width as u64, size.height as u64);
-    if width == 0 || height == 0 {
-        return Err(damaged());
-    }
-    let longest = u64::from(limits.side);
-    if width > longest || height > longest || width.saturating_mul(height) > limits.pixels {
-        return Err(MediaFault::TooLarge { width, height, pixels: limits.pixels, side: limits.side });
-    }
-    match frames::count(format, data).ok_or_else(damaged)? {
-        frames::Frames::Several if still => Err(MediaFault::Animated),
-        frames::Frames::One | frames::Frames::Several => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn judge(kind: MediaKind, data: &[u8]) -> Result<Format, MediaFault> {
-        check(kind, data, &PictureLimits::default())
+        let format = sniff(kind, &data[..data.len().min(HEAD)])?;
+        if format.is_picture() {
+            check_picture(kind, format, data, &PictureLimits::default())?;
+        }
+        Ok(format)
     }
 
     fn chunk(out: &mut Vec<u8>, name: &[u8], body: &[u8]) {
@@ -168,6 +190,12 @@ mod tests {
             assert!(matches!(fault, MediaFault::Unsupported { .. }), "{data:?}: {fault}");
         }
         assert_eq!(judge(MediaKind::Image, b""), Err(MediaFault::Empty));
+        for (brand, name) in [(b"heic", "HEIC"), (b"hevc", "HEIC"), (b"mif1", "HEIC"), (b"avif", "AVIF")] {
+            let data = [b"\0\0\0\x18ftyp", &brand[..], b"\0\0\0\0mif1heic"].concat();
+            let words = judge(MediaKind::Image, &data).unwrap_err().to_string();
+            assert!(words.contains(name) && words.ends_with("send it as PNG or JPEG"), "{words}");
+            assert!(matches!(judge(MediaKind::Video, &data), Err(MediaFault::Unsupported { .. })));
+        }
         assert!(judge(MediaKind::Audio, &png(4, 4, None)).is_err());
         assert_eq!(judge(MediaKind::Model3d, b"glTF\x02\0\0\0\x0c\0\0\0"), Ok(Format::Glb));
     }

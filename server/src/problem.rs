@@ -18,7 +18,7 @@ pub use code::{Code, Origin, documentation};
 
 use crate::{
     readiness::Missing,
-    run::{Complaint, RunError},
+    run::{Complaint, RunError, UrlTrouble},
 };
 
 /// A problem on its way to a caller. The request id is added on the way out.
@@ -145,14 +145,19 @@ impl Problem {
         self
     }
 
-    fn from_faults(Faults(faults): Faults, url: bool) -> Self {
+    fn from_faults(Faults(faults): Faults, url: Option<UrlTrouble>) -> Self {
         let worst = faults.iter().map(|fault| fault.code).max().unwrap_or(FaultKind::Invalid);
         let code = match worst {
             FaultKind::Malformed => Code::MalformedRequest,
             FaultKind::TooLarge => Code::TooLarge,
             FaultKind::Unsupported => Code::UnsupportedMedia,
-            FaultKind::Invalid if url => Code::InputUrlUnsupported,
-            FaultKind::Invalid => Code::InvalidRequest,
+            FaultKind::Invalid => match url {
+                None => Code::InvalidRequest,
+                Some(UrlTrouble::Off) => Code::InputUrlUnsupported,
+                Some(UrlTrouble::Forbidden) => Code::InputUrlForbidden,
+                Some(UrlTrouble::Failed) => Code::InputUrlFailed,
+                Some(UrlTrouble::Unreachable) => Code::InputUrlUnreachable,
+            },
         };
         let detail = match faults.as_slice() {
             [only] if only.pointer.is_empty() => only.message.clone(),

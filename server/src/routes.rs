@@ -12,6 +12,7 @@ pub mod links;
 mod origin;
 pub mod prompt;
 mod standing;
+pub mod uploads;
 pub mod usage;
 mod waiting;
 pub mod webhooks;

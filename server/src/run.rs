@@ -17,14 +17,13 @@ mod stage;
 
 pub use attempt::{Attempt, Limit, Start, Stop, Witness};
 pub(crate) use failure::engine_error;
-pub use failure::{Complaint, RunError};
+pub use failure::{Complaint, RunError, UrlTrouble};
 pub use graph::GraphPlan;
 pub use kept::KeptRequest;
 pub(crate) use models::check as check_models;
-pub(crate) use options::is_below;
 pub use options::{EVENTS, OptionLimits, Options, PRIORITY};
 pub use progress::{Step, Update};
-pub use request::{Body, Prepared, RequestLimits};
+pub use request::{Body, Draft, Prepared, RequestLimits};
 pub use result::{FileItem, Item, Kept, Named, Timing, Yield};
 
 /// What to run.

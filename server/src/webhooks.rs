@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use comfyport_fetch::Client;
 use comfyport_store::{
     StoreError,
     deliveries::{Attempt, Claim, Delivery, DeliveryState, origin},
@@ -16,16 +17,18 @@ use comfyport_store::{
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{jobs::Jobs, run::is_below};
+use crate::jobs::Jobs;
 
 mod judge;
 mod keys;
 mod post;
+mod targets;
 mod view;
 
 pub use judge::Schedule;
 pub use keys::{BadSecret, Keys, fresh as fresh_secret};
 use post::{Answer, Post};
+pub use targets::{Forbidden, Targets};
 pub use view::{DeliveryView, masked};
 
 /// Notices get lost and other servers finish tries: the outbox is looked at this often anyway.
@@ -37,8 +40,8 @@ const SHARE: usize = 4;
 /// How webhooks are sent.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Beginnings of addresses that they may go to.
-    pub allow: Vec<String>,
+    /// Where they may go.
+    pub targets: Targets,
     /// How many are on their way at the same time.
     pub concurrency: usize,
     /// For a try, the answer included.
@@ -112,16 +115,16 @@ impl Drop for UnderWay {
 }
 
 impl Webhooks {
-    /// Nothing is sent yet.
+    /// Nothing is sent yet. `client` dials what its guard finds public, and what the operator allows by name.
     pub fn new(
         jobs: Arc<Jobs>,
         settings: Settings,
         keys: Keys,
+        client: Client,
         counter: Arc<dyn DeliveryCounter>,
-    ) -> Result<Arc<Self>, String> {
-        let post =
-            Post::new(keys, settings.timeout).map_err(|error| format!("the client of webhooks: {error}"))?;
-        Ok(Arc::new(Self {
+    ) -> Arc<Self> {
+        let post = Post::new(client, keys, settings.timeout);
+        Arc::new(Self {
             jobs,
             settings,
             post,
@@ -130,7 +133,7 @@ impl Webhooks {
             landed: Notify::new(),
             tasks: TaskTracker::new(),
             leaving: CancellationToken::new(),
-        }))
+        })
     }
 
     /// Sends what is due from now on.
@@ -208,8 +211,13 @@ impl Webhooks {
 
     async fn deliver(&self, delivery: Delivery) {
         let started = Instant::now();
-        let answer =
-            if self.may_go_to(&delivery.url) { self.post.send(&delivery).await } else { Answer::Forbidden };
+        // The operator may have changed his mind since the job was accepted.
+        let target =
+            url::Url::parse(&delivery.url).ok().and_then(|url| self.settings.targets.judge(url).ok());
+        let answer = match target {
+            Some(target) => self.post.send(&delivery, &target).await,
+            None => Answer::Forbidden,
+        };
         let attempt = self.settings.schedule.judge(&answer, delivery.attempts, self.jobs.store.now());
         self.note_pace(origin(&delivery.url), &answer, &attempt);
         self.counter.tried(attempt.state, started.elapsed());
@@ -227,12 +235,6 @@ impl Webhooks {
         if let Err(error) = noted.await {
             tracing::warn!(id = delivery.id, %error, "what became of a webhook was not noted; it is sent again");
         }
-    }
-
-    /// The operator may have changed his mind since the job was accepted.
-    fn may_go_to(&self, url: &str) -> bool {
-        let Ok(url) = url::Url::parse(url) else { return false };
-        self.settings.allow.iter().any(|allowed| is_below(&url, allowed))
     }
 
     /// Who says that it is too much gets one at a time until the next try.

@@ -124,7 +124,8 @@ impl Store {
     pub async fn is_wanted(&self, file: String) -> Result<bool, StoreError> {
         self.read(move |tx| {
             let sql = "SELECT 1 WHERE EXISTS (SELECT 1 FROM artifacts WHERE file = ?1) \
-                       OR EXISTS (SELECT 1 FROM inputs WHERE file = ?1)";
+                       OR EXISTS (SELECT 1 FROM inputs WHERE file = ?1) \
+                       OR EXISTS (SELECT 1 FROM uploads WHERE file = ?1)";
             Ok(tx.query_one(sql, &[file.as_str().into()])?.is_some())
         })
         .await
@@ -153,6 +154,7 @@ impl Store {
                 "SELECT file FROM chunks WHERE number = 0 AND written_at < ?1 \
                  AND NOT EXISTS (SELECT 1 FROM artifacts WHERE artifacts.file = chunks.file) \
                  AND NOT EXISTS (SELECT 1 FROM inputs WHERE inputs.file = chunks.file) \
+                 AND NOT EXISTS (SELECT 1 FROM uploads WHERE uploads.file = chunks.file) \
                  ORDER BY written_at LIMIT ?2",
                 &[before.into(), at_once.into()],
             )?;
@@ -165,6 +167,22 @@ impl Store {
                 }
             }
             Ok(strays.len())
+        })
+        .await
+    }
+
+    /// How many bytes a file in pieces has; `None` if it is not there. Whoever asks is about to refer to it: nobody takes
+    /// it for a stray.
+    pub async fn renew_chunks(&self, file: String) -> Result<Option<u64>, StoreError> {
+        let now = self.now();
+        self.write(move |tx| {
+            let renew = "UPDATE chunks SET written_at = ?2 WHERE file = ?1 AND number = 0";
+            if tx.execute(renew, &[file.as_str().into(), now.into()])? == 0 {
+                return Ok(None);
+            }
+            let sum = "SELECT CAST(coalesce(sum(length(data)), 0) AS BIGINT) FROM chunks WHERE file = ?1";
+            let row = tx.query_one(sum, &[file.as_str().into()])?;
+            Ok(Some(row.map_or(Ok(0), |row| row.int(0))?.try_into().unwrap_or(0)))
         })
         .await
     }

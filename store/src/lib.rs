@@ -25,6 +25,7 @@ mod sqlite;
 mod store;
 pub mod submit;
 pub mod transition;
+pub mod uploads;
 pub mod usage;
 
 pub use error::StoreError;

@@ -57,7 +57,8 @@ impl Store {
             swept.jobs = old.len();
             for file in files {
                 let wanted = "SELECT 1 WHERE EXISTS (SELECT 1 FROM artifacts WHERE file = ?1) \
-                              OR EXISTS (SELECT 1 FROM inputs WHERE file = ?1)";
+                              OR EXISTS (SELECT 1 FROM inputs WHERE file = ?1) \
+                              OR EXISTS (SELECT 1 FROM uploads WHERE file = ?1)";
                 if tx.query_one(wanted, &[file.as_str().into()])?.is_none() {
                     tx.execute("DELETE FROM chunks WHERE file = ?1", &[file.as_str().into()])?;
                     swept.files.push(file);

@@ -8,10 +8,10 @@ use crate::{
 };
 
 /// The version this program reads and writes.
-pub(crate) const CURRENT: i64 = 3;
+pub(crate) const CURRENT: i64 = 4;
 
 /// One list of statements for each version. `{SERIAL}` and `{BYTES}` differ between dialects.
-const VERSIONS: [&[&str]; 3] = [JOBS, AGE_OF_CHUNKS, CALLERS];
+const VERSIONS: [&[&str]; 4] = [JOBS, AGE_OF_CHUNKS, CALLERS, UPLOADS];
 
 const JOBS: &[&str] = &[
     "CREATE TABLE jobs (
@@ -111,6 +111,17 @@ const CALLERS: &[&str] = &[
         subject TEXT NOT NULL, day BIGINT NOT NULL, kind TEXT NOT NULL, amount BIGINT NOT NULL,
         PRIMARY KEY (subject, day, kind))",
     "CREATE INDEX jobs_active ON jobs (owner) WHERE ended_at IS NULL",
+];
+
+/// Files that callers refer to for a while.
+const UPLOADS: &[&str] = &[
+    "CREATE TABLE uploads (
+        id TEXT PRIMARY KEY, owner TEXT NOT NULL, file TEXT NOT NULL, content_type TEXT NOT NULL,
+        size BIGINT NOT NULL, sha256 TEXT NOT NULL, width BIGINT, height BIGINT, created_at BIGINT NOT NULL,
+        expires_at BIGINT NOT NULL)",
+    "CREATE UNIQUE INDEX uploads_content ON uploads (owner, sha256)",
+    "CREATE INDEX uploads_file ON uploads (file)",
+    "CREATE INDEX uploads_expires ON uploads (expires_at)",
 ];
 
 /// Brings the tables from `version` to [`CURRENT`]. A newer version is refused.

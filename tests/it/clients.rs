@@ -34,6 +34,22 @@ async fn typed_requests_run_and_their_outputs_are_fetched() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_uploaded_is_used() {
+    let server = Comfyport::simulated();
+    let client = Client::new(server.url()).unwrap();
+    let painted = client.run(&fox()).await.unwrap().outputs.image.remove(0);
+    let picture = client.fetch(&painted).await.unwrap();
+    let upload = client.upload(picture.clone()).await.unwrap();
+    assert_eq!((upload.size, &upload.sha256), (picture.len() as u64, &painted.sha256));
+    assert_eq!((upload.width, upload.height), (painted.width, painted.height));
+    let request = || ResizeRequest { image: upload.media(), ..ResizeRequest::default() };
+    assert_eq!(client.run(&request()).await.unwrap().params["image"]["size"], upload.size);
+    assert!(client.check(&request()).await.unwrap().ready);
+    let error = client.upload("just words").await.unwrap_err();
+    assert_eq!(error.problem().unwrap().code, "unsupported_media", "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn files_are_sent_from_memory_and_from_a_path() {
     let server = Comfyport::simulated();
     let client = Client::new(server.url()).unwrap();

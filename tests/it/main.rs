@@ -13,11 +13,13 @@ mod containers;
 mod derived;
 mod dynamic;
 mod engines;
+mod host;
 mod hostile;
 mod jobs;
 mod jobs_commands;
 mod lifecycle;
 mod listener;
+mod media_in;
 mod openapi;
 #[path = "../support/postgres.rs"]
 #[expect(dead_code, reason = "other tests steer the database itself")]

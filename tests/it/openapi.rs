@@ -11,7 +11,8 @@ fn endpoints(document: &Value) -> impl Iterator<Item = (&str, &Value)> {
     let paths = document["paths"].as_object().unwrap().iter();
     paths.filter_map(|(path, item)| {
         let is_workflow = item["post"]["requestBody"]["content"]["multipart/form-data"].is_object();
-        (is_workflow && !path.ends_with(":check")).then(|| (path.as_str(), &item["post"]))
+        (is_workflow && !path.ends_with(":check") && path != "/uploads")
+            .then(|| (path.as_str(), &item["post"]))
     })
 }
 

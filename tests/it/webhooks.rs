@@ -423,6 +423,39 @@ async fn they_go_only_where_the_operator_lets_them() {
     assert!(dead["error"].as_str().unwrap().contains("webhooks.allow"), "{dead}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn public_addresses_need_no_permission_and_inner_ones_have_none() {
+    let sink = Sink::start().await;
+    let port = sink.url().rsplit_once(':').unwrap().1.to_owned();
+    let server = Comfyport::simulated_with(&borrowed(&settings(&[], &[])));
+    for inner in [
+        "https://127.0.0.1:{}/",
+        "https://2130706433:{}/",
+        "https://0x7f.1:{}/",
+        "https://[::ffff:127.0.0.1]:{}/",
+        "https://localhost:{}/",
+        "https://169.254.169.254/",
+        "https://10.0.0.1/",
+        "https://u:p@hooks.example.com/",
+        "https://hooks.example.com:22/",
+        "http://hooks.example.com/",
+        "ftp://hooks.example.com/",
+    ] {
+        let url = inner.replace("{}", &port);
+        let problem = server.call(PAINT, &asked(json!(url)), 422).await;
+        let error = &problem["errors"][0];
+        assert_eq!(error["pointer"], "/options/webhook", "{url}: {problem}");
+        assert!(error["message"].as_str().unwrap().contains("`webhooks.allow`"), "{problem}");
+    }
+    let open = asked(json!("https://hooks.example.invalid/comfyport"));
+    server.call(PAINT, &open, 202).await;
+    let closed = [&settings(&[], &[])[..], &[("COMFYPORT_WEBHOOKS_PUBLIC", "false".to_owned())]].concat();
+    Comfyport::simulated_with(&borrowed(&closed)).call(PAINT, &open, 422).await;
+    let problem = Comfyport::simulated().call(PAINT, &open, 422).await;
+    assert!(problem["errors"][0]["message"].as_str().unwrap().contains("`webhooks.secrets`"), "{problem}");
+    assert_eq!(sink.heard().len(), 0);
+}
+
 #[test]
 fn secrets_are_made_and_asked_for() {
     let made = String::from_utf8(run(&["webhooks", "secret"]).stdout).unwrap();

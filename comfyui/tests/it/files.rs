@@ -47,17 +47,21 @@ async fn a_huge_answer_is_refused() {
     assert!(!format!("{error:?}").contains("127.0.0.1"));
 }
 
+fn data() -> impl futures_util::Stream<Item = std::io::Result<bytes::Bytes>> + Send + 'static {
+    futures_util::stream::iter([Ok("da".into()), Ok("ta".into())])
+}
+
 #[tokio::test]
 async fn an_upload_keeps_its_name() {
     let fake = Fake::start().await;
     let client = fake.client(|_| {});
-    let value = client.upload("é.png", "s", "image/png", "data".into()).await.unwrap();
+    let value = client.upload("é.png", "s", "image/png", 4, data()).await.unwrap();
     assert_eq!(value, "s/é.png");
     let body = String::from_utf8(fake.seen.borrow().upload.clone()).unwrap();
     assert!(body.contains(r#"name="image"; filename="é.png""#), "{body}");
     for (name, text) in [("type", "input"), ("subfolder", "s"), ("overwrite", "true")] {
         assert!(body.contains(&format!("name=\"{name}\"\r\n\r\n{text}\r\n")), "{body}");
     }
-    let error = client.upload("../x", "", "image/png", "data".into()).await.unwrap_err();
+    let error = client.upload("../x", "", "image/png", 4, data()).await.unwrap_err();
     assert!(matches!(error, ClientError::InvalidName));
 }

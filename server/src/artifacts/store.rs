@@ -89,19 +89,38 @@ impl Files {
 }
 
 /// A file being written under a temporary name; removed unless finished.
-struct Spool {
+pub(super) struct Spool {
     file_name: String,
     temporary: PathBuf,
     name: PathBuf,
-    pending: Vec<u8>,
+    pub(super) pending: Vec<u8>,
     file: Option<File>,
     hash: Sha256,
     size: u64,
     finished: bool,
 }
 
+/// Where what was spooled is.
+pub(super) enum Spooled {
+    /// In memory: it is small.
+    Here(Vec<u8>),
+    /// In a file, and on disk.
+    File(Temporary),
+}
+
+/// A file that goes when nobody has it any more.
+#[derive(Debug)]
+pub(super) struct Temporary(pub(super) PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // Who gave it another name left nothing to remove.
+        remove(&self.0);
+    }
+}
+
 impl Spool {
-    fn new(folder: &Path) -> Self {
+    pub(super) fn new(folder: &Path) -> Self {
         let file_name = Uuid::new_v4().simple().to_string();
         let name = folder.join(&file_name);
         Self {
@@ -116,7 +135,7 @@ impl Spool {
         }
     }
 
-    async fn write(&mut self, all: bool) -> io::Result<()> {
+    pub(super) async fn write(&mut self, all: bool) -> io::Result<()> {
         if self.pending.len() < SMALL && !all {
             return Ok(());
         }
@@ -129,6 +148,24 @@ impl Spool {
         file.write_all(&self.pending).await?;
         self.pending.clear();
         Ok(())
+    }
+
+    /// Ends it without a name of its own. Answers its size and hash, too.
+    pub(super) async fn close(mut self) -> io::Result<(Spooled, u64, String)> {
+        let spooled = if self.file.is_some() {
+            self.write(true).await?;
+            if let Some(mut file) = self.file.take() {
+                file.flush().await?;
+                file.sync_all().await?;
+            }
+            self.finished = true;
+            Spooled::File(Temporary(self.temporary.clone()))
+        } else {
+            self.hash.update(&self.pending);
+            self.size = self.pending.len() as u64;
+            Spooled::Here(std::mem::take(&mut self.pending))
+        };
+        Ok((spooled, self.size, hex(&self.hash.finalize_reset())))
     }
 
     async fn finish(mut self) -> io::Result<(PathBuf, u64, String)> {
@@ -178,7 +215,7 @@ pub(super) fn write_whole(path: &Path, data: &[u8]) -> io::Result<()> {
 }
 
 /// The name is on disk only when its folder is.
-fn rename(from: &Path, to: &Path) -> io::Result<()> {
+pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     std::fs::rename(from, to)?;
     match to.parent() {
         Some(folder) => std::fs::File::open(folder)?.sync_all(),

@@ -76,7 +76,7 @@ impl Engine for ComfyUi {
 
     fn upload<'a>(&'a self, file: InputFile<'a>) -> BoxFuture<'a, Result<String, EngineError>> {
         self.client
-            .upload(file.name, FOLDER, file.content_type, file.data)
+            .upload(file.name, FOLDER, file.content_type, file.size, file.data)
             .map(|answer| answer.map_err(engine_error))
             .boxed()
     }

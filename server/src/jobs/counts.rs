@@ -67,6 +67,8 @@ impl Counts {
 
     fn with(&self, tell: impl Fn(&dyn JobCounter)) {
         let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        counters.iter().for_each(|counter| tell(&**counter));
+        for counter in &counters {
+            tell(&**counter);
+        }
     }
 }

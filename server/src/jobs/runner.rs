@@ -1,7 +1,6 @@
 //! One job in our hands: from being taken to its end, or back into the queue.
 
 use std::{
-    collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -197,14 +196,8 @@ async fn plan(jobs: &Arc<Jobs>, job: &Job, place: &Arc<Place>) -> Result<Plan, R
     }
     let endpoint = jobs.endpoints.now().find(&job.workflow).and_then(|entry| entry.endpoint.clone());
     let endpoint = endpoint.ok_or_else(|| gone("the workflow is no longer served"))?;
-    let mut files = HashMap::new();
-    for name in request.files() {
-        let data = jobs.files.get(name).await;
-        let data = data.map_err(|error| RunError::Storage { why: error.to_string() })?;
-        files.insert(name.clone(), data.ok_or_else(|| gone("a file of the request is no longer kept"))?);
-    }
-    let prepared = Prepared::restore(endpoint, &request, &files, &jobs.settings.request);
-    let prepared = prepared.map_err(|error| match error {
+    let restored = Prepared::restore(endpoint, &request, &jobs.intake, &jobs.files, &jobs.settings.request);
+    let prepared = restored.await.map_err(|error| match error {
         RunError::Request { .. } => gone("the workflow has changed, and does not take the request any more"),
         other => other,
     })?;

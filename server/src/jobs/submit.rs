@@ -13,9 +13,10 @@ use uuid::Uuid;
 use super::{GRAPHS, Jobs};
 use crate::{
     artifacts::hex,
+    intake::{Purpose, Session},
     problem::{Code, Problem},
     readiness::Requirement,
-    run::{GraphPlan, KeptRequest, Options, PRIORITY, Prepared, RunError},
+    run::{Draft, GraphPlan, KeptRequest, Options, PRIORITY, Prepared, RunError},
 };
 
 /// Who does not wait for the end does not wait longer than this for engines that say nothing: they count as away.
@@ -178,12 +179,28 @@ impl Jobs {
         }
     }
 
-    /// Writes the files of a request, so that the job can refer to them.
+    /// Takes the files of a request in, and answers what is to be run. All faults come back together.
+    pub async fn prepare(
+        &self,
+        mut draft: Draft,
+        owner: &str,
+        purpose: Purpose,
+    ) -> Result<Prepared, RunError> {
+        draft.take(&self.take_in(owner, purpose)).await;
+        draft.finish()
+    }
+
+    /// For files of requests that belong together: each address is asked once.
+    pub fn take_in<'a>(&'a self, owner: &'a str, purpose: Purpose) -> Session<'a> {
+        self.intake.session(&self.files, &self.store, owner, purpose)
+    }
+
+    /// What a request becomes if an engine could run it.
     async fn keep(&self, mut prepared: Prepared, asked: &Asked) -> Result<NewJob, Problem> {
         let need = prepared.requirement();
         let (options, workflow) = (prepared.options.clone(), prepared.endpoint.path.to_string());
         // Written before an engine gives names to what is told by address: another engine may have others.
-        let (kept, files) = prepared.kept();
+        let kept = prepared.kept().clone();
         let chosen = self.pool.choose(&mut prepared);
         let chosen =
             if asked.patient { tokio::time::timeout(SILENCE, chosen).await.ok() } else { Some(chosen.await) };
@@ -192,12 +209,8 @@ impl Jobs {
             Some(Err(RunError::Unreachable { .. } | RunError::NoEngine { .. })) if asked.patient => {}
             Some(Err(error)) => return Err(Problem::from(error)),
         }
-        let mut names = Vec::with_capacity(files.len());
-        for (name, data) in files {
-            self.files.put(&name, data).await.map_err(|error| storage(&error))?;
-            names.push(name.to_string());
-        }
-        Ok(self.new_job(&workflow, &need, kept.write(), names, &options, asked))
+        let files = kept.files().to_vec();
+        Ok(self.new_job(&workflow, &need, kept.write(), files, &options, asked))
     }
 
     fn new_job(
@@ -271,11 +284,6 @@ fn matches(pattern: &str, path: &str) -> bool {
 
 fn mismatch() -> Problem {
     Problem::new(Code::IdempotencyMismatch, "this Idempotency-Key was used before for another request")
-}
-
-fn storage(error: &std::io::Error) -> Problem {
-    tracing::error!(%error, "a file of a request cannot be stored");
-    Problem::new(Code::StorageFailed, "a file of the request cannot be stored")
 }
 
 fn millis(duration: Duration) -> i64 {

@@ -42,6 +42,7 @@ pub(super) async fn run(jobs: Arc<Jobs>) {
         if swept.is_none_or(|swept| swept.elapsed() >= SWEEP) {
             swept = Some(Instant::now());
             report(sweep(&jobs).await, "let go of old jobs");
+            report(uploads(&jobs).await, "let go of uploads that have expired");
             if looked.is_none_or(|looked| looked.elapsed() >= STRAY) {
                 looked = Some(Instant::now());
                 report(strays(&jobs).await, "look for stray files");
@@ -82,6 +83,12 @@ async fn sweep(jobs: &Arc<Jobs>) -> Result<(), StoreError> {
             return Ok(());
         }
     }
+}
+
+/// Their files go with the strays, unless a job has them.
+async fn uploads(jobs: &Jobs) -> Result<(), StoreError> {
+    while jobs.store.expire_uploads(AT_ONCE).await? == u64::from(AT_ONCE) {}
+    Ok(())
 }
 
 /// Files of requests that are forgotten, and what a process left behind when it was killed.

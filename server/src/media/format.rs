@@ -44,8 +44,8 @@ impl Format {
             [_, _, _, _, b'f', b't', b'y', b'p', brand @ ..] => match brand {
                 [b'q', b't', ..] => Self::Mov,
                 [b'M', b'4', b'A' | b'B', ..] => Self::M4a,
-                // HEIC and AVIF are pictures in the same container, and engines cannot open them.
-                [b'h' | b'a' | b'm', b'e' | b'v' | b'i', b'i' | b'f', ..] => return None,
+                // Pictures in the same container, which engines cannot open.
+                _ if foreign(data).is_some() => return None,
                 _ => Self::Mp4,
             },
             [0x1A, 0x45, 0xDF, 0xA3, ..] => Self::Webm,
@@ -124,8 +124,26 @@ impl Format {
     }
 }
 
+/// Words for a picture that engines cannot open.
+pub(super) fn foreign(data: &[u8]) -> Option<&'static str> {
+    match data {
+        [_, _, _, _, b'f', b't', b'y', b'p', brand @ ..] => match brand.get(..4)? {
+            b"avif" | b"avis" => Some("an AVIF picture"),
+            b"mif1" | b"msf1" | [b'h', b'e', b'i' | b'v', b'c' | b'x' | b'm' | b's' | b'f'] => {
+                Some("a HEIC picture")
+            }
+            _ => None,
+        },
+        [0xFF, 0x0A, ..] | [0, 0, 0, 0x0C, b'J', b'X', b'L', b' ', ..] => Some("a JPEG XL picture"),
+        _ => None,
+    }
+}
+
 /// Words for a file that was not accepted.
 pub(super) fn describe(data: &[u8]) -> &'static str {
+    if let Some(found) = foreign(data) {
+        return found;
+    }
     if let Some(format) = Format::sniff(data) {
         return match format {
             known if known.is_picture() => "a picture",

@@ -37,8 +37,38 @@ impl Uploaded {
         }
     }
 
+    /// Forgets some files: the engine may not have them any more.
+    pub(crate) fn forget_these<'n>(&self, names: impl Iterator<Item = &'n str>) {
+        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for name in names {
+            if recent.values.remove(name).is_some() {
+                recent.order.retain(|kept| **kept != *name);
+            }
+        }
+    }
+
     /// Forgets everything: the engine does not seem to have what it was given.
     pub(crate) fn forget(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Recent::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_forgotten_makes_room() {
+        let uploaded = Uploaded::default();
+        let put = |name: &str| uploaded.insert(name.into(), format!("comfyport/{name}").into());
+        (0..REMEMBERED).for_each(|number| put(&number.to_string()));
+        assert_eq!(uploaded.get("0").as_deref(), Some("comfyport/0"));
+        uploaded.forget_these(["1", "none"].into_iter());
+        put("new");
+        assert!(uploaded.get("0").is_some() && uploaded.get("1").is_none() && uploaded.get("new").is_some());
+        put("newer");
+        assert!(uploaded.get("0").is_none() && uploaded.get("2").is_some());
+        uploaded.forget();
+        assert!(uploaded.get("new").is_none());
     }
 }

@@ -9,6 +9,7 @@ use axum::{
 };
 use comfyport_endpoint::{Endpoint, Fault, FaultKind, Faults, Held};
 use comfyport_store::{Job, State as JobState, batches::Batch};
+use futures_util::{StreamExt, stream};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, value::RawValue};
@@ -18,10 +19,14 @@ use super::{caller, workflow};
 use crate::{
     access::Caller,
     app::AppState,
+    intake::Purpose,
     jobs::{Accepted, Body, body},
     problem::{Code, Problem},
-    run::{Body as RequestBody, Prepared, RunError},
+    run::{Body as RequestBody, Draft, RunError},
 };
+
+/// How many requests of a batch are read at the same time.
+const TOGETHER: usize = 8;
 
 /// What a caller sends. `base` goes into each of them, what is said of one wins.
 #[derive(Debug, Deserialize)]
@@ -67,15 +72,27 @@ pub(super) async fn post(
         return replayed(app, before).await;
     }
     let RequestBody::Json(bytes) = body else {
-        return Err(fault("", "a batch is JSON: files are given as base64 or data URIs".to_owned()));
+        let message = "a batch is JSON: files are given by address, by upload, as base64 or as data URIs";
+        return Err(fault("", message.to_owned()));
     };
     let (requests, shape) = expand(&bytes, app.config.jobs.max_batch)?;
-    let mut prepared = Vec::with_capacity(requests.len());
+    let session = app.jobs.take_in(&asked.owner, Purpose::Keep);
+    // Few are read at the same time: their files may be large.
+    let read = stream::iter(requests).map(async |json| {
+        let body = RequestBody::Json(json.into());
+        let mut draft = Draft::read(endpoint.clone(), body, &app.jobs.settings.request);
+        draft.take(&session).await;
+        draft.finish()
+    });
+    let mut read = std::pin::pin!(read.buffered(TOGETHER).enumerate());
+    let mut prepared = Vec::new();
     let mut faults = Vec::new();
-    for (index, json) in requests.into_iter().enumerate() {
-        match Prepared::read(endpoint.clone(), RequestBody::Json(json.into()), &app.jobs.settings.request) {
+    let mut urls = Vec::new();
+    while let Some((index, one)) = read.next().await {
+        match one {
             Ok(one) => prepared.push(one),
-            Err(RunError::Request { faults: Faults(of_one), .. }) => {
+            Err(RunError::Request { faults: Faults(of_one), url }) => {
+                urls.push(url);
                 faults.extend(
                     of_one
                         .into_iter()
@@ -86,7 +103,9 @@ pub(super) async fn post(
         }
     }
     if !faults.is_empty() {
-        return Err(RunError::Request { faults: Faults(faults), url: false }.into());
+        // What is worst is said of all, if they are all of a kind.
+        let url = urls.into_iter().collect::<Option<Vec<_>>>().and_then(|urls| urls.into_iter().min());
+        return Err(RunError::Request { faults: Faults(faults), url }.into());
     }
     let (id, accepted) = app.jobs.submit_batch(prepared, shape, &asked).await?;
     match accepted {
@@ -103,7 +122,7 @@ async fn replayed(app: &AppState, id: Uuid) -> Result<Response, Problem> {
 
 /// The requests of a batch as JSON, and how they came about.
 #[expect(clippy::result_large_err, reason = "once a request, on its way out")]
-fn expand(bytes: &[u8], most: usize) -> Result<(Vec<Vec<u8>>, String), Problem> {
+fn expand(bytes: &[u8], most: usize) -> Result<(impl Iterator<Item = Vec<u8>>, String), Problem> {
     let wanted: Wanted = serde_json::from_slice(bytes).map_err(|error| {
         fault("", format!("a batch is {{\"items\": [{{…}}]}} or {{\"grid\": {{\"seed\": [1, 2]}}}}, with `base` and `options` as needed: {error}"))
     })?;
@@ -130,15 +149,17 @@ fn expand(bytes: &[u8], most: usize) -> Result<(Vec<Vec<u8>>, String), Problem> 
     if points.len() > most {
         return Err(fault("/items", format!("there are more than {most} items (`jobs.max_batch`)")));
     }
-    let requests = points.into_iter().map(|point| {
-        let mut whole = wanted.base.clone();
+    // One after the other: a file in `base` is in all of them.
+    let (base, options) = (wanted.base, wanted.options);
+    let requests = points.into_iter().map(move |point| {
+        let mut whole = base.clone();
         whole.extend(point);
-        if let Some(options) = &wanted.options {
+        if let Some(options) = &options {
             whole.entry("options".to_owned()).or_insert_with(|| options.clone());
         }
         serde_json::to_vec(&whole).unwrap_or_default()
     });
-    Ok((requests.collect(), shape.to_string()))
+    Ok((requests, shape.to_string()))
 }
 
 /// Every combination, the last axis running fastest.
@@ -168,7 +189,7 @@ fn fault(pointer: &str, message: String) -> Problem {
         did_you_mean: None,
         code: FaultKind::Invalid,
     };
-    RunError::Request { faults: Faults(vec![fault]), url: false }.into()
+    RunError::Request { faults: Faults(vec![fault]), url: None }.into()
 }
 
 /// `GET /batches/{id}`

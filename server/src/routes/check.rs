@@ -12,10 +12,12 @@ use serde_json::value::RawValue;
 
 use super::workflow;
 use crate::{
+    access::Caller,
     app::AppState,
+    intake::Purpose,
     problem::Problem,
     readiness::Report,
-    run::{Plan, RunError},
+    run::{Draft, Plan, RunError},
 };
 
 /// The verdict on a request that is in order.
@@ -34,13 +36,20 @@ struct Verdict {
     params: Box<RawValue>,
 }
 
-/// Answers 200 with a verdict, or with the same problem that a run of this request would be answered with.
+/// Answers 200 with a verdict, or with the same problem that a run of this request would be answered with. Files at
+/// addresses are judged by their address alone, unless the query says `fetch=true`.
 pub(super) async fn check(
     app: &AppState,
+    caller: &Caller,
     endpoint: &Held<Endpoint>,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
-    let mut prepared = workflow::prepare(app, endpoint, request).await?;
+    // Files at addresses are fetched only where that is asked for: it takes time, and the other side hears of it.
+    let fetch = request.uri().query().is_some_and(|query| query.split('&').any(|part| part == "fetch=true"));
+    let purpose = if fetch { Purpose::Keep } else { Purpose::Look };
+    let (_, body) = workflow::take(app, request).await?;
+    let draft = Draft::read(endpoint.clone(), body, &app.jobs.settings.request);
+    let mut prepared = app.jobs.prepare(draft, &caller.owner, purpose).await?;
     let chosen = match app.jobs.pool.choose(&mut prepared).await {
         Ok(place) => Some(place.name().to_owned()),
         Err(error @ RunError::Request { .. }) => return Err(Problem::from(error)),

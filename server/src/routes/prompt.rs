@@ -54,7 +54,7 @@ pub async fn post(
         };
         let errors =
             diagnostics.into_iter().filter(comfyport_workflow::Diagnostic::is_error).map(fault).collect();
-        Problem::from(RunError::Request { faults: Faults(errors), url: false })
+        Problem::from(RunError::Request { faults: Faults(errors), url: None })
     })?;
     let graph = std::str::from_utf8(&body)
         .map_err(|_| Problem::new(Code::MalformedRequest, "the body is not UTF-8"))?;

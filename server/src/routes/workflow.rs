@@ -20,13 +20,14 @@ use crate::{
     compat::runpod,
     endpoints::Snapshot,
     form,
+    intake::Purpose,
     problem::Problem,
     readiness::Report,
     reply::{
         accept::{self, Form, Wanted},
         prefer,
     },
-    run::{Body as RequestBody, Options, Prepared, RunError},
+    run::{Body as RequestBody, Draft, Options, RunError},
 };
 
 /// What is added to the path of a workflow to have a request checked.
@@ -52,7 +53,7 @@ pub async fn post(
         caller.may_run(&endpoint.path).map(|()| endpoint)
     };
     if let Some(path) = path.strip_suffix(CHECK) {
-        return check::check(&app, &find(path)?, request).await;
+        return check::check(&app, &caller, &find(path)?, request).await;
     }
     if let Some(path) = path.strip_suffix(BATCH) {
         return batches::post(&app, &caller, &find(path)?, request).await;
@@ -65,7 +66,8 @@ pub async fn post(
     if let Some(before) = app.jobs.remembered(&asked).await? {
         return waiting::again(&app, before, &wishes).await;
     }
-    let prepared = Prepared::read(endpoint, body, &app.jobs.settings.request)?;
+    let draft = Draft::read(endpoint, body, &app.jobs.settings.request);
+    let prepared = app.jobs.prepare(draft, &asked.owner, Purpose::Keep).await?;
     let options = prepared.options.clone();
     asked.patient = wishes.is_patient(&options);
     // Whoever watches misses nothing, however fast it goes.
@@ -137,16 +139,6 @@ fn unknown(now: &Snapshot, path: &str) -> Problem {
     Problem::not_found(format!("there is no workflow `{path}`{near}; GET /workflows lists them"))
 }
 
-/// Reads, decodes and checks a request. All its faults come back together.
-pub(super) async fn prepare(
-    app: &AppState,
-    endpoint: &Held<Endpoint>,
-    request: Request<Body>,
-) -> Result<Prepared, Problem> {
-    let (_, body) = take(app, request).await?;
-    Ok(Prepared::read(endpoint.clone(), body, &app.jobs.settings.request)?)
-}
-
 /// Reads the body of a request: a form, or else JSON.
 pub(super) async fn take(
     app: &AppState,
@@ -158,7 +150,7 @@ pub(super) async fn take(
         let form = form::FormLimits { body: limits.body, parts: limits.parts };
         let parts = form::read(request, &form)
             .await
-            .map_err(|fault| Problem::from(RunError::Request { faults: Faults(vec![fault]), url: false }))?;
+            .map_err(|fault| Problem::from(RunError::Request { faults: Faults(vec![fault]), url: None }))?;
         RequestBody::Form(parts)
     } else {
         RequestBody::Json(read_body(app, request.into_body()).await?)
@@ -179,7 +171,7 @@ pub(super) async fn read_body(app: &AppState, body: Body) -> Result<Bytes, Probl
         };
         let fault =
             Fault { pointer: String::new(), param: None, message, allowed: None, did_you_mean: None, code };
-        Problem::from(RunError::Request { faults: Faults(vec![fault]), url: false })
+        Problem::from(RunError::Request { faults: Faults(vec![fault]), url: None })
     })
 }
 

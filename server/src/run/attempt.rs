@@ -17,7 +17,7 @@ use super::{
     models,
     progress::Progress,
     result::millis,
-    stage::stage,
+    stage::{StageError, stage},
 };
 use crate::{
     artifacts::Files,
@@ -147,7 +147,13 @@ impl Attempt<'_> {
                 outputs.retain(|node, _| !missing.contains(node));
                 outputs
             }
-            other => return Err(self.failed(workflow, &names, other)),
+            other => {
+                // A node may have failed because somebody removed what it was to read.
+                if let (Outcome::Failed(_), Plan::Endpoint(prepared)) = (&other, &plan) {
+                    self.place.uploaded.forget_these(prepared.files.iter().map(|file| &*file.name));
+                }
+                return Err(self.failed(workflow, &names, other));
+            }
         };
         let outputs = self.hold(&clock, self.collect(&plan, outputs)).await??;
         let total = clock.started.elapsed();
@@ -196,8 +202,8 @@ impl Attempt<'_> {
             let mut believed = false;
             if let Plan::Endpoint(prepared) = &mut *plan {
                 self.hold(clock, models::check(self.place, prepared)).await??;
-                let staged = self.hold(clock, stage(engine, &self.place.uploaded, prepared)).await?;
-                believed = staged.map_err(|error| self.unavailable(error))?;
+                let staging = stage(engine, &self.place.uploaded, self.files, prepared);
+                believed = self.hold(clock, staging).await?.map_err(|error| self.unstaged(error))?;
             }
             let graph = plan.prompt(&prefix);
             self.occupied.prompt(self.prompt_id);
@@ -309,6 +315,14 @@ impl Attempt<'_> {
             Outcome::Cancelled | Outcome::Succeeded { .. } => RunError::Cancelled,
         };
         Stop::Error(error)
+    }
+
+    fn unstaged(&self, error: StageError) -> RunError {
+        match error {
+            StageError::Engine(error) => self.unavailable(error),
+            StageError::Gone => RunError::Gone { why: "a file of the request is no longer kept".to_owned() },
+            StageError::Io(error) => RunError::Storage { why: error.to_string() },
+        }
     }
 
     fn unavailable(&self, error: crate::engine::EngineError) -> RunError {

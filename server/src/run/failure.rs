@@ -21,8 +21,8 @@ pub enum RunError {
     Request {
         /// What is wrong.
         faults: Faults,
-        /// Whether nothing is wrong but that files are given by URL.
-        url: bool,
+        /// What is wrong with the addresses of files, if nothing else is wrong.
+        url: Option<UrlTrouble>,
     },
     /// No engine has what the workflow needs.
     #[error("the engine lacks what this workflow needs: {}", .missing.sentence())]
@@ -115,7 +115,7 @@ pub enum RunError {
         why: String,
     },
     /// Our disk failed.
-    #[error("an output cannot be stored")]
+    #[error("a file cannot be stored or read at the moment")]
     Storage {
         /// The cause, for the log.
         why: String,
@@ -132,6 +132,19 @@ pub enum RunError {
     /// The server is about to stop.
     #[error("the server is stopping")]
     Stopping,
+}
+
+/// What is wrong with the address of a file. What no repetition helps against comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum UrlTrouble {
+    /// No address is asked.
+    Off,
+    /// It is not one that may be asked.
+    Forbidden,
+    /// What is there is no file that can be taken.
+    Failed,
+    /// It cannot be reached, or broke off.
+    Unreachable,
 }
 
 /// One thing that an engine objects to.

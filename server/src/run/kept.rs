@@ -55,20 +55,25 @@ impl KeptRequest {
         }
     }
 
-    /// Refers to a parameter's file by its name, in place of the file itself.
-    pub(super) fn refer(&mut self, param: &str, file: &str) {
-        self.files.push(file.to_owned());
+    /// Refers to files of parameters by our names for them, in place of whatever the request says of them.
+    pub(super) fn refer(&mut self, references: &[(String, std::sync::Arc<str>)]) {
+        if references.is_empty() {
+            return;
+        }
+        self.files = references.iter().map(|(_, file)| file.to_string()).collect();
         if let Some(form) = &mut self.form {
-            form.push((param.to_owned(), format!("upload:{file}")));
+            form.retain(|(name, _)| references.iter().all(|(param, _)| param != name));
+            form.extend(references.iter().map(|(param, file)| (param.clone(), format!("upload:{file}"))));
         }
         let Some(json) = &self.json else { return };
         let Ok(mut members) = serde_json::from_str::<IndexMap<String, Box<RawValue>>>(json.get()) else {
             return;
         };
-        if let (Some(member), Ok(reference)) =
-            (members.get_mut(param), serde_json::value::to_raw_value(&serde_json::json!({"upload": file})))
-        {
-            *member = reference;
+        for (param, file) in references {
+            let reference = serde_json::value::to_raw_value(&serde_json::json!({"upload": &**file}));
+            if let (Some(member), Ok(reference)) = (members.get_mut(param), reference) {
+                *member = reference;
+            }
         }
         self.json = serde_json::value::to_raw_value(&members).ok().or_else(|| self.json.take());
     }

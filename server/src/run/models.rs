@@ -42,7 +42,7 @@ pub(crate) async fn check(place: &Place, prepared: &mut Prepared) -> Result<(), 
         }
     }
     if !faults.is_empty() {
-        return Err(RunError::Request { faults: Faults(faults), url: false });
+        return Err(RunError::Request { faults: Faults(faults), url: None });
     }
     for (field, item, file) in named {
         prepared.decoded.name_lora(field, item, file);

@@ -1,8 +1,7 @@
-//! From the bytes of a request to something that can be run: decoded, seeds drawn, media checked.
+//! From the bytes of a request to something that can be run: decoded, files taken in, seeds drawn.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use comfyport_endpoint::{
     DecodeLimits, Decoded, Decoding, Endpoint, Fault, FaultKind, Held, Kind, MediaEncoding, MediaSource,
@@ -10,10 +9,11 @@ use comfyport_endpoint::{
 };
 use sha2::{Digest, Sha256};
 
-use super::{KeptRequest, OptionLimits, Options, RunError};
+use super::{KeptRequest, OptionLimits, Options, RunError, UrlTrouble};
 use crate::{
-    artifacts::hex,
-    media::{self, Format, MediaFault, PictureLimits},
+    artifacts::Files,
+    intake::{Intake, Rejected, Session, Taken, Wanted},
+    media::Format,
     readiness::Requirement,
 };
 
@@ -29,8 +29,6 @@ pub enum Body {
 /// What is accepted.
 #[derive(Debug, Clone)]
 pub struct RequestLimits {
-    /// Of pictures.
-    pub pictures: PictureLimits,
     /// Of values in the request.
     pub decode: DecodeLimits,
     /// Of what callers may ask for.
@@ -39,6 +37,19 @@ pub struct RequestLimits {
     pub body: usize,
     /// Of parts of a form.
     pub parts: usize,
+}
+
+/// A request that was read, its files not taken in yet.
+#[derive(Debug)]
+pub struct Draft {
+    endpoint: Held<Endpoint>,
+    decoding: Decoding,
+    options: Options,
+    kept: KeptRequest,
+    files: Vec<File>,
+    /// Parameters, and our names for their files.
+    references: Vec<(String, Arc<str>)>,
+    faults: Faulty,
 }
 
 /// A request that was found to be in order.
@@ -60,14 +71,21 @@ pub struct Prepared {
 pub(super) struct File {
     /// Its place among the media values of the request.
     pub(super) position: usize,
-    /// The parameter that it is the value of.
-    param: String,
     /// Its name on engines and among our files: made from its content.
     pub(super) name: Arc<str>,
     pub(super) format: Format,
-    pub(super) data: Bytes,
-    /// Whether engines get it as a file, rather than as text in the prompt.
-    pub(super) is_uploaded: bool,
+    pub(super) size: u64,
+    /// How engines get it.
+    pub(super) encoding: MediaEncoding,
+}
+
+/// What is wrong with a request besides what decoding finds.
+#[derive(Debug, Default)]
+struct Faulty {
+    /// What is wrong with the addresses of files.
+    urls: Vec<UrlTrouble>,
+    /// Whether we failed.
+    storage: bool,
 }
 
 impl Body {
@@ -116,10 +134,10 @@ fn canonical(value: &serde_json::Value) -> String {
     }
 }
 
-impl Prepared {
-    /// Reads and checks a request. All faults come back together.
-    pub fn read(endpoint: Held<Endpoint>, body: Body, limits: &RequestLimits) -> Result<Self, RunError> {
-        let mut kept = KeptRequest::of(&body);
+impl Draft {
+    /// Reads a request.
+    pub fn read(endpoint: Held<Endpoint>, body: Body, limits: &RequestLimits) -> Self {
+        let kept = KeptRequest::of(&body);
         let mut decoding = decode(&endpoint, body, limits);
         let options = decoding.decoded_mut().options.as_deref();
         let options = options.map_or(Ok(Options::default()), |raw| Options::read(raw.get(), &limits.options));
@@ -127,20 +145,115 @@ impl Prepared {
             decoding.add(faults);
             Options::default()
         });
-        let found = check_media(decoding.decoded_mut(), limits);
-        decoding.add(found.faults);
-        let mut decoded = decoding.finish().map_err(|faults| {
-            let url = found.urls > 0 && found.urls == faults.0.len();
-            RunError::Request { faults, url }
-        })?;
-        // Callers in JavaScript read greater numbers wrongly, and could not make the same thing again.
-        decoded.draw_seeds(&mut || {
-            kept.seeds.push(fastrand::u64(..1 << 53));
-            kept.seeds.last().copied().unwrap_or_default()
-        });
-        Ok(Self { endpoint, decoded, options, files: found.files, kept })
+        Self::of(endpoint, decoding, options, kept)
     }
 
+    fn of(endpoint: Held<Endpoint>, decoding: Decoding, options: Options, kept: KeptRequest) -> Self {
+        let (files, references, faults) = (Vec::new(), Vec::new(), Faulty::default());
+        Self { endpoint, decoding, options, kept, files, references, faults }
+    }
+
+    /// Takes its files in. Where something is wrong already, nothing is kept and nobody is asked for a file any more.
+    pub async fn take(&mut self, session: &Session<'_>) {
+        let (places, wanted): (Vec<_>, Vec<_>) = self.wanted().into_iter().unzip();
+        let results = if self.decoding.is_faulty() {
+            session.looking().take(wanted).await
+        } else {
+            session.take(wanted).await
+        };
+        for (place, result) in places.into_iter().zip(results) {
+            if let Some(result) = result {
+                self.settle(place, result);
+            }
+        }
+    }
+
+    /// Takes the files in that it refers to by our names for them.
+    async fn retake(&mut self, intake: &Intake, files: &Files) -> Result<(), RunError> {
+        for (place, wanted) in self.wanted() {
+            let MediaSource::Upload(name) = &wanted.source else { continue };
+            let gone = || RunError::Gone { why: "a file of the request is no longer kept".to_owned() };
+            let result = intake.reread(files, wanted.kind, name).await.ok_or_else(gone)?;
+            self.settle(place, result);
+        }
+        Ok(())
+    }
+
+    /// The files that it wants to have taken in, and where they belong.
+    fn wanted(&mut self) -> Vec<(Place, Wanted)> {
+        let mut wanted = Vec::new();
+        let mut faults = Vec::new();
+        for (position, (field, media)) in self.decoding.decoded_mut().media_mut().into_iter().enumerate() {
+            let Kind::Media { kind, encoding } = field.kind else { continue };
+            if matches!(encoding, MediaEncoding::Url | MediaEncoding::Path) {
+                let message =
+                    "the node behind this parameter reads a URL or a path, which callers cannot set";
+                faults.push(fault(&field.name, FaultKind::Invalid, message.to_owned()));
+                continue;
+            }
+            let place = Place { position, param: field.name.to_string(), encoding };
+            wanted.push((place, Wanted { kind, source: media.source.clone() }));
+        }
+        self.decoding.add(faults);
+        wanted
+    }
+
+    /// Notes what became of a file. What came with the request is let go of: it is on disk.
+    fn settle(&mut self, place: Place, result: Result<Taken, Rejected>) {
+        match result {
+            Ok(taken) => {
+                let Place { position, param, encoding } = place;
+                if let Some((_, media)) = self.decoding.decoded_mut().media_mut().get_mut(position) {
+                    media.size = Some(taken.size);
+                    media.source = MediaSource::Upload(taken.name.to_string());
+                }
+                self.references.push((param, Arc::clone(&taken.name)));
+                let Taken { name, format, size } = taken;
+                self.files.push(File { position, name, format, size, encoding });
+            }
+            Err(rejected) => {
+                self.faults.urls.extend(rejected.url);
+                self.faults.storage |= rejected.storage;
+                self.decoding.add([fault(&place.param, rejected.code, rejected.message)]);
+            }
+        }
+    }
+
+    /// The request, if nothing is wrong with it. All faults come back together.
+    pub fn finish(self) -> Result<Prepared, RunError> {
+        let Self { endpoint, decoding, options, mut kept, files, references, faults } = self;
+        if faults.storage {
+            return Err(RunError::Storage {
+                why: "a file of the request cannot be stored or read".to_owned(),
+            });
+        }
+        let mut decoded = decoding.finish().map_err(|found| RunError::Request {
+            // What is worst is said of all, if they are all of a kind.
+            url: faults.urls.iter().min().copied().filter(|_| faults.urls.len() == found.0.len()),
+            faults: found,
+        })?;
+        kept.refer(&references);
+        let mut drawn = Vec::new();
+        let mut known = std::mem::take(&mut kept.seeds).into_iter();
+        // Callers in JavaScript read greater numbers wrongly, and could not make the same thing again.
+        decoded.draw_seeds(&mut || {
+            drawn.push(known.next().unwrap_or_else(|| fastrand::u64(..1 << 53)));
+            drawn.last().copied().unwrap_or_default()
+        });
+        kept.seeds = drawn;
+        Ok(Prepared { endpoint, decoded, options, files, kept })
+    }
+}
+
+/// Where a file belongs in a request.
+#[derive(Debug)]
+struct Place {
+    position: usize,
+    param: String,
+    encoding: MediaEncoding,
+}
+
+impl Prepared {
     /// The same for requests that lead to the same prompt with the same files.
     pub fn fingerprint(&self) -> Vec<u8> {
         let mut hash = Sha256::new();
@@ -156,38 +269,24 @@ impl Prepared {
         hash.finalize().to_vec()
     }
 
-    /// The request as it is kept, and its files by the names that it refers to them by.
-    pub fn kept(&self) -> (KeptRequest, Vec<(Arc<str>, Bytes)>) {
-        let mut kept = self.kept.clone();
-        for file in &self.files {
-            kept.refer(&file.param, &file.name);
-        }
-        (kept, self.files.iter().map(|file| (Arc::clone(&file.name), file.data.clone())).collect())
+    /// The request as it is kept. It refers to its files by our names for them.
+    pub fn kept(&self) -> &KeptRequest {
+        &self.kept
     }
 
-    /// Reads a request that was kept, with its files by their names. It is checked as if it had just come: the endpoint
-    /// may be another one by now.
-    pub fn restore(
+    /// Reads a request that was kept. It is checked as if it had just come: the endpoint may be another one by now.
+    pub async fn restore(
         endpoint: Held<Endpoint>,
         kept: &KeptRequest,
-        files: &HashMap<String, Bytes>,
+        intake: &Intake,
+        files: &Files,
         limits: &RequestLimits,
     ) -> Result<Self, RunError> {
         let gone = || RunError::Gone { why: "the request is not one of a workflow".to_owned() };
-        let mut decoding = decode(&endpoint, kept.body().ok_or_else(gone)?, limits);
-        for (_, media) in decoding.decoded_mut().media_mut() {
-            let MediaSource::Upload(name) = &media.source else { continue };
-            if let Some(data) = files.get(name) {
-                media.source = MediaSource::Bytes { data: data.clone(), filename: None, content_type: None };
-            }
-        }
-        let found = check_media(decoding.decoded_mut(), limits);
-        decoding.add(found.faults);
-        let mut decoded = decoding.finish().map_err(|faults| RunError::Request { faults, url: false })?;
-        let mut seeds = kept.seeds.iter().copied();
-        decoded.draw_seeds(&mut || seeds.next().unwrap_or_else(|| fastrand::u64(..1 << 53)));
-        let options = Options::default();
-        Ok(Self { endpoint, decoded, options, files: found.files, kept: kept.clone() })
+        let decoding = decode(&endpoint, kept.body().ok_or_else(gone)?, limits);
+        let mut draft = Draft::of(endpoint, decoding, Options::default(), kept.clone());
+        draft.retake(intake, files).await?;
+        draft.finish()
     }
 
     /// What it needs of an engine.
@@ -201,90 +300,6 @@ fn decode(endpoint: &Held<Endpoint>, body: Body, limits: &RequestLimits) -> Deco
         Body::Json(bytes) => endpoint.read_json(&bytes, &limits.decode),
         Body::Form(parts) => endpoint.read_parts(parts, &limits.decode),
     }
-}
-
-/// What became of the files of a request.
-#[derive(Default)]
-struct Found {
-    files: Vec<File>,
-    faults: Vec<Fault>,
-    /// How many of the faults are about URLs.
-    urls: usize,
-}
-
-fn check_media(decoded: &mut Decoded, limits: &RequestLimits) -> Found {
-    let mut found = Found::default();
-    for (position, (field, media)) in decoded.media_mut().into_iter().enumerate() {
-        let Kind::Media { kind, encoding } = field.kind else { continue };
-        let data = match &media.source {
-            MediaSource::Bytes { data, .. } => data.clone(),
-            MediaSource::Url(_) => {
-                found.urls += 1;
-                found.faults.push(not_yet(&field.name, "files cannot be fetched from a URL by this release"));
-                continue;
-            }
-            MediaSource::Upload(_) => {
-                found.faults.push(not_yet(&field.name, "there are no uploads to refer to in this release"));
-                continue;
-            }
-        };
-        match media::check(kind, &data, &limits.pictures) {
-            Err(fault) => found.faults.push(media_fault(&field.name, &fault)),
-            Ok(format) => {
-                let is_uploaded = encoding == MediaEncoding::UploadName;
-                match encoding {
-                    MediaEncoding::UploadName => {}
-                    MediaEncoding::Base64 => media.engine_value = Some(STANDARD.encode(&data)),
-                    MediaEncoding::DataUrl => media.engine_value = Some(data_url(format, &data)),
-                    MediaEncoding::Url | MediaEncoding::Path => {
-                        let message =
-                            "the node behind this parameter reads a URL or a path, which callers cannot set";
-                        found.faults.push(fault(&field.name, FaultKind::Invalid, message.to_owned()));
-                        continue;
-                    }
-                }
-                let name = content_name(&data, format);
-                let param = field.name.to_string();
-                found.files.push(File { position, param, name, format, data, is_uploaded });
-            }
-        }
-    }
-    found
-}
-
-/// Names are made from the content: what a caller calls a file never reaches an engine.
-fn content_name(data: &[u8], format: Format) -> Arc<str> {
-    format!("{}.{}", hex(&Sha256::digest(data)), format.extension()).into()
-}
-
-fn not_yet(param: &str, why: &str) -> Fault {
-    fault(
-        param,
-        FaultKind::Invalid,
-        format!("{why}; send the file itself, as a form part, base64 or a data URI"),
-    )
-}
-
-/// Nodes that read such an address know pictures by `image/png` and `image/jpeg` only, and look at the content for the
-/// rest.
-fn data_url(format: Format, data: &[u8]) -> String {
-    let content_type = match format.content_type() {
-        "image/jpeg" => "image/jpeg",
-        picture if picture.starts_with("image/") => "image/png",
-        other => other,
-    };
-    format!("data:{content_type};base64,{}", STANDARD.encode(data))
-}
-
-fn media_fault(param: &str, found: &MediaFault) -> Fault {
-    let kind = match found {
-        MediaFault::Unsupported { .. } => FaultKind::Unsupported,
-        MediaFault::Empty
-        | MediaFault::Damaged { .. }
-        | MediaFault::TooLarge { .. }
-        | MediaFault::Animated => FaultKind::Invalid,
-    };
-    fault(param, kind, found.to_string())
 }
 
 fn fault(param: &str, code: FaultKind, message: String) -> Fault {

@@ -1,31 +1,52 @@
 //! Input files on their way to an engine: uploaded once, remembered by what they contain.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use comfyport_endpoint::MediaEncoding;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::request::{File, Prepared};
 use crate::{
+    artifacts::Files,
     engine::{Engine, EngineError, InputFile},
+    media::Format,
     pool::Uploaded,
 };
 
 /// How many files of one request travel at once.
 const TOGETHER: usize = 4;
 
+/// Why a file is not where a prompt needs it.
+#[derive(Debug)]
+pub(super) enum StageError {
+    /// The engine does not take it.
+    Engine(EngineError),
+    /// It is no longer among our files.
+    Gone,
+    /// It cannot be read.
+    Io(io::Error),
+}
+
 /// Makes the files of a request available to an engine and writes into the request what it calls them. Whether any of
 /// them was believed to be there already.
 pub(super) async fn stage(
     engine: &dyn Engine,
     uploaded: &Uploaded,
+    files: &Files,
     prepared: &mut Prepared,
-) -> Result<bool, EngineError> {
-    let files: Vec<File> = prepared.files.iter().filter(|file| file.is_uploaded).cloned().collect();
-    if files.is_empty() {
+) -> Result<bool, StageError> {
+    if prepared.files.is_empty() {
         return Ok(false);
     }
-    let placed: Vec<(usize, Arc<str>, bool)> = stream::iter(files)
-        .map(|file| place(engine, uploaded, file))
+    let placed: Vec<(usize, Arc<str>, bool)> = stream::iter(prepared.files.clone())
+        .map(|file| async move {
+            let (value, known) = match file.encoding {
+                MediaEncoding::UploadName => place(engine, uploaded, files, &file).await?,
+                _ => (text(files, &file).await?, false),
+            };
+            Ok::<_, StageError>((file.position, value, known))
+        })
         .buffer_unordered(TOGETHER)
         .try_collect()
         .await?;
@@ -43,13 +64,38 @@ pub(super) async fn stage(
 async fn place(
     engine: &dyn Engine,
     uploaded: &Uploaded,
-    file: File,
-) -> Result<(usize, Arc<str>, bool), EngineError> {
+    files: &Files,
+    file: &File,
+) -> Result<(Arc<str>, bool), StageError> {
     if let Some(value) = uploaded.get(&file.name) {
-        return Ok((file.position, value, true));
+        return Ok((value, true));
     }
-    let input = InputFile { name: &file.name, content_type: file.format.content_type(), data: file.data };
-    let value: Arc<str> = engine.upload(input).await?.into();
+    let data = files.read(&file.name, 0, file.size).await.map_err(StageError::Io)?;
+    let data = data.ok_or(StageError::Gone)?;
+    let (name, content_type) = (&*file.name, file.format.content_type());
+    let input = InputFile { name, content_type, size: file.size, data };
+    let value: Arc<str> = engine.upload(input).await.map_err(StageError::Engine)?.into();
     uploaded.insert(Arc::clone(&file.name), Arc::clone(&value));
-    Ok((file.position, value, false))
+    Ok((value, false))
+}
+
+/// A file that is part of the prompt.
+async fn text(files: &Files, file: &File) -> Result<Arc<str>, StageError> {
+    let data = files.get(&file.name).await.map_err(StageError::Io)?.ok_or(StageError::Gone)?;
+    Ok(match file.encoding {
+        MediaEncoding::DataUrl => data_url(file.format, &data),
+        _ => STANDARD.encode(&data),
+    }
+    .into())
+}
+
+/// Nodes that read such an address know pictures by `image/png` and `image/jpeg` only, and look at the content for the
+/// rest.
+fn data_url(format: Format, data: &[u8]) -> String {
+    let content_type = match format.content_type() {
+        "image/jpeg" => "image/jpeg",
+        picture if picture.starts_with("image/") => "image/png",
+        other => other,
+    };
+    format!("data:{content_type};base64,{}", STANDARD.encode(data))
 }

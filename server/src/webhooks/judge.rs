@@ -62,7 +62,8 @@ impl Schedule {
                 return over(DeliveryState::Dead, Some(gone.clone()), Some(gone));
             }
             Answer::Forbidden => {
-                let why = "the operator does not allow webhooks to this address any more (`webhooks.allow`)";
+                let why = "this address is not sent to: it is not public, and not one that the operator allows \
+                           (`webhooks.allow`)";
                 return over(DeliveryState::Dead, Some(why.to_owned()), None);
             }
             Answer::Status { code: code @ 300..=399, .. } => {

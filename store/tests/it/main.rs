@@ -18,3 +18,4 @@ mod server;
 mod sqlite;
 mod submit;
 mod transitions;
+mod uploads;

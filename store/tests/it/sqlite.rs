@@ -60,7 +60,7 @@ fn files_of_others_and_of_the_future_are_refused() {
     let change = |sql: &str| Connection::open(file(folder.path())).unwrap().execute_batch(sql).unwrap();
     change("PRAGMA user_version = 99");
     assert!(refused(folder.path()).contains("written by a newer release (its version is 99"), "not refused");
-    change("PRAGMA user_version = 3; PRAGMA application_id = 7");
+    change("PRAGMA user_version = 4; PRAGMA application_id = 7");
     assert!(refused(folder.path()).contains("it belongs to another program"), "not refused");
     let folder = tempfile::tempdir().unwrap();
     Connection::open(file(folder.path())).unwrap().execute_batch("CREATE TABLE theirs (a)").unwrap();
@@ -76,7 +76,7 @@ fn files_of_others_and_of_the_future_are_refused() {
 fn older_files_are_brought_up_to_date() {
     let folder = filled(3);
     let connection = Connection::open(file(folder.path())).unwrap();
-    let first = "DROP TABLE api_keys; DROP TABLE secrets; DROP TABLE usage; DROP INDEX jobs_active; \
+    let first = "DROP TABLE uploads; DROP TABLE api_keys; DROP TABLE secrets; DROP TABLE usage; DROP INDEX jobs_active; \
          DROP INDEX chunks_written; ALTER TABLE chunks DROP COLUMN written_at; PRAGMA user_version = 1";
     connection.execute_batch(first).unwrap();
     drop(connection);
