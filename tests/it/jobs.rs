@@ -199,7 +199,8 @@ async fn a_storm_of_retries_is_turned_away_and_over_when_the_engine_is_back() {
     studio.engine.faults().clear();
     let back = Instant::now();
     for id in accepted {
-        assert_eq!(studio.ended(id).await["status"], "succeeded");
+        let ended = studio.ended(id).await;
+        assert_eq!(ended["status"], "succeeded", "{ended:#}\n{}", studio.server.log());
     }
     assert!(back.elapsed() < Duration::from_secs(10), "{:?}", back.elapsed());
     studio.server.call(PAINT, &picture(1), 200).await;

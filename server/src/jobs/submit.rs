@@ -1,6 +1,9 @@
 //! Accepting requests.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use comfyport_store::{
     Job, StoreError,
@@ -62,6 +65,26 @@ pub enum Accepted {
     Before(Uuid),
     /// An identical request succeeded before.
     Cached(Box<Job>),
+}
+
+/// Places in the queue, given back unless they are kept.
+struct Places<'j> {
+    queued: &'j AtomicUsize,
+    count: usize,
+}
+
+impl Places<'_> {
+    fn keep(mut self) {
+        self.count = 0;
+    }
+}
+
+impl Drop for Places<'_> {
+    fn drop(&mut self) {
+        // It may have been counted anew meanwhile.
+        let less = |queued: usize| Some(queued.saturating_sub(self.count));
+        self.queued.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).ok();
+    }
 }
 
 impl Jobs {
@@ -150,11 +173,10 @@ impl Jobs {
         if self.is_draining() {
             return Err(Problem::new(Code::Stopping, "the server is about to stop"));
         }
-        if self.queued() + jobs.len() > self.settings.queued {
+        let places = self.hold_places(jobs.len()).ok_or_else(|| {
             let detail = format!("{} jobs wait already (`jobs.max_queued`)", self.queued());
-            return Err(Problem::new(Code::Busy, detail));
-        }
-        let count = jobs.len();
+            Problem::new(Code::Busy, detail)
+        })?;
         let idempotency = asked.idempotent.as_ref().map(|wanted| Idempotency {
             scope: asked.owner.clone(),
             key: wanted.key.clone(),
@@ -163,7 +185,7 @@ impl Jobs {
         });
         match self.store.submit(jobs, batch, idempotency).await.map_err(Problem::from)? {
             Submitted::New(jobs) => {
-                self.queued.fetch_add(count, Ordering::Relaxed);
+                places.keep();
                 for job in &jobs {
                     self.counts.accepted(job);
                 }
@@ -177,6 +199,14 @@ impl Jobs {
                 Err(Problem::new(Code::TooManyJobs, detail))
             }
         }
+    }
+
+    /// Takes places in the queue before it is known whether they are needed: those who come together do not all see the
+    /// same room.
+    fn hold_places(&self, count: usize) -> Option<Places<'_>> {
+        let places = Places { queued: &self.queued, count };
+        let before = self.queued.fetch_add(count, Ordering::Relaxed);
+        (before.saturating_add(count) <= self.settings.queued).then_some(places)
     }
 
     /// Takes the files of a request in, and answers what is to be run. All faults come back together.
