@@ -9,13 +9,10 @@ use std::{
 
 use serde_json::json;
 
-use crate::process::Process;
+use crate::process::{Process, written};
 
 const CONCURRENCY: usize = 64;
 const SECONDS: u64 = 5;
-
-/// What a commit of a few jobs appends to the log.
-const APPENDED: usize = 64 << 10;
 
 pub(crate) async fn run() {
     let engine = Process::simulator();
@@ -30,7 +27,7 @@ pub(crate) async fn run() {
     assert!(send("/sd15/txt2img", body(0)).await.unwrap().status().is_success());
     assert!(send("/engines/comfyui:drain", json!({})).await.unwrap().status().is_success());
     let disk = server.data();
-    let before_syncs = syncs(&disk);
+    let written = written(server.pid);
     let (commits, writes) = (metric(&server, COMMITS).await, metric(&server, WRITES).await);
     let began = Instant::now();
     let until = began + Duration::from_secs(SECONDS);
@@ -55,13 +52,18 @@ pub(crate) async fn run() {
     let took = began.elapsed().as_secs_f64();
     let commits = metric(&server, COMMITS).await - commits;
     let batch = (metric(&server, WRITES).await - writes) / commits;
-    let after_syncs = syncs(&disk);
-    let syncs = f64::midpoint(before_syncs, after_syncs);
+    // As much as a commit wrote: the log, and what is brought home from it now and then.
+    let appended = (written(server.pid) - written) as f64 / commits;
+    let rates = [syncs(&disk, appended as usize), syncs(&disk, appended as usize)];
+    let syncs = f64::midpoint(rates[0], rates[1]);
     let submitted = done as f64 / took;
     println!("submissions at concurrency {CONCURRENCY}  {submitted:>9.0} /s");
     println!("transactions in a commit      {batch:>9.1}");
     println!(
-        "syncs of the disk             {syncs:>9.0} /s  (before {before_syncs:.0}, after {after_syncs:.0})"
+        "syncs of {:>5.0} KiB            {syncs:>9.0} /s  ({:.0}, {:.0})",
+        appended / 1024.0,
+        rates[0],
+        rates[1]
     );
     println!("submissions / (syncs × batch) {:>9.2}", submitted / (syncs * batch));
 }
@@ -75,11 +77,11 @@ async fn metric(server: &Process, name: &str) -> f64 {
     line.trim().parse().unwrap()
 }
 
-/// How often a second something can be appended and synced.
-fn syncs(folder: &Path) -> f64 {
+/// How often a second so many bytes can be appended and synced.
+fn syncs(folder: &Path, appended: usize) -> f64 {
     let path = folder.join("syncs");
     let mut file = File::create(&path).unwrap();
-    let (block, mut count) = (vec![7; APPENDED], 0_u32);
+    let (block, mut count) = (vec![7; appended], 0_u32);
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(2) {
         file.write_all(&block).unwrap();

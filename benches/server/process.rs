@@ -109,6 +109,12 @@ pub(crate) fn memory_mb(pid: u32) -> f64 {
     status_mb(pid, "VmRSS")
 }
 
+/// How many bytes a process had written to files that lie on a disk.
+pub(crate) fn written(pid: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/io")).unwrap();
+    text.lines().find_map(|line| line.strip_prefix("write_bytes: ")).unwrap().parse().unwrap()
+}
+
 fn status_mb(pid: u32, field: &str) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with(field)).unwrap();
