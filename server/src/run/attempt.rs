@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     Plan, RunError, Timing, Update, Yield,
-    collect::{Absent, Collector},
+    collect::{Absent, Cause, Collector},
     failure::{Names, engine_error},
     models,
     progress::Progress,
@@ -275,14 +275,27 @@ impl Attempt<'_> {
         loop {
             match collector.collect(plan.expected(), yielded.clone()).await {
                 Ok(outputs) => return Ok(outputs),
-                Err(Absent { storage: true, why, .. }) => {
+                Err(Absent { cause: Cause::Disk, why, .. }) => {
                     tracing::error!(job = %self.job, why, "an output cannot be stored; trying again");
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(STORAGE_PAUSES.1);
                 }
-                Err(Absent { output, why, .. }) => return Err(RunError::OutputMissing { output, why }),
+                // They may still be there when it is back.
+                Err(Absent { cause: Cause::Away, why, .. }) => return Err(self.away(&why)),
+                Err(Absent { output, why, cause: Cause::Output }) => {
+                    return Err(RunError::OutputMissing { output, why });
+                }
             }
         }
+    }
+
+    /// The engine cannot be reached any more, and has the prompt.
+    fn away(&self, why: &str) -> RunError {
+        self.place.note(Note::Unreachable(why));
+        // What comes back after a restart may be another installation.
+        self.place.readiness.forget();
+        self.place.uploaded.forget();
+        RunError::Away { engine: self.place.name().to_owned() }
     }
 
     fn failed(&self, workflow: &str, names: &Names, outcome: Outcome) -> Stop {
@@ -299,13 +312,7 @@ impl Attempt<'_> {
                 self.place.note(Note::Lost);
                 RunError::Lost
             }
-            Outcome::Unreachable(why) => {
-                self.place.note(Note::Unreachable(&why.to_string()));
-                // What comes back after a restart may be another installation.
-                self.place.readiness.forget();
-                self.place.uploaded.forget();
-                RunError::Away { engine: self.place.name().to_owned() }
-            }
+            Outcome::Unreachable(why) => self.away(&why.to_string()),
             Outcome::Stalled => {
                 self.place.note(Note::Stalled);
                 self.place.readiness.forget();

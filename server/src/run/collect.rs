@@ -28,8 +28,18 @@ pub(super) struct Expected {
 pub(super) struct Absent {
     pub(super) output: String,
     pub(super) why: String,
-    /// Whether it is our disk that failed.
-    pub(super) storage: bool,
+    pub(super) cause: Cause,
+}
+
+/// Whose doing it is that an output did not come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// The engine has none, or a damaged one.
+    Output,
+    /// The engine cannot be reached any more.
+    Away,
+    /// Our disk failed.
+    Disk,
 }
 
 /// How many files of one run travel at once.
@@ -57,7 +67,7 @@ impl Collector<'_> {
             let items = yielded.remove(&output.node).map(|output| output.items).unwrap_or_default();
             if items.is_empty() && output.required {
                 let why = "the node yielded nothing".to_owned();
-                return Err(Absent { output: output.name, why, storage: false });
+                return Err(Absent { output: output.name, why, cause: Cause::Output });
             }
             let position = names.len();
             // Only files are counted: the number is part of their address.
@@ -102,7 +112,7 @@ impl Collector<'_> {
         let artifact = stored.map_err(|failure| Absent {
             output: output.to_owned(),
             why: failure.to_string(),
-            storage: matches!(failure, Failure::Store(StoreError::Io(_))),
+            cause: failure.cause(),
         })?;
         self.files.publish(&artifact).await.map_err(|why| storage(output, &why))?;
         let url = format!("/jobs/{}/outputs/{output}/{at}", self.job);
@@ -149,6 +159,15 @@ enum Failure {
 }
 
 impl Failure {
+    fn cause(&self) -> Cause {
+        match self {
+            Self::Store(StoreError::Io(_)) => Cause::Disk,
+            Self::Engine(EngineError::Unreachable(_))
+            | Self::Store(StoreError::Engine(EngineError::Unreachable(_))) => Cause::Away,
+            Self::Engine(_) | Self::Store(_) => Cause::Output,
+        }
+    }
+
     /// Whether looking again may help.
     fn may_pass(&self) -> bool {
         match self {
@@ -166,5 +185,5 @@ fn stem(output: &str, at: usize) -> String {
 }
 
 fn storage(output: &str, error: &std::io::Error) -> Absent {
-    Absent { output: output.to_owned(), why: error.to_string(), storage: true }
+    Absent { output: output.to_owned(), why: error.to_string(), cause: Cause::Disk }
 }
