@@ -47,6 +47,15 @@ pub struct RunOptions {
     /// Whether the result of an identical request will do. The server's setting decides if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<bool>,
+    /// The form that still pictures are given out in, as `Conversion` in the server's OpenAPI document.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub convert: Map<String, Value>,
+    /// A small picture beside each picture, as `Thumbnail` there.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub thumbnail: Map<String, Value>,
+    /// `keep` if pictures keep what the engine wrote into them, such as the whole workflow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embedded: Option<String>,
 }
 
 /// An address, and what it wants to hear of.

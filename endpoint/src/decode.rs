@@ -93,6 +93,7 @@ impl Held<Endpoint> {
         for part in parts {
             decoder.part(part);
         }
+        decoder.grant();
         decoder.end()
     }
 }
@@ -297,6 +298,8 @@ struct Decoder<'l> {
     limits: &'l DecodeLimits,
     request: Box<dyn Request>,
     options: Option<Box<RawValue>>,
+    /// Of pictures of a form, by the positions of their fields.
+    wishes: Vec<(usize, Box<RawValue>)>,
     given: Vec<bool>,
     given_advanced: Vec<bool>,
     faults: Vec<Fault>,
@@ -309,6 +312,7 @@ impl<'l> Decoder<'l> {
             limits,
             request: (endpoint.new_request)(endpoint),
             options: None,
+            wishes: Vec::new(),
             given: vec![false; endpoint.fields.len()],
             given_advanced: vec![false; endpoint.advanced.len()],
             faults: Vec::new(),
@@ -360,6 +364,7 @@ impl<'l> Decoder<'l> {
             }
             PartValue::Text(text) => match name.split_once('.') {
                 Some(("advanced", name)) => self.advanced(name, Raw::Text(&text)),
+                Some((file, "options")) if !self.is_field(&name) => self.wish(&name, file, &text),
                 _ if name == "options" || name == "advanced" && !self.endpoint.advanced.is_empty() => {
                     match serde_json::from_str::<&RawValue>(&text) {
                         Ok(raw) if !depth::exceeds(&text, self.limits.depth) => self.member(name, raw.get()),
@@ -396,6 +401,45 @@ impl<'l> Decoder<'l> {
         }
         if let Err(fault) = self.request.slot_mut(index).accept(&fields[index], raw, self.limits) {
             self.fault(fault.at(step(name), name.to_owned()));
+        }
+    }
+
+    fn is_field(&self, name: &str) -> bool {
+        self.endpoint.fields.iter().any(|field| *field.name == *name)
+    }
+
+    /// How the picture in another part of the form is to be changed. That part may come later.
+    fn wish(&mut self, part: &str, file: &str, text: &str) {
+        let at = |message: &str| ValueFault::new(message).at(step(part), part.to_owned());
+        let fields = &self.endpoint.fields;
+        let Some(index) = fields.iter().position(|field| *field.name == *file) else {
+            let mut fault = at("there is no such parameter");
+            fault.did_you_mean = nearest(fields.iter().map(|field| &*field.name), file);
+            return self.fault(fault);
+        };
+        if !crate::media::takes_wishes(&fields[index]) {
+            return self.fault(at("is for pictures alone"));
+        }
+        let object = Some(text.trim()).filter(|text| text.starts_with('{'));
+        let object = object.filter(|text| !depth::exceeds(text, self.limits.depth));
+        match object.and_then(|text| RawValue::from_string(text.to_owned()).ok()) {
+            Some(wish) => self.wishes.push((index, wish)),
+            None => self.fault(at("must be a JSON object")),
+        }
+    }
+
+    /// Wishes go to the pictures that they are about.
+    fn grant(&mut self) {
+        for (index, wish) in std::mem::take(&mut self.wishes) {
+            match self.request.slot_mut(index).media_mut() {
+                Some(media) if self.given[index] => media.wish = Some(wish),
+                _ => {
+                    let name = &self.endpoint.fields[index].name;
+                    let part = format!("{name}.options");
+                    let message = format!("is about `{name}`, which is not given");
+                    self.fault(ValueFault::new(message).at(step(&part), part));
+                }
+            }
         }
     }
 

@@ -44,6 +44,10 @@ impl Endpoint {
                 (None, None) => PartValue::Text(plain(&text_of(|json| slot.write(json)))),
             };
             parts.push(Part { name: field.name.to_string(), value });
+            if let Some(wish) = slot.media().and_then(|media| media.wish.as_ref()) {
+                let value = PartValue::Text(wish.get().to_owned());
+                parts.push(Part { name: format!("{}.options", field.name), value });
+            }
         }
         let options = options.map(|options| options.get().to_owned());
         for (name, json) in [("advanced", self.encode_advanced(request)), ("options", options)] {
@@ -118,6 +122,11 @@ fn describe(media: &Media, out: &mut Vec<u8>) {
         }
         MediaSource::Url(url) => text("url", url, out),
         MediaSource::Upload(reference) => text("upload", reference, out),
+    }
+    let wish = media.wish.as_ref().and_then(|wish| wish.get().trim().strip_prefix('{')?.strip_suffix('}'));
+    if let Some(members) = wish.filter(|members| !members.trim().is_empty()) {
+        out.push(b',');
+        out.extend_from_slice(members.as_bytes());
     }
     out.push(b'}');
 }

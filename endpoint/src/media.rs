@@ -5,10 +5,11 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::{
-    DecodeLimits, Field,
+    DecodeLimits, Field, Kind, MediaKind,
     fault::{FaultKind, ValueFault},
     slot::Raw,
 };
@@ -22,6 +23,8 @@ pub struct Media {
     pub engine_value: Option<String>,
     /// How many bytes it has, once the server has them in a place of its own; it fills this in.
     pub size: Option<u64>,
+    /// How a picture is to be changed before it is used: a JSON object, read by the server. `None`: not at all.
+    pub wish: Option<Box<RawValue>>,
 }
 
 /// A picture.
@@ -100,7 +103,7 @@ impl Media {
     }
 
     fn from(source: MediaSource) -> Self {
-        Self { source, engine_value: None, size: None }
+        Self { source, engine_value: None, size: None, wish: None }
     }
 }
 
@@ -113,6 +116,29 @@ struct Described {
     upload: Option<String>,
     filename: Option<String>,
     content_type: Option<String>,
+    resize: Option<Box<RawValue>>,
+    crop: Option<Box<RawValue>>,
+    alpha: Option<Box<RawValue>>,
+    mask_from_alpha: Option<Box<RawValue>>,
+}
+
+/// How a picture is to be changed, as the caller wrote it. What it may hold is the server's to say.
+#[derive(Serialize)]
+struct Wish {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resize: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    crop: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alpha: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mask_from_alpha: Option<Box<RawValue>>,
+}
+
+impl Wish {
+    fn write(self) -> Option<Box<RawValue>> {
+        serde_json::value::to_raw_value(&self).ok().filter(|written| written.get() != "{}")
+    }
 }
 
 pub(crate) fn read(field: &Field, raw: Raw<'_>, limits: &DecodeLimits) -> Result<Media, ValueFault> {
@@ -123,15 +149,21 @@ pub(crate) fn read(field: &Field, raw: Raw<'_>, limits: &DecodeLimits) -> Result
             let text = crate::slot::choice(field, Raw::Json(json))?;
             from_text(&text, limits)
         }
-        Raw::Json(json) if json.starts_with('{') => from_object(json, limits),
+        Raw::Json(json) if json.starts_with('{') => from_object(field, json, limits),
         Raw::Json(_) => Err(ValueFault::expected(&field.kind)),
     }
 }
 
-fn from_object(json: &str, limits: &DecodeLimits) -> Result<Media, ValueFault> {
-    let bad = "must be an object with one of `base64`, `url` and `upload`, and perhaps `filename` and `content_type`";
+fn from_object(field: &Field, json: &str, limits: &DecodeLimits) -> Result<Media, ValueFault> {
+    let bad = "must be an object with one of `base64`, `url` and `upload`, perhaps `filename` and `content_type`, and \
+               for pictures `resize`, `crop`, `alpha` and `mask_from_alpha`";
     let described: Described = serde_json::from_str(json).map_err(|_| ValueFault::new(bad))?;
-    match (described.base64, described.url, described.upload) {
+    let Described { resize, crop, alpha, mask_from_alpha, .. } = described;
+    let wish = Wish { resize, crop, alpha, mask_from_alpha }.write();
+    if wish.is_some() && !takes_wishes(field) {
+        return Err(ValueFault::new("is no picture, and cannot be resized, cropped or the like"));
+    }
+    let media = match (described.base64, described.url, described.upload) {
         (Some(text), None, None) => {
             let data = decode(text.split_once(";base64,").map_or(text.as_str(), |(_, data)| data), limits)?;
             Ok(Media::from_bytes(data, described.filename, described.content_type))
@@ -139,7 +171,13 @@ fn from_object(json: &str, limits: &DecodeLimits) -> Result<Media, ValueFault> {
         (None, Some(url), None) => Ok(Media::from(MediaSource::Url(url))),
         (None, None, Some(upload)) => Ok(Media::from(MediaSource::Upload(upload))),
         _ => Err(ValueFault::new(bad)),
-    }
+    };
+    media.map(|media| Media { wish, ..media })
+}
+
+/// Whether what the parameter takes can be changed as pictures are.
+pub(crate) fn takes_wishes(field: &Field) -> bool {
+    matches!(field.kind, Kind::Media { kind: MediaKind::Image | MediaKind::Mask, .. })
 }
 
 fn from_text(text: &str, limits: &DecodeLimits) -> Result<Media, ValueFault> {

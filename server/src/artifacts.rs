@@ -115,6 +115,11 @@ impl Files {
         }
     }
 
+    /// An output file that has not been published yet.
+    pub async fn spooled(&self, artifact: &Artifact) -> io::Result<Bytes> {
+        tokio::fs::read(&artifact.path).await.map(Bytes::from)
+    }
+
     /// Whether files that were published lie in our own folder.
     pub fn are_ours(&self) -> bool {
         self.shared.is_none()
@@ -287,6 +292,8 @@ impl Pieces {
 
 #[cfg(test)]
 mod tests {
+    use comfyport_pictures::Metadata;
+
     use super::*;
 
     #[tokio::test]
@@ -339,6 +346,7 @@ mod tests {
             length: None,
             filename: "x.txt".to_owned(),
             stem: "text".to_owned(),
+            embedded: Metadata::Strip,
         };
         let store = async || {
             let data = stream::iter([Ok::<_, io::Error>(Bytes::from_static(b"x"))]);

@@ -5,6 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use comfyport_comfyui::{Client, ClientConfig};
 use comfyport_endpoint::{DecodeLimits, Endpoint};
 use comfyport_fetch::{Client as FetchClient, Fetcher, Guard, Policy, SystemLookup};
+use comfyport_pictures::Limits;
 use comfyport_store as store;
 
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
     engine::comfyui::ComfyUi,
     intake::{self, Intake},
     jobs::{self, Ears, Jobs, Words},
-    media::PictureLimits,
+    media::{Workshop, WorkshopSettings},
     metrics::Metrics,
     pool::{self, Place, PlaceSettings, Pool},
     readiness::Ages,
@@ -141,7 +142,7 @@ async fn jobs(
 fn intake(config: &Config) -> Result<Intake, String> {
     let (fetch, media) = (&config.fetch, &config.media);
     let limits = intake::Limits {
-        pictures: PictureLimits { pixels: media.max_pixels, side: media.max_side },
+        pictures: picture_limits(media),
         sizes: intake::Sizes {
             picture: media.max_picture_bytes,
             video: media.max_video_bytes,
@@ -158,7 +159,7 @@ fn intake(config: &Config) -> Result<Intake, String> {
         let client = client.map_err(|error| format!("the client of `[fetch]`: {error}"))?;
         Ok::<_, String>(Fetcher::new(client, fetch.credentials()?, fetch.limits()))
     });
-    Ok(Intake::new(fetcher.transpose()?, limits))
+    Ok(Intake::new(fetcher.transpose()?, limits, Workshop::new(&workshop(media))))
 }
 
 fn job_settings(config: &Config, targets: &Targets) -> jobs::Settings {
@@ -175,17 +176,38 @@ fn job_settings(config: &Config, targets: &Targets) -> jobs::Settings {
         keep_files: seconds(config.artifacts.keep_s),
         keep_bytes: config.artifacts.keep_bytes,
         cached: jobs.cache.clone(),
+        inline_bytes: config.artifacts.max_inline_bytes,
         request: RequestLimits {
             decode: DecodeLimits { media_bytes: config.server.max_body_bytes, ..DecodeLimits::default() },
             options: OptionLimits {
                 timeout: seconds(jobs.timeout_s),
                 max_attempts: MOST_ATTEMPTS,
                 metadata_bytes: jobs.max_metadata_bytes,
+                side: config.media.max_side,
                 webhooks: targets.clone(),
             },
             body: config.server.max_body_bytes,
             parts: config.server.max_form_parts,
         },
+    }
+}
+
+fn picture_limits(media: &crate::config::Media) -> Limits {
+    Limits {
+        pixels: media.max_pixels,
+        side: media.max_side,
+        memory: media.max_decoded_bytes,
+        avif_pixels: media.max_avif_pixels,
+    }
+}
+
+fn workshop(media: &crate::config::Media) -> WorkshopSettings {
+    let processors = || std::thread::available_parallelism().map_or(1, usize::from);
+    WorkshopSettings {
+        limits: picture_limits(media),
+        workers: if media.workers == 0 { processors() } else { media.workers },
+        memory: media.memory_bytes,
+        orient: media.orient,
     }
 }
 

@@ -142,9 +142,14 @@ sections! {
         max_video_bytes: u64,
         max_audio_bytes: u64,
         max_other_bytes: u64,
+        max_decoded_bytes: u64,
+        max_avif_pixels: u64,
+        orient: bool,
+        workers: usize,
+        memory_bytes: u64,
     }
     Uploads { keep_s: u64, max_files: u64, max_bytes: u64 }
-    Artifacts { data_dir: PathBuf, keep_s: u64, keep_bytes: u64, max_file_bytes: u64 }
+    Artifacts { data_dir: PathBuf, keep_s: u64, keep_bytes: u64, max_file_bytes: u64, max_inline_bytes: u64 }
     Readiness { fresh_s: u64 }
     PromptRoute { enabled: bool }
     Compat { runpod: bool, inline_bytes: u64 }

@@ -13,6 +13,7 @@ use std::{
 use bytes::Bytes;
 use comfyport_endpoint::{FaultKind, MediaKind, MediaSource};
 use comfyport_fetch::{Blame, FetchError, Fetcher};
+use comfyport_pictures::{Fault as PictureFault, Limits as PictureLimits, Wish};
 use comfyport_store::Store;
 use futures_util::{StreamExt, stream};
 use tokio::sync::{OnceCell, Semaphore};
@@ -20,7 +21,7 @@ use uuid::Uuid;
 
 use crate::{
     artifacts::{Files, ReceiveError},
-    media::{self, Format, HEAD, MediaFault, PictureLimits},
+    media::{self, Format, HEAD, MediaFault, Workshop},
     run::UrlTrouble,
 };
 
@@ -60,6 +61,7 @@ pub struct Intake {
     fetcher: Option<Fetcher>,
     limits: Limits,
     places: Semaphore,
+    workshop: Workshop,
 }
 
 /// What is to become of the files of a request.
@@ -78,6 +80,8 @@ pub struct Wanted {
     pub kind: MediaKind,
     /// Where it is.
     pub source: MediaSource,
+    /// How it is to be changed, if it is a picture that may be; turned the right way in any case.
+    pub wish: Option<Wish>,
 }
 
 /// A file of a request, found to be in order.
@@ -98,6 +102,8 @@ pub struct Rejected {
     pub code: FaultKind,
     /// What is wrong, for the caller.
     pub message: String,
+    /// Names that lead to the member of its value that is wrong; none if it is the file.
+    pub member: Vec<String>,
     /// Whether it is its address that is wrong.
     pub url: Option<UrlTrouble>,
     /// Whether it is nobody's fault but ours: the files cannot be written or read.
@@ -131,9 +137,14 @@ pub struct Session<'a> {
 
 impl Intake {
     /// Fetches with `fetcher`, if there is one.
-    pub fn new(fetcher: Option<Fetcher>, limits: Limits) -> Self {
+    pub fn new(fetcher: Option<Fetcher>, limits: Limits, workshop: Workshop) -> Self {
         let places = Semaphore::new(limits.fetches);
-        Self { fetcher, limits, places }
+        Self { fetcher, limits, places, workshop }
+    }
+
+    /// Where pictures are changed.
+    pub fn workshop(&self) -> &Workshop {
+        &self.workshop
     }
 
     /// What is taken in.
@@ -160,7 +171,8 @@ impl Intake {
         name: &str,
     ) -> Option<Result<Taken, Rejected>> {
         match kept(files, name).await {
-            Ok(found) => Some(self.admit(files, kind, found?, Purpose::Keep).await),
+            // What was wished for was done before it was kept.
+            Ok(found) => Some(self.admit(files, kind, found?, None, Purpose::Keep).await),
             Err(rejected) => Some(Err(rejected)),
         }
     }
@@ -170,14 +182,15 @@ impl Intake {
         &self,
         files: &Files,
         kind: MediaKind,
-        found: Found,
+        mut found: Found,
+        wish: Option<&Wish>,
         purpose: Purpose,
     ) -> Result<Taken, Rejected> {
-        let (head, size) = match &found {
+        let (head, mut size) = match &found {
             Found::Here(data) => (&data[..data.len().min(HEAD)], data.len() as u64),
             Found::Kept { head, size, .. } => (&head[..], *size),
         };
-        let format = media::sniff(kind, head)?;
+        let mut format = media::sniff(kind, head)?;
         let largest = self.limits.sizes.of(format);
         if size > largest {
             return Err(Rejected::too_large(largest));
@@ -187,9 +200,15 @@ impl Intake {
                 Found::Here(data) => data.clone(),
                 Found::Kept { name, .. } => whole(files, name).await?,
             };
-            // All of a picture is here, and nothing of it is kept yet: who wants to change it does so here, and keeps what
-            // came of it.
-            media::check_picture(kind, format, &data, &self.limits.pictures)?;
+            media::check_picture(kind, &data, &self.limits.pictures)?;
+            // All of a picture is here, and nothing of it is kept yet: what is kept is what comes of it.
+            if let Some(wish) = wish
+                && let Some(made) = self.workshop.shape(data, wish).await.map_err(MediaFault::from)?
+            {
+                format = Format::Png;
+                size = made.data.len() as u64;
+                found = Found::Here(made.data.into());
+            }
         }
         let name = match found {
             Found::Kept { name, .. } => name,
@@ -254,7 +273,10 @@ impl<'a> Session<'a> {
             },
         };
         Some(match found {
-            Ok(found) => self.intake.admit(self.files, wanted.kind, found, self.purpose).await,
+            Ok(found) => {
+                let wish = wanted.wish.as_ref();
+                self.intake.admit(self.files, wanted.kind, found, wish, self.purpose).await
+            }
             Err(rejected) => Err(rejected),
         })
     }
@@ -310,7 +332,8 @@ async fn whole(files: &Files, name: &str) -> Result<Bytes, Rejected> {
 
 impl Rejected {
     fn of(message: impl Into<String>) -> Self {
-        Self { code: FaultKind::Invalid, message: message.into(), url: None, storage: false }
+        let member = Vec::new();
+        Self { code: FaultKind::Invalid, message: message.into(), member, url: None, storage: false }
     }
 
     fn too_large(largest: u64) -> Self {
@@ -357,11 +380,11 @@ impl From<MediaFault> for Rejected {
     fn from(fault: MediaFault) -> Self {
         let code = match fault {
             MediaFault::Unsupported { .. } | MediaFault::Foreign { .. } => FaultKind::Unsupported,
-            MediaFault::Empty
-            | MediaFault::Damaged { .. }
-            | MediaFault::TooLarge { .. }
-            | MediaFault::Animated => FaultKind::Invalid,
+            MediaFault::Empty | MediaFault::Picture(_) => FaultKind::Invalid,
         };
+        if let MediaFault::Picture(PictureFault::Member(found)) = fault {
+            return Self { member: found.member, ..Self::of(found.message) };
+        }
         Self { code, ..Self::of(fault.to_string()) }
     }
 }

@@ -21,6 +21,7 @@ use crate::{
     artifacts::Files,
     endpoints::Endpoints,
     intake::Intake,
+    media::Workshop,
     pool::{Place, Pool},
     run::RequestLimits,
 };
@@ -72,6 +73,8 @@ pub struct Settings {
     pub keep_bytes: u64,
     /// Endpoints, or beginnings of them that end in `*`, whose results answer identical requests.
     pub cached: Vec<String>,
+    /// How many bytes of output files go into a result in base64.
+    pub inline_bytes: u64,
     /// What requests may hold.
     pub request: RequestLimits,
 }
@@ -177,6 +180,8 @@ pub struct Jobs {
     pub intake: Intake,
     /// Where they run.
     pub pool: Arc<Pool>,
+    /// Where their pictures are changed.
+    pub workshop: Workshop,
     /// How they are handled.
     pub settings: Settings,
     /// What is counted.
@@ -221,6 +226,7 @@ impl Jobs {
         Arc::new(Self {
             store,
             files,
+            workshop: intake.workshop().clone(),
             intake,
             pool,
             settings,

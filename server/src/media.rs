@@ -4,26 +4,13 @@
 //! from headers, so a picture that would unpack to gigabytes is refused for the price of reading its header.
 
 use comfyport_endpoint::MediaKind;
+use comfyport_pictures::{Fault, Frames, Header, Limits};
 
 mod format;
-mod frames;
+mod workshop;
 
 pub use format::Format;
-
-/// How large a picture may be.
-#[derive(Debug, Clone, Copy)]
-pub struct PictureLimits {
-    /// Width times height, in pixels.
-    pub pixels: u64,
-    /// The longer side, in pixels.
-    pub side: u32,
-}
-
-impl Default for PictureLimits {
-    fn default() -> Self {
-        Self { pixels: 50_000_000, side: 65_535 }
-    }
-}
+pub use workshop::{Settings as WorkshopSettings, Workshop};
 
 /// Why a file is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,27 +32,9 @@ pub enum MediaFault {
     /// It is empty.
     #[error("the file is empty")]
     Empty,
-    /// Its header makes no sense or ends early.
-    #[error("the {format} file is damaged or cut short")]
-    Damaged {
-        /// What it claims to be.
-        format: &'static str,
-    },
-    /// The picture is too large.
-    #[error("the picture is {width} × {height}; at most {pixels} pixels and {side} on a side are accepted")]
-    TooLarge {
-        /// Width in pixels.
-        width: u64,
-        /// Height in pixels.
-        height: u64,
-        /// The most pixels accepted.
-        pixels: u64,
-        /// The longest side accepted.
-        side: u32,
-    },
-    /// The picture moves where a still one is wanted.
-    #[error("the picture is animated; a single frame is accepted")]
-    Animated,
+    /// It is a picture that is not accepted, or cannot be made what it is to be.
+    #[error(transparent)]
+    Picture(#[from] Fault),
 }
 
 /// So much of a file's beginning tells what it is.
@@ -85,31 +54,13 @@ pub fn sniff(kind: MediaKind, head: &[u8]) -> Result<Format, MediaFault> {
     })
 }
 
-/// Checks a whole picture, without decoding it.
-pub fn check_picture(
-    kind: MediaKind,
-    format: Format,
-    data: &[u8],
-    limits: &PictureLimits,
-) -> Result<(u32, u32), MediaFault> {
-    let still = matches!(kind, MediaKind::Image | MediaKind::Mask);
-    let damaged = || MediaFault::Damaged { format: format.name() };
-    let size = imagesize::blob_size(data).map_err(|_| damaged())?;
-    let (width, height) = (size.width as u64, size.height as u64);
-    if width == 0 || height == 0 {
-        return Err(damaged());
+/// Checks a whole picture, without decoding it. Its width and height in pixels.
+pub fn check_picture(kind: MediaKind, data: &[u8], limits: &Limits) -> Result<(u32, u32), MediaFault> {
+    let header = Header::read(data, limits)?;
+    if header.frames == Frames::Several && matches!(kind, MediaKind::Image | MediaKind::Mask) {
+        return Err(Fault::Animated.into());
     }
-    let longest = u64::from(limits.side);
-    if width > longest || height > longest || width.saturating_mul(height) > limits.pixels {
-        return Err(MediaFault::TooLarge { width, height, pixels: limits.pixels, side: limits.side });
-    }
-    match frames::count(format, data).ok_or_else(damaged)? {
-        frames::Frames::Several if still => Err(MediaFault::Animated),
-        // No side is longer than the longest.
-        frames::Frames::One | frames::Frames::Several => {
-            Ok((u32::try_from(width).unwrap_or(limits.side), u32::try_from(height).unwrap_or(limits.side)))
-        }
-    }
+    Ok((header.width, header.height))
 }
 
 fn accepted(kind: MediaKind) -> &'static str {
@@ -139,7 +90,7 @@ mod tests {
     fn judge(kind: MediaKind, data: &[u8]) -> Result<Format, MediaFault> {
         let format = sniff(kind, &data[..data.len().min(HEAD)])?;
         if format.is_picture() {
-            check_picture(kind, format, data, &PictureLimits::default())?;
+            check_picture(kind, data, &Limits::default())?;
         }
         Ok(format)
     }
@@ -167,16 +118,22 @@ mod tests {
     fn pictures_are_judged_from_their_header() {
         assert_eq!(judge(MediaKind::Image, &png(48, 32, None)), Ok(Format::Png));
         assert_eq!(judge(MediaKind::Image, &png(48, 32, Some(1))), Ok(Format::Png));
-        assert_eq!(judge(MediaKind::Image, &png(48, 32, Some(9))), Err(MediaFault::Animated));
+        assert_eq!(judge(MediaKind::Image, &png(48, 32, Some(9))), Err(Fault::Animated.into()));
         assert!(matches!(
             judge(MediaKind::Image, &png(13_000, 13_000, None)),
-            Err(MediaFault::TooLarge { .. })
+            Err(MediaFault::Picture(Fault::TooLarge { .. }))
         ));
-        assert!(matches!(judge(MediaKind::Image, &png(65_536, 1, None)), Err(MediaFault::TooLarge { .. })));
+        assert!(matches!(
+            judge(MediaKind::Image, &png(65_536, 1, None)),
+            Err(MediaFault::Picture(Fault::TooLarge { .. }))
+        ));
         for cut in [9, 20, 40, 50] {
             let whole = png(48, 32, None);
             assert!(
-                matches!(judge(MediaKind::Image, &whole[..cut]), Err(MediaFault::Damaged { .. })),
+                matches!(
+                    judge(MediaKind::Image, &whole[..cut]),
+                    Err(MediaFault::Picture(Fault::Damaged { .. }))
+                ),
                 "{cut}"
             );
         }
@@ -208,7 +165,7 @@ mod tests {
         gif.pop();
         gif.extend(frame);
         gif.push(0x3B);
-        assert_eq!(judge(MediaKind::Image, &gif), Err(MediaFault::Animated));
+        assert_eq!(judge(MediaKind::Image, &gif), Err(Fault::Animated.into()));
         assert_eq!(judge(MediaKind::Video, &gif), Ok(Format::Gif));
     }
 }

@@ -3,5 +3,7 @@
 pub mod accept;
 pub mod bytes;
 pub mod events;
+pub mod form;
 pub mod prefer;
 pub mod sheet;
+pub mod zip;

@@ -5,6 +5,7 @@
 mod attempt;
 mod collect;
 mod failure;
+mod finish;
 mod graph;
 mod kept;
 mod models;
@@ -18,13 +19,14 @@ mod stage;
 pub use attempt::{Attempt, Limit, Start, Stop, Witness};
 pub(crate) use failure::engine_error;
 pub use failure::{Complaint, RunError, UrlTrouble};
+pub use finish::Finish;
 pub use graph::GraphPlan;
 pub use kept::KeptRequest;
 pub(crate) use models::check as check_models;
 pub use options::{EVENTS, OptionLimits, Options, PRIORITY};
 pub use progress::{Step, Update};
 pub use request::{Body, Draft, Prepared, RequestLimits};
-pub use result::{FileItem, Item, Kept, Named, Timing, Yield};
+pub use result::{FileItem, Item, Kept, Named, THUMBNAIL, Timing, Yield};
 
 /// What to run.
 #[derive(Debug)]

@@ -21,6 +21,7 @@ mod lifecycle;
 mod listener;
 mod media_in;
 mod openapi;
+mod pictures;
 #[path = "../support/postgres.rs"]
 #[expect(dead_code, reason = "other tests steer the database itself")]
 mod postgres;

@@ -1,7 +1,7 @@
 //! The part of the OpenAPI document that one endpoint contributes: a view of it, as the report is.
 //!
-//! Schemas that all endpoints share (`Problem`, `RunOptions`, `Artifact`, `MediaValue`, `Timing`, `WorkflowDescription`,
-//! `Verdict`, `BatchRequest`) are the server's, as are its parameters and responses.
+//! Schemas that all endpoints share (`Problem`, `RunOptions`, `Artifact`, `MediaValue`, `PictureWish`, `Timing`,
+//! `WorkflowDescription`, `Verdict`, `BatchRequest`) are the server's, as are its parameters and responses.
 
 use std::collections::BTreeSet;
 
@@ -202,6 +202,10 @@ fn request(endpoint: &Endpoint, form: bool) -> Value {
     let (mut properties, mut required) = (Map::new(), Vec::new());
     for param in endpoint.tier(Tier::Primary) {
         properties.insert(param.name.clone(), schema(param, form));
+        if form && is_picture(param) {
+            let wish = json!({"$ref": "#/components/schemas/PictureWish"});
+            properties.insert(format!("{}.options", param.name), wish);
+        }
         if param.required {
             required.push(json!(param.name));
         }
@@ -231,6 +235,10 @@ fn object(properties: &Map<String, Value>, required: &[Value]) -> Value {
         object["required"] = json!(required);
     }
     object
+}
+
+fn is_picture(param: &Param) -> bool {
+    matches!(param.ty, ParamType::Image | ParamType::Mask)
 }
 
 /// The schema of one parameter.

@@ -83,6 +83,12 @@ class Artifact:
     """Pixels, of pictures."""
     data: Optional[str] = None
     """The bytes in base64, where `RunOptions.inline` asked for them."""
+    data_omitted: Optional[str] = None
+    """Why there is no `data` although `RunOptions.inline` asked for it."""
+    thumbnail: Optional[Dict[str, Any]] = None
+    """A small picture of it, where `RunOptions.thumbnail` asked for one."""
+    left_as_is: Optional[str] = None
+    """Why it is not in the form that was asked for."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +128,12 @@ class RunOptions:
     """Whether the run is cancelled when the connection breaks."""
     cache: Optional[bool] = None
     """Whether the result of an identical request will do."""
+    convert: Optional[Dict[str, Any]] = None
+    """The form that still pictures are given out in, such as `{"format": "webp", "resize": {"width": 512}}`."""
+    thumbnail: Optional[Dict[str, Any]] = None
+    """A small picture beside each picture, such as `{"width": 256}`."""
+    embedded: Optional[str] = None
+    """`keep` if pictures keep what the engine wrote into them, such as the whole workflow; `strip` if left out."""
 
 
 OutputsT = TypeVar("OutputsT")

@@ -54,6 +54,43 @@ export interface Artifact {
   height?: number;
   /** The bytes in base64, where `inline` asked for them. */
   data?: string;
+  /** Why there is no `data` although `inline` asked for it. */
+  data_omitted?: string;
+  /** A small picture of it, where `thumbnail` asked for one. */
+  thumbnail?: Artifact;
+  /** Why it is not in the form that was asked for. */
+  left_as_is?: string;
+}
+
+/** A format that pictures are given out in. */
+export type PictureFormat = "png" | "jpeg" | "webp" | "avif";
+
+/** Another size for a picture. */
+export interface Resize {
+  /** Pixels. */
+  width?: number;
+  /** Pixels. */
+  height?: number;
+  /** At most so large if left out. */
+  fit?: "inside" | "contain" | "cover" | "fill";
+  position?: string;
+  /** `transparent`, `white`, `black` or `#rrggbb`. */
+  background?: string;
+  upscale?: boolean;
+}
+
+/** The form that pictures are given out in. */
+export interface Conversion {
+  format?: PictureFormat;
+  /** 1 to 100. */
+  quality?: number;
+  /** Of WebP. */
+  lossless?: boolean;
+  /** Of PNG: 1 quick, 9 small. */
+  compression?: number;
+  /** What transparent pictures are laid on in JPEG. */
+  background?: string;
+  resize?: Resize;
 }
 
 /** Where the time of a run went, in milliseconds. */
@@ -130,6 +167,12 @@ export interface RunOptions {
   cancel_on_disconnect?: boolean;
   /** Whether the result of an identical request will do. */
   cache?: boolean;
+  /** The form that still pictures are given out in. */
+  convert?: Conversion;
+  /** A small picture beside each picture. */
+  thumbnail?: { width?: number; height?: number; format?: PictureFormat };
+  /** Whether pictures keep what the engine wrote into them, such as the whole workflow. */
+  embedded?: "strip" | "keep";
 }
 
 /** What can be said about a single call. */

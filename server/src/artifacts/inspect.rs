@@ -1,7 +1,10 @@
 //! Is a file whole? Told while its bytes pass by, by the structure its format has: an engine that was killed, or a
 //! disk that was full, leaves files that look fine until somebody opens them.
 //!
-//! ComfyUI writes the complete prompt and workflow into the text chunks of PNG files. They are left out on the way.
+//! ComfyUI and its savers write the complete prompt and workflow into pictures: into text chunks of PNG files, and where
+//! other formats have room for what cameras say. It is left out on the way, unless it is wanted.
+
+use comfyport_pictures::Metadata;
 
 use crate::media::Format;
 
@@ -27,8 +30,9 @@ const TAIL: usize = 64;
 const START: usize = 16;
 
 /// Watches a file pass by.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Inspector {
+    embedded: Metadata,
     format: Option<Format>,
     /// The very first bytes, until there are enough of them to tell the format.
     start: Vec<u8>,
@@ -40,6 +44,19 @@ pub(super) struct Inspector {
 }
 
 impl Inspector {
+    pub(super) fn new(embedded: Metadata) -> Self {
+        Self {
+            embedded,
+            format: None,
+            start: Vec::new(),
+            decided: false,
+            head: Vec::new(),
+            tail: Vec::new(),
+            total: 0,
+            walk: Walk { strips: embedded == Metadata::Strip, ..Walk::default() },
+        }
+    }
+
     /// Takes the next bytes and appends what is to be kept of them.
     pub(super) fn push(&mut self, chunk: &[u8], keep: &mut Vec<u8>) {
         self.total += chunk.len() as u64;
@@ -60,6 +77,9 @@ impl Inspector {
         if !self.decided {
             self.decide(keep);
         }
+        if matches!(self.format, Some(Format::Webp | Format::Jpeg)) {
+            keep.append(&mut self.walk.header);
+        }
     }
 
     fn decide(&mut self, keep: &mut Vec<u8>) {
@@ -72,6 +92,8 @@ impl Inspector {
     fn pass(&mut self, chunk: &[u8], keep: &mut Vec<u8>) {
         match self.format {
             Some(Format::Png) => return self.walk.png(chunk, keep),
+            Some(Format::Webp) if self.embedded == Metadata::Strip => return self.walk.webp(chunk, keep),
+            Some(Format::Jpeg) if self.embedded == Metadata::Strip => return self.walk.jpeg(chunk, keep),
             Some(Format::Mp4 | Format::Mov | Format::M4a) => self.walk.boxes(chunk),
             _ => {}
         }
@@ -125,10 +147,12 @@ impl Inspector {
     }
 }
 
-/// A walk along chunks (PNG) or boxes (MP4), each of which says how long it is.
+/// A walk along chunks (PNG, WebP), segments (JPEG) or boxes (MP4), each of which says how long it is.
 #[derive(Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "facts met on the way, independent of each other")]
 struct Walk {
+    /// Whether what was embedded is left out.
+    strips: bool,
     begun: bool,
     /// A chunk's header, while it is being collected.
     header: Vec<u8>,
@@ -137,6 +161,8 @@ struct Walk {
     left: u64,
     /// Whether the present chunk is left out.
     omit: bool,
+    /// Whether the next byte says what the file holds besides its picture.
+    flags: bool,
     /// Whether the last chunk has passed.
     ended: bool,
     /// Whether the present chunk reaches to the end of the file, however long that is.
@@ -186,12 +212,80 @@ impl Walk {
                 self.name = name;
                 self.broken = !name.iter().all(u8::is_ascii_alphabetic);
                 self.essential |= name == *b"IDAT";
-                self.omit = matches!(&name, b"tEXt" | b"zTXt" | b"iTXt");
+                // `comf` is where ComfyUI keeps them in animations.
+                let embedded = matches!(&name, b"tEXt" | b"zTXt" | b"iTXt" | b"eXIf" | b"comf");
+                self.omit = self.strips && embedded;
                 self.left = u64::from(length) + 4;
                 if !self.omit {
                     keep.extend_from_slice(&self.header);
                 }
                 self.header.clear();
+            }
+        }
+    }
+
+    /// A file says at its start how long it is, so what is left out is made empty in place.
+    fn webp(&mut self, mut data: &[u8], keep: &mut Vec<u8>) {
+        /// In the first byte of `VP8X`: there is EXIF, there is XMP.
+        const FLAGS: u8 = 0x08 | 0x04;
+        if !self.begun {
+            (self.begun, self.left) = (true, 12);
+        }
+        while !data.is_empty() {
+            if self.left > 0 {
+                let taken = self.take(&mut data);
+                let at = keep.len();
+                if self.omit {
+                    keep.resize(at + taken.len(), 0);
+                } else {
+                    keep.extend_from_slice(taken);
+                }
+                if std::mem::take(&mut self.flags)
+                    && let Some(flags) = keep.get_mut(at)
+                {
+                    *flags &= !FLAGS;
+                }
+            } else if self.collect(8, &mut data) {
+                let name = be(&self.header).0.to_be_bytes();
+                let length = u32::from_le_bytes(be(&self.header).1);
+                self.omit = matches!(&name, b"EXIF" | b"XMP ");
+                self.flags = name == *b"VP8X";
+                self.left = u64::from(length) + u64::from(length & 1);
+                keep.extend_from_slice(if self.omit { b"JUNK" } else { &name });
+                keep.extend_from_slice(&length.to_le_bytes());
+                self.header.clear();
+            }
+        }
+    }
+
+    /// Segments come before the picture itself, which is passed on as it is.
+    fn jpeg(&mut self, mut data: &[u8], keep: &mut Vec<u8>) {
+        const PICTURE: u8 = 0xDA;
+        /// Where cameras, editors and anybody else write.
+        const EMBEDDED: [u8; 3] = [0xE1, 0xED, 0xFE];
+        if !self.begun {
+            (self.begun, self.left) = (true, 2);
+        }
+        while !data.is_empty() {
+            if self.ended {
+                keep.extend_from_slice(data);
+                return;
+            }
+            if self.left > 0 {
+                let taken = self.take(&mut data);
+                if !self.omit {
+                    keep.extend_from_slice(taken);
+                }
+            } else if self.collect(4, &mut data) {
+                let header = std::mem::take(&mut self.header);
+                let [mark, kind, high, low] = <[u8; 4]>::try_from(header.as_slice()).unwrap_or_default();
+                let length = u64::from(u16::from_be_bytes([high, low]));
+                self.ended = mark != 0xFF || kind == PICTURE || length < 2;
+                self.omit = !self.ended && EMBEDDED.contains(&kind);
+                self.left = length.saturating_sub(2);
+                if !self.omit {
+                    keep.extend_from_slice(&header);
+                }
             }
         }
     }
@@ -236,7 +330,7 @@ mod tests {
     use super::*;
 
     fn pass(data: &[u8], step: usize) -> (Vec<u8>, Option<Defect>) {
-        let (mut inspector, mut kept) = (Inspector::default(), Vec::new());
+        let (mut inspector, mut kept) = (Inspector::new(Metadata::Strip), Vec::new());
         data.chunks(step).for_each(|chunk| inspector.push(chunk, &mut kept));
         inspector.finish(&mut kept);
         (kept, inspector.defect(None))
@@ -260,9 +354,54 @@ mod tests {
                 assert!(pass(&whole[..cut], step).1.is_some() || cut < 8, "cut {cut}");
             }
         }
-        let mut inspector = Inspector::default();
+        let mut keeping = Inspector::new(Metadata::Keep);
+        let mut kept = Vec::new();
+        keeping.push(&whole, &mut kept);
+        assert_eq!(kept, whole);
+        let mut inspector = Inspector::new(Metadata::Strip);
         inspector.push(&whole, &mut Vec::new());
         assert_eq!(inspector.dimensions(), Some((5, 3)));
+    }
+
+    #[test]
+    fn what_programs_wrote_into_pictures_is_left_out() {
+        let riff = |chunks: &[u8]| {
+            let length = u32::try_from(chunks.len() + 4).unwrap();
+            [b"RIFF", &length.to_le_bytes()[..], b"WEBP", chunks].concat()
+        };
+        let part = |name: &[u8], body: &[u8]| {
+            let padding = &[0][..body.len() & 1];
+            [name, &u32::try_from(body.len()).unwrap().to_le_bytes(), body, padding].concat()
+        };
+        let (picture, after) = (part(b"VP8 ", &[5; 33]), part(b"ICCP", b"abc"));
+        let webp = riff(
+            &[part(b"VP8X", &[0x2C; 10]), picture.clone(), part(b"EXIF", b"{secret"), after.clone()].concat(),
+        );
+        let mut flags = [0x2C; 10];
+        flags[0] = 0x20;
+        let clean = riff(&[part(b"VP8X", &flags), picture, part(b"JUNK", &[0; 7]), after].concat());
+        let segment = |kind: u8, body: &[u8]| {
+            [&[0xFF, kind][..], &u16::try_from(body.len() + 2).unwrap().to_be_bytes(), body].concat()
+        };
+        let (tables, data) = (
+            segment(0xDB, &[1; 40]),
+            [segment(0xDA, &[2; 6]), vec![0xFF, 0xE1, 0, 9, 3, 0xFF, 0xD9]].concat(),
+        );
+        let (profile, exif) = (segment(0xE2, b"ICC_PROFILE"), segment(0xE1, b"Exif\0\0{secret"));
+        let jpeg = [
+            b"\xFF\xD8".to_vec(),
+            exif,
+            profile.clone(),
+            segment(0xFE, b"a comment"),
+            tables.clone(),
+            data.clone(),
+        ]
+        .concat();
+        let bare = [b"\xFF\xD8".to_vec(), profile, tables, data].concat();
+        for step in [1, 3, 16, 1000] {
+            assert_eq!(pass(&webp, step), (clean.clone(), None), "step {step}");
+            assert_eq!(pass(&jpeg, step), (bare.clone(), None), "step {step}");
+        }
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! From the engine's answer to a file of ours: hashed, counted, checked, and without what ComfyUI wrote into it.
+//! From the engine's answer to a file of ours: hashed, counted, checked, and without what ComfyUI wrote into it, unless
+//! that is wanted.
 
 use std::{
     io,
@@ -7,6 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use comfyport_pictures::Metadata;
 use futures_util::{Stream, StreamExt};
 use sha2::{Digest, Sha256};
 use tokio::{fs::File, io::AsyncWriteExt};
@@ -25,6 +27,8 @@ pub struct Source {
     pub filename: String,
     /// The name to save it under, without ending.
     pub stem: String,
+    /// Whether what programs wrote into a picture besides its pixels stays there.
+    pub embedded: Metadata,
 }
 
 /// Why an output was not stored.
@@ -58,7 +62,7 @@ impl Files {
         mut data: impl Stream<Item = Result<Bytes, E>> + Unpin,
     ) -> Result<Arc<Artifact>, StoreError<E>> {
         let mut spool = Spool::new(&self.folder);
-        let mut inspector = Inspector::default();
+        let mut inspector = Inspector::new(source.embedded);
         let mut received = 0_u64;
         while let Some(chunk) = data.next().await {
             let chunk = chunk.map_err(StoreError::Engine)?;

@@ -8,7 +8,7 @@ use serde_json::{Value, value::RawValue};
 use uuid::Uuid;
 
 use super::Jobs;
-use crate::run::Kept;
+use crate::run::{Kept, THUMBNAIL};
 
 /// The answer of a job that succeeded.
 #[derive(Debug, Serialize)]
@@ -61,16 +61,28 @@ impl<'j> Answer<'j> {
         seed.bytes().all(|byte| byte.is_ascii_digit()).then(|| seed.to_owned())
     }
 
-    /// Adds the bytes of files in base64. Those that are no longer kept are left out.
+    /// Adds the bytes of files in base64, as many as may be together. Those that are no longer kept are left out.
     pub async fn inline(mut self, jobs: &Jobs) -> std::io::Result<Self> {
         let Outputs::AsKept(raw) = self.outputs else { return Ok(self) };
         let Ok(mut outputs) = serde_json::from_str::<IndexMap<String, Vec<Value>>>(raw.get()) else {
             return Ok(self);
         };
         let files = jobs.store.artifacts(self.id).await.map_err(std::io::Error::other)?;
+        let most = jobs.settings.inline_bytes;
+        let mut left = most;
         for item in outputs.values_mut().flatten() {
             let is_it = |file: &&Artifact| item.get("url").and_then(Value::as_str) == Some(&url(file));
             let Some(file) = files.iter().find(is_it) else { continue };
+            let Some(rest) = left.checked_sub(file.file.size) else {
+                if let Some(item) = item.as_object_mut() {
+                    let why = format!(
+                        "with it, more than {most} bytes (`artifacts.max_inline_bytes`); it is at `url`"
+                    );
+                    item.insert("data_omitted".to_owned(), why.into());
+                }
+                continue;
+            };
+            left = rest;
             if let (Some(data), Some(item)) = (jobs.files.get(&file.file.file).await?, item.as_object_mut()) {
                 item.insert("data".to_owned(), STANDARD.encode(data).into());
             }
@@ -81,12 +93,13 @@ impl<'j> Answer<'j> {
 }
 
 impl Jobs {
-    /// The output files of a job, in the endpoint's order.
+    /// The output files of a job, in the endpoint's order, without their small pictures.
     pub async fn files_of(&self, job: &Job) -> Result<Vec<Artifact>, comfyport_store::StoreError> {
         let mut files = self.store.artifacts(job.id).await?;
         let kept: Option<Kept<'_>> = job.result.as_deref().and_then(|text| serde_json::from_str(text).ok());
         let names: IndexMap<String, &RawValue> =
             kept.and_then(|kept| serde_json::from_str(kept.outputs.get()).ok()).unwrap_or_default();
+        files.retain(|file| !file.file.output.ends_with(THUMBNAIL) || names.contains_key(&file.file.output));
         files.sort_by_key(|file| (names.get_index_of(&file.file.output), file.file.position));
         Ok(files)
     }

@@ -21,8 +21,8 @@ use crate::{
     pool::{Occupied, Place},
     problem::{Code, Problem},
     run::{
-        Attempt, GraphPlan, KeptRequest, Limit, Plan, Prepared, RunError, Start, Step, Stop, Update, Witness,
-        Yield,
+        Attempt, Finish, GraphPlan, KeptRequest, Limit, Options, Plan, Prepared, RunError, Start, Step, Stop,
+        Update, Witness, Yield,
     },
 };
 
@@ -159,6 +159,7 @@ async fn attempt(
     timeout: Duration,
 ) -> Result<Yield, Stop> {
     let plan = plan(jobs, job, place).await?;
+    let options: Options = serde_json::from_str(&job.options).unwrap_or_default();
     let queued = jobs.store.now().saturating_sub(job.created_at);
     let deadline = job.deadline.map(|deadline| {
         let left = deadline.saturating_sub(jobs.store.now());
@@ -168,6 +169,8 @@ async fn attempt(
         place,
         occupied,
         files: &jobs.files,
+        workshop: &jobs.workshop,
+        finish: Finish::of(&options),
         job: job.id,
         prompt_id: prompt_id(job),
         limit: Limit {

@@ -290,6 +290,9 @@ impl Jobs {
         hash.update([u8::from(simulated)]);
         // Nobody is answered with what belongs to another.
         hash.update(owner);
+        // So does what becomes of the files.
+        let files = (&options.convert, &options.thumbnail, &options.embedded);
+        hash.update(serde_json::to_vec(&files).unwrap_or_default());
         Some(hex(&hash.finalize()))
     }
 

@@ -26,21 +26,32 @@ pub enum Format {
     Safetensors,
 }
 
+impl From<comfyport_pictures::Format> for Format {
+    fn from(picture: comfyport_pictures::Format) -> Self {
+        use comfyport_pictures::Format as Picture;
+        match picture {
+            Picture::Png => Self::Png,
+            Picture::Jpeg => Self::Jpeg,
+            Picture::Webp => Self::Webp,
+            Picture::Gif => Self::Gif,
+            Picture::Bmp => Self::Bmp,
+            Picture::Tiff => Self::Tiff,
+        }
+    }
+}
+
 impl Format {
     /// What the first bytes say.
     pub fn sniff(data: &[u8]) -> Option<Self> {
+        if let Some(picture) = comfyport_pictures::Format::sniff(data) {
+            return Some(picture.into());
+        }
         Some(match data {
-            [0x89, b'P', b'N', b'G', 0x0D, 0x0A, 0x1A, 0x0A, ..] => Self::Png,
-            [0xFF, 0xD8, 0xFF, ..] => Self::Jpeg,
             [b'R', b'I', b'F', b'F', _, _, _, _, kind @ ..] => match kind {
-                [b'W', b'E', b'B', b'P', ..] => Self::Webp,
                 [b'W', b'A', b'V', b'E', ..] => Self::Wav,
                 [b'A', b'V', b'I', b' ', ..] => Self::Avi,
                 _ => return None,
             },
-            [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Self::Gif,
-            [b'B', b'M', _, _, _, _, 0, 0, 0, 0, ..] => Self::Bmp,
-            [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => Self::Tiff,
             [_, _, _, _, b'f', b't', b'y', b'p', brand @ ..] => match brand {
                 [b'q', b't', ..] => Self::Mov,
                 [b'M', b'4', b'A' | b'B', ..] => Self::M4a,

@@ -1,13 +1,19 @@
 //! `/jobs`: looking at jobs, cancelling them, fetching what they yielded.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Json,
     body::Body as HttpBody,
-    extract::{Path, Query, State},
-    http::{HeaderMap, Response as HttpResponse, StatusCode, header::LOCATION},
+    extract::{Path, Query, State, rejection::QueryRejection},
+    http::{
+        HeaderMap, HeaderValue, Response as HttpResponse, StatusCode,
+        header::{ACCEPT, LOCATION},
+    },
     response::{IntoResponse, Response},
 };
-use comfyport_store::{Job, State as JobState, list::Filter, transition::Cancelled};
+use comfyport_pictures::Conversion;
+use comfyport_store::{Job, State as JobState, artifacts::NewArtifact, list::Filter, transition::Cancelled};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -17,7 +23,12 @@ use crate::{
     app::AppState,
     jobs::{Accepted, Asked, Body},
     problem::{Code, Problem},
-    reply,
+    reply::{
+        self,
+        accept::{self, Given},
+        bytes::Converted,
+        form,
+    },
     run::Options,
 };
 
@@ -201,13 +212,31 @@ pub async fn events(
     Ok(reply::events::stream(&app, watcher, after, options.previews, options.inline, Box::new(())))
 }
 
-/// `GET /jobs/{id}/outputs/{output}/{index}`: the file, a part of it, or 304. `HEAD` is answered by the same route.
+/// `GET /jobs/{id}/outputs`: all of them in one archive.
+pub async fn outputs(
+    State(app): State<AppState>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<HttpResponse<HttpBody>, Problem> {
+    let job = find(&app, &caller, &id).await?;
+    if job.state != JobState::Succeeded {
+        let detail = format!("the job is {}: only one that succeeded has outputs", job.state);
+        return Err(Problem::new(Code::NotFound, detail).about(job.id));
+    }
+    reply::zip::answer(&app, &job).await
+}
+
+/// `GET /jobs/{id}/outputs/{output}/{index}`: the file, a part of it, or 304; a picture in another form, if the address or
+/// `Accept` asks for one. `HEAD` is answered by the same route.
 pub async fn output(
     State(app): State<AppState>,
     caller: Caller,
     Path((id, output, index)): Path<(String, String, String)>,
+    query: Result<Query<BTreeMap<String, String>>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<HttpResponse<HttpBody>, Problem> {
+    let Query(query) = query.map_err(|error| Problem::new(Code::MalformedRequest, error.body_text()))?;
+    let asked = form::read(&query, app.config.media.max_side)?;
     let missing = || Problem::not_found("there is no such output");
     let Ok(index) = index.parse() else { return Err(missing()) };
     let job = find(&app, &caller, &id)
@@ -215,21 +244,50 @@ pub async fn output(
         .map_err(|problem| if problem.code() == Code::NotFound { missing() } else { problem })?;
     let id = job.id;
     let artifact = app.jobs.store.artifact(id, output.clone(), index).await.map_err(Problem::from)?;
-    let answer = match &artifact {
-        Some(artifact) => {
-            let answer = reply::bytes::file(&app.jobs.files, &artifact.file, &headers).await;
-            answer.map_err(|error| {
-                tracing::error!(file = artifact.file.file, %error, "an output cannot be read");
-                Problem::new(Code::StorageFailed, "the output cannot be read at the moment")
-            })?
-        }
-        None => None,
-    };
-    if let Some(answer) = answer {
+    if let Some(artifact) = &artifact
+        && let Some(answer) = in_form(&app, &artifact.file, asked, &headers).await.map_err(unreadable)?
+    {
         return Ok(answer);
     }
     // It was promised once: that is another thing than never having been there.
     let promised = format!("\"/jobs/{id}/outputs/{output}/{index}\"");
     let was_there = artifact.is_some() || job.result.is_some_and(|result| result.contains(&promised));
     Err(if was_there { Problem::new(Code::OutputGone, "the output is no longer kept") } else { missing() })
+}
+
+fn unreadable(error: std::io::Error) -> Problem {
+    tracing::error!(%error, "an output cannot be read");
+    Problem::new(Code::StorageFailed, "the output cannot be read at the moment")
+}
+
+/// `None`: the file is gone. What cannot be given out in another form is given out as it is, and says why.
+async fn in_form(
+    app: &AppState,
+    artifact: &NewArtifact,
+    asked: Option<Conversion>,
+    headers: &HeaderMap,
+) -> std::io::Result<Option<HttpResponse<HttpBody>>> {
+    let by_address = asked.is_some();
+    let conversion = asked.or_else(|| {
+        let accept: Vec<&str> =
+            headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+        let listed = accept::listed(Some(&accept.join(",")));
+        match accept::find(&listed, std::slice::from_ref(&artifact.content_type), String::as_str) {
+            Some(Given::Made(_, codec)) => Some(Conversion::to(codec)),
+            Some(Given::Stored(_)) | None => None,
+        }
+    });
+    let mut left = None;
+    if let Some(conversion) = conversion {
+        match reply::bytes::converted(&app.jobs, artifact, &conversion, headers).await? {
+            Converted::Answer(answer) => return Ok(Some(answer)),
+            Converted::Gone => return Ok(None),
+            Converted::Not(why) => left = Some(why).filter(|_| by_address),
+        }
+    }
+    let mut answer = reply::bytes::file(&app.jobs.files, artifact, headers).await?;
+    if let (Some(answer), Some(why)) = (&mut answer, left.and_then(|why| HeaderValue::from_str(&why).ok())) {
+        answer.headers_mut().insert("x-comfyport-left-as-is", why);
+    }
+    Ok(answer)
 }

@@ -166,7 +166,7 @@ async fn keep(app: &AppState, received: Received) -> Result<(String, Format, Opt
         return Ok((file.to_string(), format, None));
     }
     let data = files.get(&file).await.map_err(|error| storage(&error))?.unwrap_or_default();
-    let size = media::check_picture(MediaKind::File, format, &data, &limits.pictures);
+    let size = media::check_picture(MediaKind::File, &data, &limits.pictures);
     Ok((file.to_string(), format, Some(size.map_err(|fault| unfit(fault.into()))?)))
 }
 

@@ -7,6 +7,7 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::LOCATION},
     response::{IntoResponse, Response},
 };
+use comfyport_pictures::Conversion;
 use comfyport_store::{Job, State};
 use uuid::Uuid;
 
@@ -20,7 +21,8 @@ use crate::{
     problem::{Code, Problem},
     reply::{
         self,
-        accept::{Form, Wanted},
+        accept::{self, Form, Given, Wanted},
+        bytes::Converted,
     },
     run::Options,
 };
@@ -130,6 +132,7 @@ pub(super) async fn ended(
     let (engine, seed) = (answer.engine().to_owned(), answer.seed());
     let mut response = match &wishes.form {
         Form::Bytes(wanted) => first_of(app, wanted, job).await?,
+        Form::Zip => reply::zip::answer(app, job).await?,
         Form::Json | Form::Events => {
             if options.inline {
                 answer = answer.inline(&app.jobs).await.map_err(|error| gone(&error))?;
@@ -168,14 +171,29 @@ pub(super) async fn again(app: &AppState, id: Uuid, wishes: &Wishes) -> Result<R
 
 async fn first_of(app: &AppState, wanted: &[Wanted], job: &Job) -> Result<Response, Problem> {
     let files = app.jobs.files_of(job).await.map_err(Problem::from)?;
-    let found =
-        wanted.iter().find_map(|wanted| files.iter().find(|file| wanted.matches(&file.file.content_type)));
-    let file = found.ok_or_else(|| not_acceptable(wanted, &job.workflow))?;
+    let found = accept::find(wanted, &files, |file| &file.file.content_type);
+    let found = found.ok_or_else(|| not_acceptable(wanted, &job.workflow))?;
     // The caller's headers are about the run, not about this file: no ranges, no validators.
-    let answer = reply::bytes::file(&app.jobs.files, &file.file, &HeaderMap::new()).await;
-    answer
-        .map_err(|error| gone(&error))?
-        .ok_or_else(|| Problem::new(Code::OutputGone, "the output is no longer kept"))
+    let headers = HeaderMap::new();
+    let missing = || Problem::new(Code::OutputGone, "the output is no longer kept");
+    match found {
+        Given::Stored(file) => {
+            let answer = reply::bytes::file(&app.jobs.files, &file.file, &headers).await;
+            answer.map_err(|error| gone(&error))?.ok_or_else(missing)
+        }
+        Given::Made(file, codec) => {
+            let conversion = Conversion::to(codec);
+            let converted = reply::bytes::converted(&app.jobs, &file.file, &conversion, &headers).await;
+            match converted.map_err(|error| gone(&error))? {
+                Converted::Answer(answer) => Ok(answer),
+                Converted::Not(why) => {
+                    let detail = format!("the output cannot be given out as {}: {why}", codec.content_type());
+                    Err(Problem::not_acceptable(detail).about(job.id))
+                }
+                Converted::Gone => Err(missing()),
+            }
+        }
+    }
 }
 
 fn gone(error: &std::io::Error) -> Problem {

@@ -14,6 +14,7 @@ use super::{
     Plan, RunError, Timing, Update, Yield,
     collect::{Absent, Cause, Collector},
     failure::{Names, engine_error},
+    finish::Finish,
     models,
     progress::Progress,
     result::millis,
@@ -22,6 +23,7 @@ use super::{
 use crate::{
     artifacts::Files,
     engine::{Prompt, Watch},
+    media::Workshop,
     pool::{Note, Occupied, Place},
 };
 
@@ -93,6 +95,10 @@ pub struct Attempt<'a> {
     pub occupied: &'a Occupied,
     /// Where output files go.
     pub files: &'a Files,
+    /// Where pictures are changed.
+    pub workshop: &'a Workshop,
+    /// What becomes of pictures that it yields.
+    pub finish: Finish,
     /// The job.
     pub job: Uuid,
     /// The id of its prompt, never used before.
@@ -270,7 +276,13 @@ impl Attempt<'_> {
         plan: &Plan,
         yielded: std::collections::BTreeMap<String, comfyport_comfyui::NodeOutput>,
     ) -> Result<Vec<super::Named>, RunError> {
-        let collector = Collector { engine: self.place.engine.as_ref(), files: self.files, job: self.job };
+        let collector = Collector {
+            engine: self.place.engine.as_ref(),
+            files: self.files,
+            workshop: self.workshop,
+            finish: &self.finish,
+            job: self.job,
+        };
         let mut pause = STORAGE_PAUSES.0;
         loop {
             match collector.collect(plan.expected(), yielded.clone()).await {

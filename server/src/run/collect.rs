@@ -6,10 +6,14 @@ use comfyport_comfyui::{FileRef, NodeOutput, OutputItem};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use uuid::Uuid;
 
-use super::result::{FileItem, Item, Named};
+use super::{
+    finish::Finish,
+    result::{FileItem, Item, Named, THUMBNAIL},
+};
 use crate::{
     artifacts::{Artifact, Files, Source, StoreError},
     engine::{Engine, EngineError},
+    media::Workshop,
 };
 
 /// An output that is waited for.
@@ -51,6 +55,8 @@ const SECOND_LOOK: Duration = Duration::from_millis(250);
 pub(super) struct Collector<'a> {
     pub(super) engine: &'a dyn Engine,
     pub(super) files: &'a Files,
+    pub(super) workshop: &'a Workshop,
+    pub(super) finish: &'a Finish,
     pub(super) job: Uuid,
 }
 
@@ -109,14 +115,27 @@ impl Collector<'_> {
             },
             OutputItem::Bytes { content_type, data } => self.bytes(output, at, content_type, data).await,
         };
-        let artifact = stored.map_err(|failure| Absent {
+        let absent = |failure: Failure| Absent {
             output: output.to_owned(),
             why: failure.to_string(),
             cause: failure.cause(),
-        })?;
+        };
+        let artifact = stored.map_err(absent)?;
+        let finished = self.finish.apply(artifact, &stem(output, at), self.files, self.workshop).await;
+        let finished = finished.map_err(|error| absent(Failure::Store(error)))?;
+        let mut item = self.publish(output, at, finished.artifact).await?;
+        item.left_as_is = finished.left_as_is;
+        if let Some(small) = finished.thumbnail {
+            item.thumbnail = Some(Box::new(self.publish(&format!("{output}{THUMBNAIL}"), at, small).await?));
+        }
+        Ok(Item::File(item))
+    }
+
+    async fn publish(&self, output: &str, at: usize, artifact: Arc<Artifact>) -> Result<FileItem, Absent> {
         self.files.publish(&artifact).await.map_err(|why| storage(output, &why))?;
         let url = format!("/jobs/{}/outputs/{output}/{at}", self.job);
-        Ok(Item::File(FileItem { url, artifact, position: u32::try_from(at).unwrap_or(u32::MAX) }))
+        let position = u32::try_from(at).unwrap_or(u32::MAX);
+        Ok(FileItem { url, artifact, position, thumbnail: None, left_as_is: None })
     }
 
     async fn file(&self, output: &str, at: usize, file: &FileRef) -> Result<Arc<Artifact>, Failure> {
@@ -126,6 +145,7 @@ impl Collector<'_> {
             length: download.length,
             filename: file.filename.clone(),
             stem: stem(output, at),
+            embedded: self.finish.embedded,
         };
         self.files.store(source, download.data).await.map_err(Failure::Store)
     }
@@ -144,6 +164,7 @@ impl Collector<'_> {
             filename: format!("socket.{ending}"),
             content_type: Some(content_type),
             stem: stem(output, at),
+            embedded: self.finish.embedded,
         };
         let data = stream::iter([Ok::<_, EngineError>(data)]);
         self.files.store(source, data).await.map_err(Failure::Store)

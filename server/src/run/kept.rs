@@ -62,7 +62,12 @@ impl KeptRequest {
         }
         self.files = references.iter().map(|(_, file)| file.to_string()).collect();
         if let Some(form) = &mut self.form {
-            form.retain(|(name, _)| references.iter().all(|(param, _)| param != name));
+            // A file is what came of what was wished for: that is not to be done to it again.
+            let is_settled = |name: &str| {
+                let name = name.strip_suffix(".options").unwrap_or(name);
+                references.iter().any(|(param, _)| param == name)
+            };
+            form.retain(|(name, _)| !is_settled(name));
             form.extend(references.iter().map(|(param, file)| (param.clone(), format!("upload:{file}"))));
         }
         let Some(json) = &self.json else { return };

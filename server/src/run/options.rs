@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use comfyport_endpoint::{Fault, FaultKind, nearest};
+use comfyport_pictures::{Conversion, MemberFault, Metadata, Read, Thumbnail};
 use comfyport_store::deliveries::Webhook;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -46,6 +47,19 @@ pub struct Options {
     /// Whether the result of an identical request will do. The server's setting decides if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<bool>,
+    /// The format and size that pictures are given out in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub convert: Option<Conversion>,
+    /// A small picture beside each picture and film.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thumbnail: Option<Thumbnail>,
+    /// Whether pictures keep what the engine wrote into them besides pixels, such as the whole workflow.
+    #[serde(skip_serializing_if = "is_default")]
+    pub embedded: Metadata,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// What options may ask for.
@@ -57,6 +71,8 @@ pub struct OptionLimits {
     pub max_attempts: u32,
     /// The largest metadata, in bytes of JSON.
     pub metadata_bytes: usize,
+    /// The longest side of pictures, in pixels.
+    pub side: u32,
     /// Where webhooks may go.
     pub webhooks: Targets,
 }
@@ -70,7 +86,7 @@ const TAGS: usize = 16;
 /// The longest tag, in bytes.
 const TAG_BYTES: usize = 64;
 
-const KNOWN: [&str; 11] = [
+const KNOWN: [&str; 14] = [
     "inline",
     "previews",
     "timeout_s",
@@ -82,6 +98,9 @@ const KNOWN: [&str; 11] = [
     "metadata",
     "cancel_on_disconnect",
     "cache",
+    "convert",
+    "thumbnail",
+    "embedded",
 ];
 
 /// What webhooks are sent for; the last four if a caller does not say.
@@ -105,8 +124,10 @@ impl Options {
         };
         let (mut options, mut faults) = (Self::default(), Vec::new());
         for (name, value) in &members {
-            if let Err(fault) = options.set(name, value, limits) {
-                faults.push(fault);
+            match name.as_str() {
+                "convert" => options.convert = pictures(name, value, limits.side, &mut faults),
+                "thumbnail" => options.thumbnail = pictures(name, value, limits.side, &mut faults),
+                _ => faults.extend(options.set(name, value, limits).err()),
             }
         }
         if faults.is_empty() { Ok(options) } else { Err(faults) }
@@ -137,6 +158,10 @@ impl Options {
             "deadline" => self.deadline = Some(deadline(value).map_err(wrong)?),
             "tags" => self.tags = tags(value).map_err(wrong)?,
             "webhook" => self.webhook = Some(webhook(value, limits)?),
+            "embedded" => {
+                let known = Metadata::deserialize(value);
+                self.embedded = known.map_err(|_| wrong("must be `strip` or `keep`".to_owned()))?;
+            }
             "metadata" => {
                 let Value::Object(members) = value else { return Err(wrong("must be an object".to_owned())) };
                 if value.to_string().len() > limits.metadata_bytes {
@@ -154,6 +179,24 @@ impl Options {
         let wanted = self.timeout_s.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         wanted.map_or(longest, |wanted| wanted.min(longest))
     }
+}
+
+/// What is asked of pictures. Its faults name members of it.
+fn pictures<T: Read>(name: &str, value: &Value, side: u32, faults: &mut Vec<Fault>) -> Option<T> {
+    if value.is_null() {
+        return None;
+    }
+    let read = T::read(&value.to_string(), side);
+    read.map_err(|found| faults.extend(found.iter().map(|found| picture_fault(name, found)))).ok()
+}
+
+fn picture_fault(name: &str, found: &MemberFault) -> Fault {
+    let mut fault = fault(name, found.message.clone());
+    for member in &found.member {
+        fault.pointer.push_str(&super::pointer(member));
+        fault.param = fault.param.map(|param| format!("{param}.{member}"));
+    }
+    fault
 }
 
 fn seconds(value: &Value, longest: Duration) -> Result<f64, String> {
@@ -254,6 +297,7 @@ mod tests {
             timeout: Duration::from_mins(1),
             max_attempts: 10,
             metadata_bytes: 100,
+            side: 100,
             webhooks: Targets::new(vec!["http://127.0.0.1:9000/hooks".to_owned()], None, true),
         }
     }
@@ -261,8 +305,9 @@ mod tests {
     #[test]
     fn options_are_read_or_every_fault_is_named() {
         let read = |raw| Options::read(raw, &limits());
-        let options =
-            read(r#"{"inline":true,"timeout_s":1.5,"tags":["b","a"],"deadline":"2999-01-01T00:00:00Z"}"#);
+        let options = read(
+            r#"{"inline":true,"convert":{"format":"webp","resize":{"width":9}},"embedded":"keep","timeout_s":1.5,"tags":["b","a"],"deadline":"2999-01-01T00:00:00Z"}"#,
+        );
         let options = options.unwrap();
         assert!(options.inline && !options.previews);
         assert_eq!(options.timeout(Duration::from_mins(1)), Duration::from_millis(1500));
@@ -272,19 +317,24 @@ mod tests {
         );
         let faults = read(
             r#"{"inlin":true,"previews":1,"timeout_s":61,"priority":10,"deadline":"2001-01-01T00:00:00Z",
-            "max_attempts":0,"tags":[""],"metadata":[],"webhook":7}"#,
+            "max_attempts":0,"tags":[""],"metadata":[],"webhook":7,"embedded":true,
+            "convert":{"quality":0,"resize":{"width":101}},"thumbnail":{"width":9,"format":"tiff"}}"#,
         )
         .unwrap_err();
         let mut pointers: Vec<&str> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
         pointers.sort_unstable();
         let expected = [
+            "convert/quality",
+            "convert/resize/width",
             "deadline",
+            "embedded",
             "inlin",
             "max_attempts",
             "metadata",
             "previews",
             "priority",
             "tags",
+            "thumbnail/format",
             "timeout_s",
             "webhook",
         ];

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use comfyport_endpoint::{
-    DecodeLimits, Decoded, Decoding, Endpoint, Fault, FaultKind, Held, Kind, MediaEncoding, MediaSource,
-    Part, PartValue,
+    DecodeLimits, Decoded, Decoding, Endpoint, Fault, FaultKind, Held, Kind, Media, MediaEncoding, MediaKind,
+    MediaSource, Part, PartValue,
 };
+use comfyport_pictures::{MemberFault, Read, Wish};
 use sha2::{Digest, Sha256};
 
 use super::{KeptRequest, OptionLimits, Options, RunError, UrlTrouble};
@@ -50,6 +51,8 @@ pub struct Draft {
     /// Parameters, and our names for their files.
     references: Vec<(String, Arc<str>)>,
     faults: Faulty,
+    /// The longest side of pictures, in pixels.
+    side: u32,
 }
 
 /// A request that was found to be in order.
@@ -145,12 +148,18 @@ impl Draft {
             decoding.add(faults);
             Options::default()
         });
-        Self::of(endpoint, decoding, options, kept)
+        Self::of(endpoint, decoding, options, kept, limits)
     }
 
-    fn of(endpoint: Held<Endpoint>, decoding: Decoding, options: Options, kept: KeptRequest) -> Self {
+    fn of(
+        endpoint: Held<Endpoint>,
+        decoding: Decoding,
+        options: Options,
+        kept: KeptRequest,
+        limits: &RequestLimits,
+    ) -> Self {
         let (files, references, faults) = (Vec::new(), Vec::new(), Faulty::default());
-        Self { endpoint, decoding, options, kept, files, references, faults }
+        Self { endpoint, decoding, options, kept, files, references, faults, side: limits.options.side }
     }
 
     /// Takes its files in. Where something is wrong already, nothing is kept and nobody is asked for a file any more.
@@ -183,6 +192,7 @@ impl Draft {
     fn wanted(&mut self) -> Vec<(Place, Wanted)> {
         let mut wanted = Vec::new();
         let mut faults = Vec::new();
+        let side = self.side;
         for (position, (field, media)) in self.decoding.decoded_mut().media_mut().into_iter().enumerate() {
             let Kind::Media { kind, encoding } = field.kind else { continue };
             if matches!(encoding, MediaEncoding::Url | MediaEncoding::Path) {
@@ -191,8 +201,15 @@ impl Draft {
                 faults.push(fault(&field.name, FaultKind::Invalid, message.to_owned()));
                 continue;
             }
+            let wish = match wish(kind, media, side) {
+                Ok(wish) => wish,
+                Err(found) => {
+                    faults.extend(found.iter().map(|found| member_fault(&field.name, found)));
+                    continue;
+                }
+            };
             let place = Place { position, param: field.name.to_string(), encoding };
-            wanted.push((place, Wanted { kind, source: media.source.clone() }));
+            wanted.push((place, Wanted { kind, source: media.source.clone(), wish }));
         }
         self.decoding.add(faults);
         wanted
@@ -214,14 +231,16 @@ impl Draft {
             Err(rejected) => {
                 self.faults.urls.extend(rejected.url);
                 self.faults.storage |= rejected.storage;
-                self.decoding.add([fault(&place.param, rejected.code, rejected.message)]);
+                let found = MemberFault { member: rejected.member, message: rejected.message };
+                let fault = Fault { code: rejected.code, ..member_fault(&place.param, &found) };
+                self.decoding.add([fault]);
             }
         }
     }
 
     /// The request, if nothing is wrong with it. All faults come back together.
     pub fn finish(self) -> Result<Prepared, RunError> {
-        let Self { endpoint, decoding, options, mut kept, files, references, faults } = self;
+        let Self { endpoint, decoding, options, mut kept, files, references, faults, .. } = self;
         if faults.storage {
             return Err(RunError::Storage {
                 why: "a file of the request cannot be stored or read".to_owned(),
@@ -284,7 +303,7 @@ impl Prepared {
     ) -> Result<Self, RunError> {
         let gone = || RunError::Gone { why: "the request is not one of a workflow".to_owned() };
         let decoding = decode(&endpoint, kept.body().ok_or_else(gone)?, limits);
-        let mut draft = Draft::of(endpoint, decoding, Options::default(), kept.clone());
+        let mut draft = Draft::of(endpoint, decoding, Options::default(), kept.clone(), limits);
         draft.retake(intake, files).await?;
         draft.finish()
     }
@@ -300,6 +319,28 @@ fn decode(endpoint: &Held<Endpoint>, body: Body, limits: &RequestLimits) -> Deco
         Body::Json(bytes) => endpoint.read_json(&bytes, &limits.decode),
         Body::Form(parts) => endpoint.read_parts(parts, &limits.decode),
     }
+}
+
+/// How a file is to be changed; `None` for what is no picture.
+fn wish(kind: MediaKind, media: &Media, side: u32) -> Result<Option<Wish>, Vec<MemberFault>> {
+    match (kind, &media.wish) {
+        (MediaKind::Image | MediaKind::Mask, None) => Ok(Some(Wish::default())),
+        (MediaKind::Image | MediaKind::Mask, Some(wish)) => Wish::read(wish.get(), side).map(Some),
+        (MediaKind::Video | MediaKind::Audio | MediaKind::Model3d | MediaKind::File, _) => Ok(None),
+    }
+}
+
+/// A fault of a member of a file's value.
+fn member_fault(param: &str, found: &MemberFault) -> Fault {
+    let mut fault = fault(param, FaultKind::Invalid, found.message.clone());
+    let mut path = param.to_owned();
+    for member in &found.member {
+        fault.pointer.push_str(&super::pointer(member));
+        path.push('.');
+        path.push_str(member);
+    }
+    fault.param = Some(path);
+    fault
 }
 
 fn fault(param: &str, code: FaultKind, message: String) -> Fault {

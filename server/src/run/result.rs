@@ -75,7 +75,14 @@ pub struct FileItem {
     pub artifact: Arc<Artifact>,
     /// Its place among the files of its output.
     pub position: u32,
+    /// A small picture of it, if one was asked for.
+    pub thumbnail: Option<Box<FileItem>>,
+    /// Why it is not what it was to be made.
+    pub left_as_is: Option<String>,
 }
+
+/// What is added to the name of an output for its small pictures.
+pub const THUMBNAIL: &str = ".thumbnail";
 
 /// Where the time of a job went, in whole milliseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,12 +107,21 @@ pub(super) fn millis(duration: Duration) -> u64 {
 impl Yield {
     /// The output files.
     pub fn artifacts(&self) -> impl Iterator<Item = &Artifact> {
-        self.files().map(|(_, file)| &*file.artifact)
+        self.files()
+            .flat_map(|(_, file)| [Some(file), file.thumbnail.as_deref()])
+            .flatten()
+            .map(|file| &*file.artifact)
     }
 
     /// What the job store is to remember of the output files.
     pub fn records(&self) -> Vec<NewArtifact> {
-        self.files().map(|(output, file)| file.artifact.record(output, file.position)).collect()
+        let records = self.files().flat_map(|(output, file)| {
+            let small = file.thumbnail.as_ref();
+            let small =
+                small.map(|small| small.artifact.record(&format!("{output}{THUMBNAIL}"), file.position));
+            [Some(file.artifact.record(output, file.position)), small]
+        });
+        records.flatten().collect()
     }
 
     fn files(&self) -> impl Iterator<Item = (&str, &FileItem)> {
@@ -129,6 +145,12 @@ impl Serialize for FileItem {
         if let Some((width, height)) = self.artifact.dimensions {
             map.serialize_entry("width", &width)?;
             map.serialize_entry("height", &height)?;
+        }
+        if let Some(thumbnail) = &self.thumbnail {
+            map.serialize_entry("thumbnail", thumbnail)?;
+        }
+        if let Some(why) = &self.left_as_is {
+            map.serialize_entry("left_as_is", why)?;
         }
         map.end()
     }

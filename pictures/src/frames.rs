@@ -1,22 +1,15 @@
 //! How many frames a picture has, read from its structure without decoding it.
 
-use super::Format;
-
-/// One, or more than one: nobody needs to know how many more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Frames {
-    One,
-    Several,
-}
+use crate::{Format, Frames};
 
 /// `None` if the structure breaks off before it can be told.
-pub(super) fn count(format: Format, data: &[u8]) -> Option<Frames> {
+pub(crate) fn count(format: Format, data: &[u8]) -> Option<Frames> {
     match format {
         Format::Png => png(data),
         Format::Gif => gif(data),
         Format::Webp => webp(data),
         Format::Tiff => tiff(data),
-        _ => Some(Frames::One),
+        Format::Jpeg | Format::Bmp => Some(Frames::One),
     }
 }
 
