@@ -47,9 +47,11 @@ fn forget_peak() {
     let _ = fs::write("/proc/self/clear_refs", "5");
 }
 
-type Step<'s> = (&'s str, Box<dyn Fn(&[u8], &Limits) -> usize>);
+type Work = Box<dyn Fn(&[u8], &Limits) -> usize>;
 
-fn conversion(json: &'static str) -> Box<dyn Fn(&[u8], &Limits) -> usize> {
+type Step<'s> = (&'s str, Work);
+
+fn conversion(json: &'static str) -> Work {
     use comfyport_pictures::Read;
     let conversion = Conversion::read(json, 65_535).unwrap();
     Box::new(move |data, limits| conversion.make(data, Metadata::Strip, limits).unwrap().data.len())
