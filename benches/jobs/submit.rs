@@ -27,7 +27,7 @@ pub(crate) async fn run() {
     assert!(send("/sd15/txt2img", body(0)).await.unwrap().status().is_success());
     assert!(send("/engines/comfyui:drain", json!({})).await.unwrap().status().is_success());
     let disk = server.data();
-    let written = written(server.pid);
+    let before = written(server.pid);
     let (commits, writes) = (metric(&server, COMMITS).await, metric(&server, WRITES).await);
     let began = Instant::now();
     let until = began + Duration::from_secs(SECONDS);
@@ -53,7 +53,7 @@ pub(crate) async fn run() {
     let commits = metric(&server, COMMITS).await - commits;
     let batch = (metric(&server, WRITES).await - writes) / commits;
     // As much as a commit wrote: the log, and what is brought home from it now and then.
-    let appended = (written(server.pid) - written) as f64 / commits;
+    let appended = (written(server.pid) - before) as f64 / commits;
     let rates = [syncs(&disk, appended as usize), syncs(&disk, appended as usize)];
     let syncs = f64::midpoint(rates[0], rates[1]);
     let submitted = done as f64 / took;
