@@ -272,7 +272,8 @@ async fn jobs_batches_and_deliveries_are_what_the_document_says() {
     let options = json!({
         "inline": false, "previews": false, "timeout_s": 60, "priority": 9, "deadline": "2999-01-01T00:00:00Z",
         "max_attempts": 2, "tags": ["a"], "webhook": {"url": hook, "events": ["job.queued"]}, "metadata": {"a": 1},
-        "cancel_on_disconnect": false, "cache": false,
+        "cancel_on_disconnect": false, "cache": false, "embedded": "strip", "thumbnail": {"width": 32},
+        "convert": {"format": "png", "resize": {"width": 32, "fit": "inside", "upscale": false}},
     });
     let described = &document["components"]["schemas"]["RunOptions"];
     assert_described(&document, described, &options, "options");
