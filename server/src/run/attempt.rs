@@ -263,9 +263,7 @@ impl Attempt<'_> {
             if !matches!(event, Event::Queued { .. } | Event::Lagged | Event::Unknown) {
                 self.place.note(Note::Progressed);
             }
-            if let Some(update) = progress.tell(event) {
-                self.witness.update(update);
-            }
+            progress.tell(event).for_each(|update| self.witness.update(update));
         }
         watch.outcome().await
     }

@@ -70,14 +70,18 @@ impl<'n> Progress<'n> {
         Self { names, total, done: BTreeSet::new(), current: None, percent: 0.0, started: false }
     }
 
-    /// What an event means, if it means anything.
-    pub(super) fn tell(&mut self, event: Event) -> Option<Update> {
+    /// What an event means, if it means anything. Whatever is at work has started, whether or not that was heard: what an
+    /// engine says while a connection is being made is lost.
+    pub(super) fn tell(&mut self, event: Event) -> impl Iterator<Item = Update> + use<> {
+        let works = matches!(event, Event::Started | Event::Executing { .. } | Event::Progress { .. });
+        let starts = works && !self.started;
+        self.started |= works;
+        starts.then_some(Update::Started).into_iter().chain(self.meaning(event))
+    }
+
+    fn meaning(&mut self, event: Event) -> Option<Update> {
         match event {
             Event::Queued { position } => Some(Update::Queued { position: Some(position as u64) }),
-            Event::Started => {
-                let first = !std::mem::replace(&mut self.started, true);
-                first.then_some(Update::Started)
-            }
             Event::Cached { nodes } => {
                 self.done.extend(nodes);
                 None
@@ -95,7 +99,7 @@ impl<'n> Progress<'n> {
             }
             Event::Preview { node, content_type, data } => Some(Update::Preview { node, content_type, data }),
             Event::Unknown => Some(Update::Unknown),
-            Event::Text { .. } | Event::Lagged => None,
+            Event::Started | Event::Text { .. } | Event::Lagged => None,
         }
     }
 
