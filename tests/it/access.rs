@@ -2,11 +2,16 @@
 
 use std::{path::Path, process::Output, time::Duration};
 
+use comfyport_simulator::{Options, Simulator};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::process::{Comfyport, command, run};
+use crate::{
+    host::Host,
+    process::{Comfyport, command, run},
+    sink::Sink,
+};
 
 const PAINT: &str = "/sd15/txt2img";
 
@@ -362,4 +367,60 @@ async fn https_is_spoken_with_a_certificate() {
     assert!(reqwest::get(format!("http://localhost:{port}/health")).await.is_err());
     let health = client.get(format!("https://localhost:{port}/health")).send().await.unwrap();
     assert_eq!(health.status(), 200);
+}
+
+/// Everything that is said, by a server that says all it can.
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_are_said_nowhere() {
+    let engine = Simulator::start(Options::default()).await.unwrap();
+    let sink = Sink::start().await;
+    let files = Host::new(&[]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("comfyport.toml");
+    let secret = "whsec_Q0FOQVJZQ0FOQVJZQ0FOQVJZQ0FOQVJZ";
+    let text = format!(
+        "[comfyui]\nheaders = {{ authorization = \"Bearer canary-engine\" }}\n\
+         [webhooks]\nallow = [\"{}\"]\nsecrets = [\"{secret}\"]\n\
+         [fetch]\nallow = [\"127.0.0.1\"]\n\
+         [[fetch.credentials]]\nurl = \"{}/*\"\nheaders = {{ x-token = \"canary-fetch\" }}\n",
+        sink.url(),
+        files.url(""),
+    );
+    std::fs::write(&config, text).unwrap();
+    let data = folder.path().join("data");
+    let made = command(&["keys", "create", "one", "--data-dir", data.to_str().unwrap()]).output().unwrap();
+    let key = String::from_utf8(made.stdout).unwrap().trim().to_owned();
+    let settings = [("COMFYPORT_CONFIG", config.to_str().unwrap()), ("COMFYPORT_LOG_LEVEL", "trace")];
+    let server = Comfyport::lasting(&engine.url(), &data, &settings);
+    let mut said = Vec::new();
+    let mut ask = async |request: RequestBuilder| {
+        let response = with(request, &key).send().await.unwrap();
+        let headers = format!("{:?}", response.headers());
+        said.push(headers + &response.text().await.unwrap());
+        said.last().cloned().unwrap_or_default()
+    };
+    let hook = sink.at("/hook?token=canary-query");
+    let body =
+        json!({"prompt": "a fox", "steps": 1, "width": 64, "height": 64, "options": {"webhook": hook}});
+    ask(server.post(PAINT).header("prefer", "wait=20").body(body.to_string())).await;
+    let picture = json!({"image": {"url": files.url("/none.png")}, "width": 8});
+    ask(server.post("/image/resize").body(picture.to_string())).await;
+    ask(server.get("/jobs")).await;
+    ask(server.get("/nowhere")).await;
+    ask(server.get("/usage")).await;
+    ask(server.post(PAINT).body("{")).await;
+    sink.until_at("/hook?token=canary-query", 1).await;
+    let wrong = server.get("/jobs").header("x-api-key", "cfp_canary_wrong-canary").send().await.unwrap();
+    said.push(wrong.text().await.unwrap());
+    said.push(server.log());
+    said.push(std::fs::read_to_string(data.join("audit.jsonl")).unwrap());
+    let shown = command(&["config", "show", "--config", config.to_str().unwrap()]).output().unwrap();
+    said.push(String::from_utf8(shown.stdout).unwrap());
+    assert!(server.log().contains("TRACE"), "it says less than it could");
+    for canary in ["canary-engine", "canary-fetch", "canary-query", secret, &key, "wrong-canary"] {
+        for text in &said {
+            let place = text.find(canary).map(|at| &text[at.saturating_sub(300)..(at + 60).min(text.len())]);
+            assert_eq!(place, None, "{canary} was said");
+        }
+    }
 }
