@@ -114,6 +114,7 @@ pub fn router(app: AppState) -> Router {
         .route("/jobs/{id}/events", read(get(routes::jobs::events)))
         .route("/jobs/{id}/links", read(post(routes::links::make)))
         .route("/jobs/{id}/outputs", read(get(routes::jobs::outputs)))
+        .route("/jobs/{id}/outputs", run(delete(routes::erase::outputs)))
         .route("/jobs/{id}/outputs/{output}/{index}", read(get(routes::jobs::output)))
         .route("/jobs/{id}/webhooks", read(get(routes::webhooks::of_job)))
         .route("/jobs/{id}/webhooks/{delivery}", run(post(routes::webhooks::redeliver)))

@@ -59,6 +59,9 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// Removes a prompt from the queue, or stops it if it runs. Other prompts are left alone.
     fn cancel(&self, prompt_id: Uuid) -> BoxFuture<'_, Result<(), EngineError>>;
 
+    /// Forgets that a prompt ever ran. Its files may stay.
+    fn forget(&self, prompt_id: Uuid) -> BoxFuture<'_, Result<(), EngineError>>;
+
     /// The bytes of an output file.
     fn fetch<'a>(&'a self, file: &'a FileRef) -> BoxFuture<'a, Result<Download, EngineError>>;
 }

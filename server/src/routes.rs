@@ -5,6 +5,7 @@ mod caller;
 mod check;
 pub mod docs;
 pub mod engines;
+pub mod erase;
 pub mod health;
 pub mod index;
 pub mod jobs;

@@ -111,6 +111,30 @@ impl Store {
         .await
     }
 
+    /// Lets go of all output files of a job that succeeded, and puts `result` in the place of what it yielded. Answers the
+    /// files that nothing refers to any more; `None` if there is no such job, or it did not succeed.
+    pub async fn erase_outputs(&self, job: Uuid, result: String) -> Result<Option<Vec<String>>, StoreError> {
+        self.write(move |tx| {
+            // Nobody else is given what is not there any more.
+            let sql = "UPDATE jobs SET result = ?2, cache_key = NULL WHERE id = ?1 AND state = 'succeeded'";
+            if tx.execute(sql, &[job.into(), result.as_str().into()])? == 0 {
+                return Ok(None);
+            }
+            let rows = tx.query("DELETE FROM artifacts WHERE job = ?1 RETURNING file", &[job.into()])?;
+            let mut files = Vec::with_capacity(rows.len());
+            for row in rows {
+                let file = row.text(0)?;
+                let wanted = "SELECT 1 FROM artifacts WHERE file = ?1";
+                if tx.query_one(wanted, &[file.as_str().into()])?.is_none() {
+                    tx.execute("DELETE FROM chunks WHERE file = ?1", &[file.as_str().into()])?;
+                    files.push(file);
+                }
+            }
+            Ok(Some(files))
+        })
+        .await
+    }
+
     /// The files of a job's request.
     pub async fn inputs(&self, job: Uuid) -> Result<Vec<String>, StoreError> {
         self.read(move |tx| {

@@ -424,3 +424,29 @@ async fn secrets_are_said_nowhere() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn outputs_are_erased_here_and_on_the_engine() {
+    let engine = Simulator::start(Options::default()).await.unwrap();
+    let server = Comfyport::in_front_of(&engine.url());
+    let body = json!({"prompt": "a fox", "steps": 1, "width": 64, "height": 64, "options": {"cache": true}, "seed": 3});
+    let result = server.call(PAINT, &body, 200).await;
+    let picture = result["outputs"]["image"][0]["url"].as_str().unwrap();
+    let job = format!("/jobs/{}", result["id"].as_str().unwrap());
+    server.read(picture, 200).await;
+    let history = async || {
+        let history = reqwest::get(format!("{}/history", engine.url())).await.unwrap();
+        history.json::<Value>().await.unwrap().as_object().unwrap().len()
+    };
+    assert_eq!(history().await, 1);
+    for files in [1, 0] {
+        let erased = server.expect(server.delete(&format!("{job}/outputs")), 200).await.json();
+        assert_eq!((&erased["files"], &erased["engine_forgot"]), (&json!(files), &json!(true)));
+    }
+    assert_eq!(history().await, 0);
+    server.read(picture, 404).await;
+    assert_eq!(server.read(&job, 200).await.json()["outputs"], json!({"image": []}));
+    // What is gone is nobody's answer.
+    let again = server.call(PAINT, &body, 200).await;
+    assert_ne!(again["id"], result["id"]);
+}

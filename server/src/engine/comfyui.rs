@@ -113,6 +113,10 @@ impl Engine for ComfyUi {
         async move { self.client.cancel(prompt_id).await.map(drop).map_err(engine_error) }.boxed()
     }
 
+    fn forget(&self, prompt_id: Uuid) -> BoxFuture<'_, Result<(), EngineError>> {
+        async move { self.client.forget(prompt_id).await.map_err(engine_error) }.boxed()
+    }
+
     fn fetch<'a>(&'a self, file: &'a FileRef) -> BoxFuture<'a, Result<Download, EngineError>> {
         async move {
             let download = self.client.view(file).await.map_err(engine_error)?;

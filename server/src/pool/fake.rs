@@ -165,6 +165,10 @@ impl Engine for Fake {
         self.answer(())
     }
 
+    fn forget(&self, _: Uuid) -> BoxFuture<'_, Result<(), EngineError>> {
+        async { Ok(()) }.boxed()
+    }
+
     fn fetch<'a>(&'a self, _: &'a FileRef) -> BoxFuture<'a, Result<Download, EngineError>> {
         async { Err(EngineError::NotFound) }.boxed()
     }

@@ -63,6 +63,23 @@ async fn files_are_kept_in_pieces(stage: Stage) {
     assert_eq!(store.read_chunk("empty".to_owned(), 0).await.unwrap(), Some(Vec::new()));
 }
 
+async fn what_was_yielded_is_erased_once(stage: Stage) {
+    let store = stage.open();
+    let cached = NewJob { cache_key: Some("same".to_owned()), ..new_job() };
+    let done = ended(&store, cached, vec![artifact("image", 0, "one", 5)]).await;
+    store.write_chunk("one".to_owned(), 0, vec![1]).await.unwrap();
+    assert!(store.cached("same".to_owned(), 0).await.unwrap().is_some());
+    let erase = async || store.erase_outputs(done.id, "{}".to_owned()).await.unwrap();
+    assert_eq!(erase().await, Some(vec!["one".to_owned()]));
+    assert_eq!(erase().await, Some(Vec::new()));
+    assert_eq!(store.artifacts(done.id).await.unwrap(), []);
+    assert_eq!(store.read_chunk("one".to_owned(), 0).await.unwrap(), None);
+    assert_eq!(job(&store, done.id).await.result.as_deref(), Some("{}"));
+    assert!(store.cached("same".to_owned(), 0).await.unwrap().is_none());
+    let waiting = submit(&store, new_job()).await;
+    assert_eq!(store.erase_outputs(waiting.id, "{}".to_owned()).await.unwrap(), None);
+}
+
 async fn pieces_that_nothing_refers_to_go(stage: Stage) {
     let store = stage.open();
     let there = async |file: &str| store.read_chunk(file.to_owned(), 0).await.unwrap().is_some();
@@ -169,6 +186,7 @@ async fn a_batch_goes_with_its_last_job(stage: Stage) {
 on_both!(
     files_are_remembered_with_their_job,
     files_are_kept_in_pieces,
+    what_was_yielded_is_erased_once,
     pieces_that_nothing_refers_to_go,
     what_is_old_goes,
     files_go_before_their_jobs,
