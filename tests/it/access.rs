@@ -65,6 +65,7 @@ async fn keys_open_and_wrong_ones_all_look_alike() {
     let (house, made) = House::new(&[], &[&["ci"], &["gone"], &["late"]]);
     let server = &house.server;
     assert!(server.log().contains("API keys are needed"));
+    assert!(server.log().contains("-H \"authorization: Bearer $COMFYPORT_API_KEY\""), "{}", server.log());
     assert!(keys(house.data.path(), &["revoke", id_of(&made[1])]).status.success());
     let mut bodies = std::collections::BTreeSet::new();
     let forged = format!("{}x", &made[0][..made[0].len() - 1]);

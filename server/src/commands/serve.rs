@@ -245,14 +245,15 @@ fn greet(app: &AppState, address: std::net::SocketAddr) {
         say::line("warning: INSECURE, there are no API keys: whoever reaches this address may do everything");
     }
     say::line(format_args!("docs:   {base}/docs/"));
-    if let Some(line) = example(&now, &base) {
+    let key = if app.access.is_enforced() { " -H \"authorization: Bearer $COMFYPORT_API_KEY\"" } else { "" };
+    if let Some(line) = example(&now, &base, key) {
         say::line(format_args!("try:    {line}"));
     }
     say::line(format_args!("listening on {base}"));
 }
 
-/// A line that works as pasted: of a workflow that needs text alone.
-fn example(endpoints: &Snapshot, base: &str) -> Option<String> {
+/// A line that works as pasted: of a workflow that needs text alone. `key` is how it is let in.
+fn example(endpoints: &Snapshot, base: &str, key: &str) -> Option<String> {
     let text_only = |endpoint: &&Held<Endpoint>| {
         let mut required = endpoint.fields.iter().filter(|field| field.required).peekable();
         required.peek().is_some()
@@ -269,7 +270,7 @@ fn example(endpoints: &Snapshot, base: &str) -> Option<String> {
         .iter()
         .filter(|field| field.required)
         .map(|field| format!("\"{}\":\"a lighthouse at dusk\"", field.name));
-    Some(format!("curl -s {base}/{} -d '{{{}}}'", endpoint.path, values.collect::<Vec<_>>().join(",")))
+    Some(format!("curl -s {base}/{}{key} -d '{{{}}}'", endpoint.path, values.collect::<Vec<_>>().join(",")))
 }
 
 /// Until SIGTERM or SIGINT.
