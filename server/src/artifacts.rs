@@ -50,6 +50,11 @@ pub struct Artifact {
 }
 
 impl Artifact {
+    /// Where it lies until it is let go of.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// A job refers to it now.
     pub fn keep(&self) {
         self.kept.store(true, Ordering::Relaxed);

@@ -22,6 +22,7 @@ use crate::{
     pool::{self, Place, PlaceSettings, Pool},
     readiness::Ages,
     run::{OptionLimits, RequestLimits},
+    shelves::Shelves,
     webhooks::{self, DeliveryCounter, Schedule, Targets, Webhooks},
 };
 
@@ -136,7 +137,8 @@ async fn jobs(
     })?;
     let name = std::env::var("HOSTNAME").unwrap_or_else(|_| format!("process {}", std::process::id()));
     let intake = intake(config)?;
-    Ok(Jobs::new(store, ears, files, intake, pool, endpoints, name, job_settings(config, targets)))
+    let shelves = Shelves::open(&config.bucket, &kept.bucket, seconds(kept.link_s))?;
+    Ok(Jobs::new(store, ears, files, intake, shelves, pool, endpoints, name, job_settings(config, targets)))
 }
 
 fn intake(config: &Config) -> Result<Intake, String> {
@@ -185,6 +187,7 @@ fn job_settings(config: &Config, targets: &Targets) -> jobs::Settings {
                 metadata_bytes: jobs.max_metadata_bytes,
                 side: config.media.max_side,
                 webhooks: targets.clone(),
+                buckets: config.bucket.iter().map(|bucket| bucket.name.clone()).collect(),
             },
             body: config.server.max_body_bytes,
             parts: config.server.max_form_parts,

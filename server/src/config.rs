@@ -49,6 +49,9 @@ pub struct Config {
     /// Several engines; none means the one of `comfyui`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub engine: Vec<EngineTable>,
+    /// Buckets that outputs may be copied to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bucket: Vec<BucketTable>,
 }
 
 macro_rules! sections {
@@ -134,6 +137,7 @@ sections! {
         concurrency: usize,
         credentials: Vec<FetchCredentials>,
     }
+    BucketTable { name: String, url: String, options: BTreeMap<String, Secret> }
     FetchCredentials { url: String, headers: BTreeMap<String, Secret> }
     Media {
         max_pixels: u64,
@@ -149,7 +153,7 @@ sections! {
         memory_bytes: u64,
     }
     Uploads { keep_s: u64, max_files: u64, max_bytes: u64 }
-    Artifacts { data_dir: PathBuf, keep_s: u64, keep_bytes: u64, max_file_bytes: u64, max_inline_bytes: u64 }
+    Artifacts { data_dir: PathBuf, keep_s: u64, keep_bytes: u64, max_file_bytes: u64, max_inline_bytes: u64, bucket: String, link_s: u64 }
     Readiness { fresh_s: u64 }
     PromptRoute { enabled: bool }
     Compat { runpod: bool, inline_bytes: u64 }
@@ -388,6 +392,18 @@ fn one_line(error: &toml::de::Error) -> String {
     error.message().replace('\n', " ")
 }
 
+/// Tables of their own have no defaults to be held against.
+fn check_buckets(value: &Value) -> Result<(), String> {
+    let tables = value.as_array().ok_or("`bucket` is a list of tables: write `[[bucket]]`")?;
+    for (number, table) in (1..).zip(tables) {
+        table
+            .clone()
+            .try_into::<BucketTable>()
+            .map_err(|error| format!("[[bucket]] number {number}: {}", one_line(&error)))?;
+    }
+    Ok(())
+}
+
 fn merge_file(merged: &mut Table, path: &Path) -> Result<(), ConfigError> {
     let shown = path.display().to_string();
     let text =
@@ -404,6 +420,11 @@ fn merge_file(merged: &mut Table, path: &Path) -> Result<(), ConfigError> {
                     format!("line {line}: `comfyui.url` has no effect beside [[engine]]: leave it out");
                 return Err(syntax(message));
             }
+            merged.insert(section, keys);
+            continue;
+        }
+        if section == "bucket" {
+            check_buckets(&keys).map_err(syntax)?;
             merged.insert(section, keys);
             continue;
         }

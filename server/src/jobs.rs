@@ -24,6 +24,7 @@ use crate::{
     media::Workshop,
     pool::{Place, Pool},
     run::RequestLimits,
+    shelves::Shelves,
 };
 
 mod answer;
@@ -182,6 +183,8 @@ pub struct Jobs {
     pub pool: Arc<Pool>,
     /// Where their pictures are changed.
     pub workshop: Workshop,
+    /// Where outputs are copied to.
+    pub shelves: Shelves,
     /// How they are handled.
     pub settings: Settings,
     /// What is counted.
@@ -218,6 +221,7 @@ impl Jobs {
         ears: Arc<Ears>,
         files: Files,
         intake: Intake,
+        shelves: Shelves,
         pool: Arc<Pool>,
         endpoints: Arc<Endpoints>,
         name: String,
@@ -227,6 +231,7 @@ impl Jobs {
             store,
             files,
             workshop: intake.workshop().clone(),
+            shelves,
             intake,
             pool,
             settings,

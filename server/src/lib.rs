@@ -29,6 +29,7 @@ pub mod reply;
 pub mod routes;
 pub mod run;
 mod say;
+pub mod shelves;
 pub mod versions;
 pub mod webhooks;
 

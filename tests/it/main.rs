@@ -4,6 +4,7 @@
 
 mod access;
 mod batches;
+mod buckets;
 mod bundled;
 mod clients;
 mod command_line;

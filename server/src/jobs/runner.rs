@@ -171,6 +171,7 @@ async fn attempt(
         files: &jobs.files,
         workshop: &jobs.workshop,
         finish: Finish::of(&options),
+        shelf: jobs.shelves.shelf(options.store.as_ref(), &job.owner, job.id),
         job: job.id,
         prompt_id: prompt_id(job),
         limit: Limit {

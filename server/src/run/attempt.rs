@@ -25,6 +25,7 @@ use crate::{
     engine::{Prompt, Watch},
     media::Workshop,
     pool::{Note, Occupied, Place},
+    shelves::Shelf,
 };
 
 /// Who hears how a try goes.
@@ -99,6 +100,8 @@ pub struct Attempt<'a> {
     pub workshop: &'a Workshop,
     /// What becomes of pictures that it yields.
     pub finish: Finish,
+    /// Where outputs are copied to.
+    pub shelf: Option<Shelf<'a>>,
     /// The job.
     pub job: Uuid,
     /// The id of its prompt, never used before.
@@ -279,6 +282,7 @@ impl Attempt<'_> {
             files: self.files,
             workshop: self.workshop,
             finish: &self.finish,
+            shelf: self.shelf.as_ref(),
             job: self.job,
         };
         let mut pause = STORAGE_PAUSES.0;

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use comfyport_buckets::BucketError;
 use comfyport_comfyui::{FileRef, NodeOutput, OutputItem};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use uuid::Uuid;
@@ -14,6 +15,7 @@ use crate::{
     artifacts::{Artifact, Files, Source, StoreError},
     engine::{Engine, EngineError},
     media::Workshop,
+    shelves::Shelf,
 };
 
 /// An output that is waited for.
@@ -57,6 +59,7 @@ pub(super) struct Collector<'a> {
     pub(super) files: &'a Files,
     pub(super) workshop: &'a Workshop,
     pub(super) finish: &'a Finish,
+    pub(super) shelf: Option<&'a Shelf<'a>>,
     pub(super) job: Uuid,
 }
 
@@ -135,7 +138,11 @@ impl Collector<'_> {
         self.files.publish(&artifact).await.map_err(|why| storage(output, &why))?;
         let url = format!("/jobs/{}/outputs/{output}/{at}", self.job);
         let position = u32::try_from(at).unwrap_or(u32::MAX);
-        Ok(FileItem { url, artifact, position, thumbnail: None, left_as_is: None })
+        let stored = match self.shelf {
+            Some(shelf) => Some(shelf.put(&artifact).await.map_err(|why| unshelved(output, &why))?),
+            None => None,
+        };
+        Ok(FileItem { url, artifact, position, thumbnail: None, left_as_is: None, stored })
     }
 
     async fn file(&self, output: &str, at: usize, file: &FileRef) -> Result<Arc<Artifact>, Failure> {
@@ -207,4 +214,15 @@ fn stem(output: &str, at: usize) -> String {
 
 fn storage(output: &str, error: &std::io::Error) -> Absent {
     Absent { output: output.to_owned(), why: error.to_string(), cause: Cause::Disk }
+}
+
+/// A bucket that is away is asked again; one that does not let us in stays closed.
+fn unshelved(output: &str, error: &BucketError) -> Absent {
+    let cause = match error {
+        BucketError::Failed(_) | BucketError::File(_) => Cause::Disk,
+        BucketError::Settings(_) | BucketError::Missing | BucketError::Denied | BucketError::Name(_) => {
+            Cause::Output
+        }
+    };
+    Absent { output: output.to_owned(), why: format!("it cannot be copied to its bucket: {error}"), cause }
 }

@@ -8,7 +8,7 @@ use comfyport_store::deliveries::Webhook;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::webhooks::Targets;
+use crate::{shelves::Wish, webhooks::Targets};
 
 /// How a caller wants a job to be handled. Serialises to what is kept of it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -38,6 +38,9 @@ pub struct Options {
     /// Who is told what happens to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub webhook: Option<Webhook>,
+    /// The bucket that outputs are copied to. The server's setting decides if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store: Option<Wish>,
     /// Anything the caller wants to have back with it.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub metadata: Map<String, Value>,
@@ -75,6 +78,8 @@ pub struct OptionLimits {
     pub side: u32,
     /// Where webhooks may go.
     pub webhooks: Targets,
+    /// The names of buckets that outputs may be copied to.
+    pub buckets: Vec<String>,
 }
 
 /// Without a wish of the caller.
@@ -86,7 +91,7 @@ const TAGS: usize = 16;
 /// The longest tag, in bytes.
 const TAG_BYTES: usize = 64;
 
-const KNOWN: [&str; 14] = [
+const KNOWN: [&str; 15] = [
     "inline",
     "previews",
     "timeout_s",
@@ -101,6 +106,7 @@ const KNOWN: [&str; 14] = [
     "convert",
     "thumbnail",
     "embedded",
+    "store",
 ];
 
 /// What webhooks are sent for; the last four if a caller does not say.
@@ -158,6 +164,7 @@ impl Options {
             "deadline" => self.deadline = Some(deadline(value).map_err(wrong)?),
             "tags" => self.tags = tags(value).map_err(wrong)?,
             "webhook" => self.webhook = Some(webhook(value, limits)?),
+            "store" => self.store = Some(Wish::read(value, &limits.buckets).map_err(wrong)?),
             "embedded" => {
                 let known = Metadata::deserialize(value);
                 self.embedded = known.map_err(|_| wrong("must be `strip` or `keep`".to_owned()))?;
@@ -299,6 +306,7 @@ mod tests {
             metadata_bytes: 100,
             side: 100,
             webhooks: Targets::new(vec!["http://127.0.0.1:9000/hooks".to_owned()], None, true),
+            buckets: Vec::new(),
         }
     }
 

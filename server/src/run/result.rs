@@ -7,7 +7,7 @@ use comfyport_workflow::json::Value;
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 use serde_json::value::RawValue;
 
-use crate::artifacts::Artifact;
+use crate::{artifacts::Artifact, shelves::Stored};
 
 /// What a try yielded. Serialises to what is kept of it.
 #[derive(Debug, Clone, Serialize)]
@@ -79,6 +79,8 @@ pub struct FileItem {
     pub thumbnail: Option<Box<FileItem>>,
     /// Why it is not what it was to be made.
     pub left_as_is: Option<String>,
+    /// Its copy in a bucket.
+    pub stored: Option<Stored>,
 }
 
 /// What is added to the name of an output for its small pictures.
@@ -148,6 +150,9 @@ impl Serialize for FileItem {
         }
         if let Some(thumbnail) = &self.thumbnail {
             map.serialize_entry("thumbnail", thumbnail)?;
+        }
+        if let Some(stored) = &self.stored {
+            map.serialize_entry("stored", stored)?;
         }
         if let Some(why) = &self.left_as_is {
             map.serialize_entry("left_as_is", why)?;
