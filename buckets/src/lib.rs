@@ -9,8 +9,8 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream::BoxStream};
 use http::Method;
 use object_store::{
-    Attribute, Attributes, ClientOptions, ObjectStore, ObjectStoreExt, PutMultipartOptions, RetryConfig,
-    WriteMultipart,
+    Attribute, Attributes, ClientOptions, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt,
+    PutMultipartOptions, RetryConfig, WriteMultipart,
     aws::{AmazonS3Builder, AmazonS3ConfigKey},
     azure::{AzureConfigKey, MicrosoftAzureBuilder},
     client::{HttpClient, HttpConnector},
@@ -93,6 +93,21 @@ pub struct Bucket {
     folder: Key,
     /// `s3://name`, without the folder.
     address: String,
+}
+
+/// What is known of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object {
+    /// In bytes.
+    pub size: u64,
+    /// What changes whenever its content does.
+    pub etag: Option<String>,
+}
+
+impl From<ObjectMeta> for Object {
+    fn from(meta: ObjectMeta) -> Self {
+        Self { size: meta.size, etag: meta.e_tag }
+    }
 }
 
 impl fmt::Debug for Bucket {
@@ -212,6 +227,32 @@ impl Bucket {
         let found = self.store.get(&self.key(name)?).await?;
         let size = found.meta.size;
         Ok((size, found.into_stream().map(|bytes| bytes.map_err(BucketError::from)).boxed()))
+    }
+
+    /// What is known of an object.
+    pub async fn look(&self, name: &str) -> Result<Object, BucketError> {
+        Ok(self.store.head(&self.key(name)?).await?.into())
+    }
+
+    /// Reads an object after `offset` bytes, which it must have more of. `None` if it was replaced: it has another `etag`
+    /// than this one.
+    pub async fn get_from(
+        &self,
+        name: &str,
+        offset: u64,
+        etag: Option<&str>,
+    ) -> Result<Option<(Object, BoxStream<'static, Result<Bytes, BucketError>>)>, BucketError> {
+        let options = GetOptions {
+            range: (offset > 0).then_some(GetRange::Offset(offset)),
+            if_match: etag.map(str::to_owned),
+            ..GetOptions::default()
+        };
+        let found = match self.store.get_opts(&self.key(name)?, options).await {
+            Err(object_store::Error::Precondition { .. }) => return Ok(None),
+            found => found?,
+        };
+        let object = found.meta.clone().into();
+        Ok(Some((object, found.into_stream().map(|bytes| bytes.map_err(BucketError::from)).boxed())))
     }
 
     /// Removes an object. One that is not there is as good as removed.

@@ -27,6 +27,13 @@ impl Client {
         }
     }
 
+    /// `GET /models`: the names of the model folders.
+    pub async fn model_folders(&self) -> Result<Vec<String>, ClientError> {
+        let said = self.http().get("models").await?;
+        let names = said.as_array().ok_or(ClientError::Shape("models"))?;
+        Ok(names.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+    }
+
     /// `GET /system_stats`: version, memory, devices. It answers even when nothing can run any more.
     pub async fn system_stats(&self) -> Result<Value, ClientError> {
         self.http().get("system_stats").await

@@ -97,6 +97,12 @@ impl Media {
         Self::from(MediaSource::Upload(id.into()))
     }
 
+    /// A file told by text: an address, a data URI, an upload's reference (`upload:…`), or bare base64. Else what is wrong
+    /// with it.
+    pub fn from_text(text: &str, limits: &DecodeLimits) -> Result<Self, String> {
+        from_text(text, limits).map_err(|fault| fault.message)
+    }
+
     /// Whether no file was given.
     pub(crate) fn is_empty(&self) -> bool {
         matches!(&self.source, MediaSource::Bytes { data, .. } if data.is_empty())

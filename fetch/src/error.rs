@@ -44,6 +44,9 @@ pub enum FetchError {
     /// It did not arrive in time.
     #[error("the file did not arrive within {0} seconds")]
     Late(u64),
+    /// A file was not taken in time.
+    #[error("the host did not take the file within {0} seconds")]
+    NotTaken(u64),
     /// It arrives too slowly.
     #[error("the file arrives at less than {0} bytes a second")]
     Slow(u64),
@@ -76,6 +79,7 @@ impl FetchError {
             Self::Status(408 | 425 | 429 | 500..)
             | Self::Unreachable
             | Self::Late(_)
+            | Self::NotTaken(_)
             | Self::Slow(_)
             | Self::Broken => Blame::Host,
             Self::Redirects(_)
@@ -88,6 +92,11 @@ impl FetchError {
             | Self::TooLarge(_) => Blame::Address,
             Self::Write(_) => Blame::Here,
         }
+    }
+
+    /// What went wrong with a request of the [`Client`](crate::Client) before an answer began.
+    pub fn before_answer(error: &reqwest::Error) -> Self {
+        before_answer(error)
     }
 
     /// Whether the address, or one that it leads to, is not asked.

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::Stream;
 use http::{HeaderMap, Method, StatusCode, header};
-use reqwest::Response;
+use reqwest::{Body, Response};
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
@@ -47,10 +49,16 @@ impl Fetcher {
         Ok(self.client.guard().judge(address)?)
     }
 
-    /// Asks an address for a file of at most `largest` bytes, and answers when it begins to arrive.
-    pub async fn open(&self, address: &Approved, largest: u64) -> Result<Answer, FetchError> {
+    /// Asks an address for a file of at most `largest` bytes, and answers when it begins to arrive. Of `theirs`, which
+    /// come from whoever named the address, the first that are for it go before our own.
+    pub async fn open(
+        &self,
+        address: &Approved,
+        largest: u64,
+        theirs: &[Credentials],
+    ) -> Result<Answer, FetchError> {
         let deadline = Instant::now() + self.limits.total;
-        let response = timeout_at(deadline, self.follow(address.clone()));
+        let response = timeout_at(deadline, self.follow(address.clone(), theirs));
         let response = response.await.map_err(|_| FetchError::Late(self.limits.total.as_secs()))??;
         let encoded = response.headers().get_all(header::CONTENT_ENCODING);
         if encoded.iter().any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
@@ -65,19 +73,44 @@ impl Fetcher {
         Ok(Answer::new(response, largest, deadline, self.limits))
     }
 
+    /// Sends a file of `length` bytes to an address by `PUT`, as it is read. No credentials go along, and no redirect is
+    /// followed: the address itself must take it, with a status of 200 to 299.
+    pub async fn put<S, E>(
+        &self,
+        address: &Approved,
+        content_type: &str,
+        length: u64,
+        data: S,
+    ) -> Result<(), FetchError>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send + 'static,
+        E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
+    {
+        let request = self
+            .client
+            .request(Method::PUT, address)
+            .header(header::CONTENT_TYPE, content_type)
+            .header(header::CONTENT_LENGTH, length)
+            .body(Body::wrap_stream(data));
+        let sent = tokio::time::timeout(self.limits.total, request.send()).await;
+        let answer = sent.map_err(|_| FetchError::NotTaken(self.limits.total.as_secs()))?;
+        let status = answer.map_err(|error| before_answer(&error))?.status();
+        if status.is_success() { Ok(()) } else { Err(FetchError::Status(status.as_u16())) }
+    }
+
     /// Goes where an address leads. Credentials stay with the host that they were meant for, however it goes on.
-    async fn follow(&self, first: Approved) -> Result<Response, FetchError> {
+    async fn follow(&self, first: Approved, theirs: &[Credentials]) -> Result<Response, FetchError> {
         let origin = first.url().origin();
         let mut here = first;
         for _ in 0..=self.limits.redirects {
             // What is packed unfolds to any size; media are packed already. So files are taken as they are: their size
             // is the size that is counted, and their hash is that of what lies there.
+            let meant = (here.url().origin() == origin).then(|| self.meant_for(here.url(), theirs)).flatten();
+            let asked = meant.map_or_else(|| here.clone(), |own| here.at(own.signed(here.url().clone())));
             let mut request =
-                self.client.request(Method::GET, &here).header(header::ACCEPT_ENCODING, "identity");
-            if here.url().origin() == origin
-                && let Some(headers) = self.headers_for(here.url())
-            {
-                request = request.headers(headers.clone());
+                self.client.request(Method::GET, &asked).header(header::ACCEPT_ENCODING, "identity");
+            if let Some(credentials) = meant {
+                request = request.headers(credentials.headers().clone());
             }
             let response = request.send().await.map_err(|error| before_answer(&error))?;
             match response.status() {
@@ -104,7 +137,7 @@ impl Fetcher {
         Ok(next)
     }
 
-    fn headers_for(&self, url: &Url) -> Option<&HeaderMap> {
-        self.credentials.iter().find_map(|credentials| credentials.headers_for(url))
+    fn meant_for<'c>(&'c self, url: &Url, theirs: &'c [Credentials]) -> Option<&'c Credentials> {
+        theirs.iter().chain(&self.credentials).find(|credentials| credentials.are_for(url))
     }
 }

@@ -98,6 +98,11 @@ impl Approved {
         self.by_name
     }
 
+    /// The same place, asked with another query.
+    pub(crate) fn at(&self, url: Url) -> Self {
+        Self { url, by_name: self.by_name }
+    }
+
     /// An address that an operator allows as it is. Only networks that are denied are not dialled for it.
     pub fn by_operator(url: Url) -> Self {
         Self { url, by_name: true }

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Codec, Colour, Fault, Fit, Format, Header, Limits, MemberFault, Picture, Resize, Wish, encode::Manner,
+    Codec, Colour, Fault, Fit, Format, Header, Limits, MemberFault, Picture, Resize, Webp, Wish,
+    encode::Manner,
 };
 
 /// Whether what cameras and programs wrote into a file goes with it. Colour profiles do either way.
@@ -33,6 +34,9 @@ pub struct Conversion {
     /// 1 (quick) to 9 (small), of PNG files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compression: Option<u8>,
+    /// How WebP files are written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webp: Option<Webp>,
     /// What transparent pictures are laid on where the format has no transparency: JPEG.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub background: Option<Colour>,
@@ -77,6 +81,7 @@ impl Wish {
             codec: Codec::Png,
             quality: None,
             lossless: true,
+            webp: Webp::default(),
             compression: None,
             background: Colour::WHITE,
             metadata: Metadata::Strip,
@@ -118,6 +123,7 @@ impl Conversion {
             codec,
             quality: self.quality,
             lossless: self.lossless.unwrap_or(false),
+            webp: self.webp.clone().unwrap_or_default(),
             compression: self.compression,
             background: self.background.unwrap_or(Colour::WHITE),
             metadata,
@@ -142,6 +148,18 @@ impl Conversion {
         }
         if self.compression.is_some() && self.format.is_some_and(|codec| codec != Codec::Png) {
             wrong("compression", "is for PNG".to_owned());
+        }
+        if let Some(webp) = &self.webp {
+            if self.format != Some(Codec::Webp) {
+                faults.push(MemberFault::new(&["webp"], "is for WebP"));
+            }
+            if webp.effort.is_some_and(|effort| effort > 6) {
+                faults.push(MemberFault::new(&["webp", "effort"], "must be a whole number from 0 to 6"));
+            }
+            if webp.alpha_quality.is_some_and(|quality| !(1..=100).contains(&quality)) {
+                let message = "must be a whole number from 1 to 100";
+                faults.push(MemberFault::new(&["webp", "alpha_quality"], message));
+            }
         }
         if let Some(resize) = &self.resize {
             faults.extend(resize.faults(&["resize"], side));

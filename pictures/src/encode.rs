@@ -78,13 +78,84 @@ impl Codec {
     }
 }
 
+/// How libwebp goes about it, where its own way will not do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "an object")]
+pub struct Webp {
+    /// How much time it takes for a smaller file: 0 little, 6 much.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effort: Option<u8>,
+    /// 1 to 100, of transparency.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alpha_quality: Option<u8>,
+    /// Whether it may change pixels a little to compress them without loss; how little, `quality` says.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub near_lossless: bool,
+    /// Whether it takes more care, and time, over edges between colours.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub sharp_colours: bool,
+    /// What the picture shows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preset: Option<Preset>,
+}
+
+/// What a picture shows, so that a lossy file of it looks better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Preset {
+    /// Anything.
+    Default,
+    /// A portrait, or something indoors.
+    Picture,
+    /// A landscape, or something else outdoors.
+    Photo,
+    /// Lines of high contrast.
+    Drawing,
+    /// Something small and colourful.
+    Icon,
+    /// Letters.
+    Text,
+}
+
+impl Webp {
+    fn tune(&self, config: &mut WebPConfig, quality: u8) {
+        // The values that libwebp has for them.
+        let (noise, sharpness, strength) = match self.preset {
+            None | Some(Preset::Default) => {
+                (config.sns_strength, config.filter_sharpness, config.filter_strength)
+            }
+            Some(Preset::Picture) => (80, 4, 35),
+            Some(Preset::Photo) => (80, 3, 30),
+            Some(Preset::Drawing) => (25, 6, 10),
+            Some(Preset::Icon) => (0, config.filter_sharpness, 0),
+            Some(Preset::Text) => {
+                config.segments = 2;
+                (0, config.filter_sharpness, 0)
+            }
+        };
+        (config.sns_strength, config.filter_sharpness, config.filter_strength) = (noise, sharpness, strength);
+        if let Some(effort) = self.effort {
+            config.method = i32::from(effort);
+        }
+        if let Some(quality) = self.alpha_quality {
+            config.alpha_quality = i32::from(quality);
+        }
+        if self.near_lossless {
+            config.lossless = 1;
+            config.near_lossless = i32::from(quality);
+        }
+        config.use_sharp_yuv = i32::from(self.sharp_colours);
+    }
+}
+
 /// How a picture is written.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Manner {
     pub(crate) codec: Codec,
     /// 1 to 100.
     pub(crate) quality: Option<u8>,
     pub(crate) lossless: bool,
+    pub(crate) webp: Webp,
     /// 1 (quick) to 9 (small), of PNG files.
     pub(crate) compression: Option<u8>,
     /// What transparent pictures are laid on where the format has no transparency.
@@ -119,7 +190,7 @@ impl Picture {
                 Ok(out)
             }
             Codec::Webp => {
-                let data = write_webp(self.pixels, manner.lossless, quality)?;
+                let data = write_webp(self.pixels, manner, quality)?;
                 tagged(data, self.icc, exif)
             }
             Codec::Avif => {
@@ -189,7 +260,8 @@ fn shallow(pixels: DynamicImage) -> DynamicImage {
     }
 }
 
-fn write_webp(pixels: DynamicImage, lossless: bool, quality: u8) -> Result<Vec<u8>, Fault> {
+fn write_webp(pixels: DynamicImage, manner: &Manner, quality: u8) -> Result<Vec<u8>, Fault> {
+    let lossless = manner.lossless;
     let (width, height) = (pixels.width(), pixels.height());
     if width.max(height) > WEBP_SIDE {
         let why = format!("it is {width} × {height}, and WebP has at most {WEBP_SIDE} on a side");
@@ -203,6 +275,7 @@ fn write_webp(pixels: DynamicImage, lossless: bool, quality: u8) -> Result<Vec<u
     config.quality = if lossless { 25.0 } else { f32::from(quality) };
     // Colours that do not show are somebody's all the same.
     config.exact = i32::from(lossless);
+    manner.webp.tune(&mut config, quality);
     let written = if pixels.color().has_alpha() {
         let pixels = pixels.into_rgba8();
         webp::Encoder::from_rgba(&pixels, width, height).encode_advanced(&config)

@@ -26,7 +26,7 @@ mod wish;
 pub use colour::Colour;
 pub use convert::{Conversion, Made, Metadata, Thumbnail};
 pub use decode::{Picture, is_turned};
-pub use encode::Codec;
+pub use encode::{Codec, Preset, Webp};
 pub use fault::{Fault, MemberFault};
 pub use format::Format;
 pub use header::{Frames, Header, Limits};

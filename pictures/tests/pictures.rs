@@ -169,6 +169,36 @@ fn formats_that_lose_nothing_lose_nothing() {
 }
 
 #[test]
+fn webp_is_written_as_is_said() {
+    let mut random = fastrand::Rng::with_seed(2);
+    let noisy = RgbaImage::from_fn(96, 96, |x, y| {
+        Rgba([(x * 2) as u8, (y * 2) as u8, random.u8(..64), random.u8(..)])
+    });
+    let file = written(&noisy.into(), ImageFormat::Png);
+    let made = |options: &str| {
+        let json = format!(r#"{{"format":"webp"{options}}}"#);
+        let made = conversion(&json).make(&file, Metadata::Strip, &limits()).unwrap();
+        assert_eq!((read(&made).width(), made.codec), (96, Codec::Webp), "{json}");
+        made.data
+    };
+    let plain = made("");
+    for options in [
+        r#","webp":{"alpha_quality":1}"#,
+        r#","webp":{"preset":"text"}"#,
+        r#","webp":{"preset":"picture"}"#,
+        r#","webp":{"sharp_colours":true}"#,
+        r#","webp":{"near_lossless":true},"quality":40"#,
+        r#","quality":20"#,
+    ] {
+        assert!(made(options) != plain, "{options} changes nothing");
+    }
+    assert!(made(r#","webp":{"effort":6}"#).len() < made(r#","webp":{"effort":0}"#).len());
+    assert!(made(r#","webp":{"alpha_quality":1}"#).len() < plain.len());
+    let lossless = |options: &str| made(options).windows(4).any(|four| four == b"VP8L");
+    assert!(lossless(r#","webp":{"near_lossless":true}"#) && !lossless(""));
+}
+
+#[test]
 fn formats_that_lose_something_lose_little() {
     let soft = RgbImage::from_fn(64, 64, |x, y| Rgb([(x * 4) as u8, (y * 4) as u8, (x + y) as u8]));
     let file = written(&soft.clone().into(), ImageFormat::Png);
@@ -279,6 +309,10 @@ fn faults_name_the_member() {
         (r#"{"quality":101}"#, "`quality` must be a whole number from 1 to 100"),
         (r#"{"format":"avif","lossless":true}"#, "`lossless` is for PNG and WebP"),
         (r#"{"format":"webp","compression":3}"#, "`compression` is for PNG"),
+        (r#"{"format":"png","webp":{"effort":3}}"#, "`webp` is for WebP"),
+        (r#"{"format":"webp","webp":{"effort":7}}"#, "`webp.effort` must be a whole number from 0 to 6"),
+        (r#"{"format":"webp","webp":{"alpha_quality":0}}"#, "`webp.alpha_quality` must be a whole number"),
+        (r#"{"format":"webp","webp":{"preset":"film"}}"#, "`webp.preset` unknown variant"),
     ] {
         let faults = Conversion::read(json, SIDE).unwrap_err();
         assert!(faults.len() == 1 && faults[0].to_string().starts_with(expected), "{json}: {faults:?}");

@@ -39,6 +39,9 @@ pub struct Endpoint {
     pub models: Vec<ModelRef>,
     /// Node packs it needs besides ComfyUI itself.
     pub node_packs: Vec<NodePack>,
+    /// Classes that no known pack has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unknown_classes: Vec<String>,
     /// Node classes it needs, sorted.
     pub classes: Vec<String>,
     /// What was found on the way.
@@ -385,6 +388,9 @@ pub struct ModelRef {
     pub sha256: Option<String>,
     /// Whether the node fetches it by itself.
     pub auto_download: bool,
+    /// Whether the author said that their use is covered by its licence.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub licence_accepted: bool,
 }
 
 /// A node pack that a workflow needs.
@@ -394,8 +400,17 @@ pub struct NodePack {
     pub id: String,
     /// Where it comes from.
     pub repository: Option<String>,
+    /// The version or commit that the workflow was saved with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// The classes it is needed for.
     pub classes: Vec<String>,
+    /// Those of the classes that other packs have, too: for them this one is a guess.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub doubtful: Vec<String>,
+    /// Repositories of these others, likely ones first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub candidates: Vec<String>,
     /// How it was found.
     pub evidence: String,
 }

@@ -142,6 +142,7 @@ fn infer_one(source: Source, options: &Options<'_>) -> Endpoint {
     wishes::describe(&facts, &mut params);
     let mut outputs = outputs::name(&context, results, &mut diagnostics);
 
+    let (node_packs, unknown_classes) = packs::find(&graph, options.catalog, &facts.packs, &mut diagnostics);
     let mut endpoint = Endpoint {
         file: options.file.to_owned(),
         path: options.path.to_owned(),
@@ -150,7 +151,8 @@ fn infer_one(source: Source, options: &Options<'_>) -> Endpoint {
         title: title_of(options.path),
         description: None,
         models,
-        node_packs: packs::find(&graph, options.catalog, &facts.packs, &mut diagnostics),
+        node_packs,
+        unknown_classes,
         classes: graph
             .nodes
             .values()

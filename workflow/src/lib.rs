@@ -54,6 +54,7 @@ pub use loras::{
     Chain, Fragment, LoraList, LoraPart, LoraPlace, LoraShape, MOST_LORAS, OwnLora, Stack, StackInput,
 };
 pub use report::render as report;
+pub use risks::licences::{Licence, LicenceKind, licence_of};
 pub use rules::{Place, PlacedRate, PlacedRule, Rate, Rule, Steps};
 pub use settle::NEVER_RAW;
 pub use sidecar::{

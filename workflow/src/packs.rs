@@ -26,6 +26,15 @@ struct Pack {
     pattern: Option<Regex>,
 }
 
+/// A pack that was chosen for a class.
+#[derive(Debug)]
+struct Chosen {
+    index: usize,
+    evidence: String,
+    /// Repositories of others that it could be as well, likely ones first.
+    others: Vec<String>,
+}
+
 #[derive(Debug, Default)]
 struct Table {
     packs: Vec<Pack>,
@@ -34,13 +43,13 @@ struct Table {
     preemptions: BTreeMap<String, usize>,
 }
 
-/// Packs for all classes that ComfyUI does not ship, in the order of their names.
+/// Packs for all classes that ComfyUI does not ship, in the order of their names; and the classes that none has.
 pub(crate) fn find(
     graph: &Graph,
     catalog: &Catalog,
     facts: &[PackFact],
     diagnostics: &mut Vec<Diagnostic>,
-) -> Vec<NodePack> {
+) -> (Vec<NodePack>, Vec<String>) {
     let foreign: BTreeSet<&str> = graph
         .nodes
         .values()
@@ -48,8 +57,9 @@ pub(crate) fn find(
         .filter(|class| Catalog::core().get(class).is_none())
         .collect();
     if foreign.is_empty() {
-        return Vec::new();
+        return (Vec::new(), Vec::new());
     }
+    let mut unknown = Vec::new();
     let table = table();
     let certain: BTreeSet<usize> = foreign.iter().filter_map(|class| table.only_owner(class)).collect();
     let mut packs: BTreeMap<String, NodePack> = BTreeMap::new();
@@ -61,8 +71,9 @@ pub(crate) fn find(
             packs.entry(pack.id.clone()).or_insert(pack).classes.push(class.to_owned());
             continue;
         }
-        let Some((index, evidence)) = table.choose(class, &certain, diagnostics) else {
+        let Some(Chosen { index, evidence, others }) = table.choose(class, &certain, diagnostics) else {
             unresolved(class, catalog, diagnostics);
+            unknown.push(class.to_owned());
             continue;
         };
         let pack = &table.packs[index];
@@ -77,14 +88,25 @@ pub(crate) fn find(
         let entry = packs.entry(pack.repository.clone()).or_insert_with(|| NodePack {
             id,
             repository: Some(pack.repository.clone()),
+            version: None,
             classes: Vec::new(),
+            doubtful: Vec::new(),
+            candidates: Vec::new(),
             evidence,
         });
         entry.classes.push(class.to_owned());
+        if !others.is_empty() {
+            entry.doubtful.push(class.to_owned());
+        }
+        for other in others {
+            if !entry.candidates.contains(&other) {
+                entry.candidates.push(other);
+            }
+        }
     }
     let mut packs: Vec<NodePack> = packs.into_values().collect();
     packs.sort_by_key(|pack| pack.id.to_lowercase());
-    packs
+    (packs, unknown)
 }
 
 /// Newer editors mark ComfyUI's own nodes as well.
@@ -101,7 +123,10 @@ fn named(fact: &PackFact, table: &Table) -> NodePack {
     NodePack {
         id: fact.registry_id.as_deref().or(last).unwrap_or_default().to_owned(),
         repository: repository.or_else(owner),
+        version: fact.version.clone(),
         classes: Vec::new(),
+        doubtful: Vec::new(),
+        candidates: Vec::new(),
         evidence: format!("the workflow names it{version}"),
     }
 }
@@ -134,24 +159,24 @@ impl Table {
         class: &str,
         certain: &BTreeSet<usize>,
         diagnostics: &mut Vec<Diagnostic>,
-    ) -> Option<(usize, String)> {
+    ) -> Option<Chosen> {
+        let surely =
+            |index, evidence: &str| Chosen { index, evidence: evidence.to_owned(), others: Vec::new() };
         if let Some(index) = self.only_owner(class) {
-            return Some((index, "the only pack with this class".to_owned()));
+            return Some(surely(index, "the only pack with this class"));
         }
         if let Some(owners) = self.owners.get(class) {
             if let Some(core) = owners.iter().find(|index| self.packs[**index].repository == COMFYUI) {
-                return Some((*core, "ComfyUI itself".to_owned()));
+                return Some(surely(*core, "ComfyUI itself"));
             }
             let rank = |index: &usize| {
                 (certain.contains(index), self.packs[*index].stars, std::cmp::Reverse(*index))
             };
             let best = *owners.iter().max_by_key(|index| rank(index))?;
-            let others: Vec<&str> = owners
-                .iter()
-                .filter(|index| **index != best)
-                .take(4)
-                .map(|index| self.packs[*index].repository.as_str())
-                .collect();
+            let mut others: Vec<usize> = owners.iter().copied().filter(|index| *index != best).collect();
+            others.sort_by_key(|index| std::cmp::Reverse(rank(index)));
+            let others: Vec<String> =
+                others.into_iter().take(4).map(|index| self.packs[index].repository.clone()).collect();
             diagnostics.push(
                 Diagnostic::note(
                     "ambiguous-pack",
@@ -159,12 +184,10 @@ impl Table {
                 )
                 .help(format!("others: {}", others.join(", "))),
             );
-            let evidence = if certain.contains(&best) {
-                "its other classes are needed too"
-            } else {
-                "the pack with most stars"
-            };
-            return Some((best, evidence.to_owned()));
+            if certain.contains(&best) {
+                return Some(surely(best, "its other classes are needed too"));
+            }
+            return Some(Chosen { index: best, evidence: "the pack with most stars".to_owned(), others });
         }
         let matching = |pack: &Pack| pack.pattern.as_ref().is_some_and(|pattern| pattern.is_match(class));
         let found = self
@@ -173,7 +196,7 @@ impl Table {
             .enumerate()
             .filter(|(_, pack)| matching(pack))
             .max_by_key(|(_, pack)| pack.stars);
-        found.map(|(index, _)| (index, "the pack's naming pattern".to_owned()))
+        found.map(|(index, _)| surely(index, "the pack's naming pattern"))
     }
 }
 
@@ -222,8 +245,8 @@ mod tests {
             ("CannyEdgePreprocessor", "comfyui_controlnet_aux"),
             ("Power Lora Loader (rgthree)", "rgthree"),
         ] {
-            let (index, _) = table().choose(class, &BTreeSet::new(), &mut Vec::new()).unwrap();
-            assert!(table().packs[index].repository.contains(repository), "{class}");
+            let chosen = table().choose(class, &BTreeSet::new(), &mut Vec::new()).unwrap();
+            assert!(table().packs[chosen.index].repository.contains(repository), "{class}");
         }
     }
 }

@@ -167,8 +167,11 @@ impl AcceptedRisks {
 pub struct PackRule {
     /// Its repository.
     pub repository: Option<String>,
-    /// The version to use.
+    /// The version or commit to use.
     pub version: Option<String>,
+    /// Classes that it is to be taken for, where several packs have them.
+    #[serde(default)]
+    pub classes: Vec<String>,
 }
 
 /// What a sidecar file decides about.
@@ -324,6 +327,7 @@ impl Sidecar {
                 if let Some(folder) = &rule.folder {
                     model.folder.clone_from(folder);
                 }
+                model.licence_accepted = rule.licence_accepted;
             }
             if !found {
                 let known: Vec<&str> = endpoint.models.iter().map(|model| model.file.as_str()).collect();
@@ -347,14 +351,42 @@ impl Sidecar {
             match endpoint.node_packs.iter_mut().find(|pack| pack.id == *id) {
                 Some(pack) => {
                     pack.repository = rule.repository.clone().or_else(|| pack.repository.take());
+                    pack.version = rule.version.clone().or_else(|| pack.version.take());
+                    pack.doubtful.clear();
+                    pack.candidates.clear();
                     pack.evidence = evidence;
                 }
                 None => endpoint.node_packs.push(NodePack {
                     id: id.clone(),
                     repository: rule.repository.clone(),
+                    version: rule.version.clone(),
                     classes: Vec::new(),
+                    doubtful: Vec::new(),
+                    candidates: Vec::new(),
                     evidence,
                 }),
+            }
+            take_classes(&mut endpoint.node_packs, id, &rule.classes);
+            endpoint.unknown_classes.retain(|class| !rule.classes.contains(class));
+        }
+    }
+}
+
+/// Gives classes to the pack of this id; packs that have no others go.
+fn take_classes(packs: &mut Vec<NodePack>, id: &str, classes: &[String]) {
+    for pack in packs.iter_mut().filter(|pack| pack.id != id) {
+        pack.classes.retain(|class| !classes.contains(class));
+        pack.doubtful.retain(|class| !classes.contains(class));
+        if pack.doubtful.is_empty() {
+            pack.candidates.clear();
+        }
+    }
+    // One that the sidecar names without classes stays.
+    packs.retain(|pack| pack.id == id || !pack.classes.is_empty() || pack.evidence.starts_with("sidecar"));
+    if let Some(pack) = packs.iter_mut().find(|pack| pack.id == id) {
+        for class in classes {
+            if !pack.classes.contains(class) {
+                pack.classes.push(class.clone());
             }
         }
     }

@@ -8,6 +8,7 @@ mod children;
 mod host;
 mod names;
 mod redirects;
+mod sending;
 mod spellings;
 mod written;
 
@@ -67,7 +68,7 @@ pub(crate) fn with(
 /// The whole file, and what came of it.
 pub(crate) async fn fetch(fetcher: &Fetcher, address: &str, largest: u64) -> Result<Vec<u8>, FetchError> {
     let mut data = Vec::new();
-    let answer = fetcher.open(&fetcher.judge(address)?, largest).await?;
+    let answer = fetcher.open(&fetcher.judge(address)?, largest, &[]).await?;
     let saved = answer.save(&mut data).await?;
     assert_eq!(saved.size, data.len() as u64);
     Ok(data)

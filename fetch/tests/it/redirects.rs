@@ -88,7 +88,7 @@ async fn chains_end_and_loops_too() {
 async fn credentials_do_not_change_hosts() {
     let other = Host::new(|_| file(b"other")).await;
     let at = other.port;
-    let host = Host::new(move |path| match path {
+    let host = Host::new(move |path| match path.split('?').next().unwrap_or_default() {
         "/mine/away" => redirect(302, &format!("http://127.0.0.1:{at}/mine/x")),
         "/mine/out" => redirect(302, "/open"),
         "/mine/on" => redirect(302, "/mine/end"),
@@ -97,7 +97,8 @@ async fn credentials_do_not_change_hosts() {
     .await;
     let key = |port: u16| {
         let headers = [("authorization", "Bearer sesame"), ("x-key", "sesame")];
-        Credentials::new(&format!("http://127.0.0.1:{port}/mine/*"), headers).unwrap()
+        let made = Credentials::new(&format!("http://127.0.0.1:{port}/mine/*"), headers).unwrap();
+        made.with_query([("token".to_owned(), "sesame".to_owned())])
     };
     // Even a host that has credentials of its own gets none when somebody else leads there.
     let keys = vec![key(host.port), key(other.port)];
@@ -107,7 +108,7 @@ async fn credentials_do_not_change_hosts() {
         fetch(&fetcher, &host.url(path), 100).await.unwrap();
     }
     let with_key = |host: &Host| -> Vec<bool> {
-        host.heads().iter().map(|head| head.matches("sesame").count() == 2).collect()
+        host.heads().iter().map(|head| head.matches("sesame").count() == 3).collect()
     };
     assert_eq!(with_key(&host), [true, true, false, true, true]);
     assert!(other.heads().iter().all(|head| !head.contains("sesame")), "{:?}", other.heads());

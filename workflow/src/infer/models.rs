@@ -127,6 +127,7 @@ fn model(node: &Node, input: &str, file: &str, folder: &str, auto_download: bool
         url: file.starts_with("https://").then(|| file.to_owned()),
         sha256: None,
         auto_download: auto_download || file.starts_with("https://"),
+        licence_accepted: false,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::OnceLock};
 
 use regex_lite::Regex;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     diagnostic::{Diagnostic, Severity, printable},
@@ -15,10 +15,12 @@ use crate::{
 const TABLE: &str = include_str!("../../data/licences.toml");
 
 /// Whether a licence forbids commercial use, or binds it to conditions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Kind {
+pub enum LicenceKind {
+    /// It forbids it.
     NonCommercial,
+    /// It allows it on conditions.
     Conditions,
 }
 
@@ -28,14 +30,19 @@ struct Written {
     licence: Vec<Licence>,
 }
 
+/// A licence that restricts what may be done with a model.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Licence {
+pub struct Licence {
     file: String,
-    name: String,
-    kind: Kind,
-    terms: String,
-    source: String,
+    /// What it is called.
+    pub name: String,
+    /// How it restricts.
+    pub kind: LicenceKind,
+    /// What binds, in a few words.
+    pub terms: String,
+    /// Where it can be read.
+    pub source: String,
 }
 
 /// A warning for each model whose licence is known to restrict what may be done with it; a note where the author has
@@ -45,7 +52,7 @@ pub(crate) fn find(models: &[ModelRef], graph: &Graph, sidecar: Option<&Sidecar>
     let fresh = models.iter().filter(|model| seen.insert(model.file.as_str()));
     fresh
         .filter_map(|model| {
-            let licence = of(&model.file)?;
+            let licence = licence_of(&model.file)?;
             let accepted = sidecar
                 .and_then(|sidecar| sidecar.models.get(&model.file))
                 .is_some_and(|rule| rule.licence_accepted);
@@ -56,8 +63,8 @@ pub(crate) fn find(models: &[ModelRef], graph: &Graph, sidecar: Option<&Sidecar>
 
 fn diagnostic(model: &ModelRef, licence: &Licence, graph: &Graph, accepted: bool) -> Diagnostic {
     let code = match licence.kind {
-        Kind::NonCommercial => "licence-non-commercial",
-        Kind::Conditions => "licence-conditions",
+        LicenceKind::NonCommercial => "licence-non-commercial",
+        LicenceKind::Conditions => "licence-conditions",
     };
     let file = printable(&model.file);
     let suffix = if accepted { ", accepted in the sidecar file" } else { "" };
@@ -74,7 +81,8 @@ fn diagnostic(model: &ModelRef, licence: &Licence, graph: &Graph, accepted: bool
     diagnostic
 }
 
-fn of(file: &str) -> Option<&'static Licence> {
+/// The licence of a model that is known by its file name, if it restricts anything.
+pub fn licence_of(file: &str) -> Option<&'static Licence> {
     let name = file.rsplit(['/', '\\']).next().unwrap_or(file);
     // Longer than any file name.
     if name.len() > 255 {
@@ -125,7 +133,7 @@ mod tests {
             ("inswapper_128.onnx", "InsightFace"),
             ("depth_anything_v2_vitl.pth", "CC-BY-NC"),
         ] {
-            let found = of(file).map(|licence| licence.name.as_str()).unwrap_or_default();
+            let found = licence_of(file).map(|licence| licence.name.as_str()).unwrap_or_default();
             assert!(found.starts_with(expected), "{file}: {found}");
         }
         for file in [
@@ -143,7 +151,7 @@ mod tests {
             "lnrnr_flux_EliPot.safetensors",
             "hunyuan_samusHunyuan.safetensors",
         ] {
-            assert!(of(file).is_none(), "{file}: {:?}", of(file));
+            assert!(licence_of(file).is_none(), "{file}: {:?}", licence_of(file));
         }
     }
 }
