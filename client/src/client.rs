@@ -108,6 +108,12 @@ impl Client {
         json(self.open(Method::POST, "uploads").body(file).send().await?).await
     }
 
+    /// Lets go of an upload before it expires. Runs that have it keep it.
+    pub async fn forget(&self, upload: &Upload) -> Result<(), Error> {
+        success(self.open(Method::DELETE, &format!("uploads/{}", upload.id)).send().await?).await?;
+        Ok(())
+    }
+
     /// The bytes of an output file.
     pub async fn fetch(&self, artifact: &Artifact) -> Result<Bytes, Error> {
         if let Some(data) = &artifact.data {

@@ -1,9 +1,10 @@
 //! Who may call, and for what.
 //!
 //! A key is sent as `Authorization: Bearer …` or `X-API-Key: …`. Which keys there are is in the job store, which other
-//! processes write too, and is looked up often; a key that was taken back stops being one within [`FRESH`]. For as long
-//! as no key was ever made, whoever reaches the server may do everything: it then listens on loopback, or the operator
-//! said that he means it.
+//! processes write too, and is looked up often; a key that was taken back stops being one within [`FRESH`]. Beside keys
+//! there are tokens of issuers whom the configuration names ([`token`]). For as long as no key was ever made and no issuer
+//! is named, whoever reaches the server may do everything: it then listens on loopback, or the operator said that he means
+//! it.
 
 use std::{
     collections::HashMap,
@@ -15,7 +16,7 @@ use std::{
 use axum::{
     extract::{MatchedPath, Request, State},
     http::{
-        HeaderMap, HeaderName, HeaderValue, Method,
+        HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
         header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE},
     },
     middleware::Next,
@@ -34,6 +35,7 @@ mod caller;
 pub mod key;
 mod limits;
 mod link;
+pub mod token;
 mod usage;
 
 pub use audit::Audit;
@@ -47,6 +49,7 @@ use crate::{
 };
 use limits::{Left, Rate, Strangers};
 use link::Signer;
+use token::{Issuers, Proven, TokenFault};
 
 /// How long a key that was made or taken back may go unnoticed.
 pub const FRESH: Duration = Duration::from_secs(1);
@@ -72,6 +75,7 @@ pub struct Access {
     known: RwLock<Arc<Known>>,
     strangers: Strangers,
     signer: Signer,
+    issuers: Issuers,
     audit: Option<Audit>,
     /// What callers used.
     pub usage: Arc<UsageCounter>,
@@ -96,7 +100,12 @@ struct Key {
 
 impl Access {
     /// Reads the keys there are.
-    pub async fn open(store: &Store, settings: Settings, audit: Option<Audit>) -> Result<Self, StoreError> {
+    pub async fn open(
+        store: &Store,
+        settings: Settings,
+        issuers: Issuers,
+        audit: Option<Audit>,
+    ) -> Result<Self, StoreError> {
         let mut fresh = [0; 32];
         SystemRandom::new()
             .fill(&mut fresh)
@@ -107,6 +116,7 @@ impl Access {
             settings,
             known: RwLock::default(),
             signer: Signer::new(&secret),
+            issuers,
             audit,
             usage: Arc::default(),
         };
@@ -114,9 +124,14 @@ impl Access {
         Ok(access)
     }
 
-    /// Whether callers need a key: from the first one that was ever made.
+    /// Whether callers need a key or a token: from the first key that was ever made, or if tokens are accepted.
     pub fn is_enforced(&self) -> bool {
-        !self.known().keys.is_empty()
+        !self.issuers.is_empty() || !self.known().keys.is_empty()
+    }
+
+    /// Those whose tokens are accepted.
+    pub fn issuers(&self) -> &Issuers {
+        &self.issuers
     }
 
     fn known(&self) -> Arc<Known> {
@@ -217,12 +232,38 @@ impl Access {
         self.settings.public.iter().any(|public| route == public || beneath(public))
     }
 
+    /// The token that a request carries, if tokens are accepted and it is one rather than a key.
+    fn token(&self, request: &Request, now: i64) -> Option<String> {
+        let sent = sent(request.headers()).filter(|_| !self.issuers.is_empty())?;
+        // A link opens whatever else is sent with it.
+        (token::is_token(sent) && self.opened(request, now).is_none()).then(|| sent.to_owned())
+    }
+
+    /// Who sent a token, and what is left of his rate.
+    fn identify_by_token(
+        &self,
+        proven: Result<Proven, TokenFault>,
+        address: Option<IpAddr>,
+    ) -> Result<(Caller, Option<Left>), Refusal> {
+        let proven = proven.map_err(|fault| {
+            let tried = address.filter(|_| fault.is_forged());
+            match tried.and_then(|address| self.strangers.tried(address)) {
+                Some(wait) => Refusal::WrongKey { wait: Some(wait) },
+                None => Refusal::Token(fault),
+            }
+        })?;
+        let confined = !proven.grant.has(Scope::Admin);
+        let subject = proven.owner.clone();
+        let caller = Caller { owner: proven.owner, subject, grant: proven.grant, confined, address };
+        within_rate(caller, proven.rate.as_deref())
+    }
+
     /// Who sent a request, and what is left of his rate.
     fn identify(&self, request: &Request, now: i64) -> Result<(Caller, Option<Left>), Refusal> {
         let address = self.address(request);
         let known = self.known();
         let text = sent(request.headers());
-        if known.keys.is_empty() {
+        if !self.is_enforced() {
             // Nobody is checked; what is sent tells callers apart for fairness and for their idempotency keys.
             let owner = text.map(|text| key::digest(text)[..16].to_owned()).unwrap_or_default();
             let grant = Arc::new(Grant::all());
@@ -245,7 +286,6 @@ impl Access {
             let wait = address.and_then(|address| self.strangers.tried(address));
             return Err(Refusal::WrongKey { wait });
         };
-        let left = key.rate.as_ref().map(|rate| rate.take());
         let caller = Caller {
             owner: key.owner.clone(),
             subject: id.to_owned(),
@@ -253,10 +293,7 @@ impl Access {
             confined: !key.grant.has(Scope::Admin),
             address,
         };
-        match left {
-            Some(left) if left.wait.is_some() => Err(Refusal::TooOften { subject: caller.subject, left }),
-            left => Ok((caller, left)),
-        }
+        within_rate(caller, key.rate.as_deref())
     }
 
     /// Whether a signed link opens what is asked for; nothing if there is none.
@@ -267,7 +304,15 @@ impl Access {
     }
 }
 
-/// The key that a request carries.
+/// Counts a request of somebody.
+fn within_rate(caller: Caller, rate: Option<&Rate>) -> Result<(Caller, Option<Left>), Refusal> {
+    match rate.map(Rate::take) {
+        Some(left) if left.wait.is_some() => Err(Refusal::TooOften { subject: caller.subject, left }),
+        left => Ok((caller, left)),
+    }
+}
+
+/// The key or token that a request carries.
 fn sent(headers: &HeaderMap) -> Option<&str> {
     let bearer = || {
         let (scheme, key) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
@@ -282,36 +327,56 @@ fn sent(headers: &HeaderMap) -> Option<&str> {
 enum Refusal {
     NoKey,
     WrongKey { wait: Option<Duration> },
+    Token(TokenFault),
     Link,
     TooOften { subject: String, left: Left },
 }
 
 impl Refusal {
+    /// How to be let in, as RFC 6750 has it.
+    fn challenge(&self) -> String {
+        let realm = "Bearer realm=\"comfyport\"";
+        match self {
+            Self::Token(fault) => {
+                // A quoted string holds no quotes; names of claims do without.
+                let why = fault.to_string().replace(['`', '"'], "");
+                format!("{realm}, error=\"invalid_token\", error_description=\"{why}\"")
+            }
+            _ => realm.to_owned(),
+        }
+    }
+
     fn into_response(self) -> Response {
+        let challenge = self.challenge();
         let (problem, wait, left) = match self {
             // One text for whatever is wrong with a key: what it is, is nobody's business who has none.
             Self::NoKey | Self::WrongKey { wait: None } => {
                 let detail = "a valid API key is needed: `Authorization: Bearer …` or `X-API-Key: …`";
                 (Problem::new(Code::Unauthorized, detail), None, None)
             }
+            Self::Token(fault @ TokenFault::Away) => {
+                (Problem::new(Code::IssuerUnavailable, fault.to_string()), None, None)
+            }
+            // Whoever sends a token gets to know what is wrong with it: it is not ours, and he may ask for another.
+            Self::Token(fault) => (Problem::new(Code::Unauthorized, fault.to_string()), None, None),
             Self::Link => {
                 let detail = "the link has expired, or is not for this address";
                 (Problem::new(Code::Unauthorized, detail), None, None)
             }
             Self::WrongKey { wait } => {
-                let detail = "too many wrong keys came from this address";
+                let detail = "too many wrong keys or tokens came from this address";
                 (Problem::new(Code::RateLimited, detail), wait, None)
             }
             Self::TooOften { left, .. } => {
-                let detail = format!("this key may send {} requests in a minute", left.per_minute);
+                let detail = format!("{} requests in a minute are allowed, and no more", left.per_minute);
                 (Problem::new(Code::RateLimited, detail), left.wait, Some(left))
             }
         };
         let unauthorized = problem.code() == Code::Unauthorized;
         let mut response = problem.into_response();
         let headers = response.headers_mut();
-        if unauthorized {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"comfyport\""));
+        if let Some(challenge) = HeaderValue::from_str(&challenge).ok().filter(|_| unauthorized) {
+            headers.insert(WWW_AUTHENTICATE, challenge);
         }
         if let Some(wait) = wait {
             headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
@@ -350,7 +415,11 @@ pub async fn guard(State(guard): State<Guard>, mut request: Request, next: Next)
     let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
     let what = format!("{} {}", request.method(), request.uri().path());
     let address = access.address(&request);
-    let identified = access.identify(&request, guard.app.jobs.store.now());
+    let now = guard.app.jobs.store.now();
+    let identified = match access.token(&request, now) {
+        Some(token) => access.identify_by_token(access.issuers.verify(&token).await, address),
+        None => access.identify(&request, now),
+    };
     let (caller, left) = match identified {
         Ok(known) => known,
         Err(Refusal::NoKey) if access.is_public(&route) => {
@@ -365,7 +434,10 @@ pub async fn guard(State(guard): State<Guard>, mut request: Request, next: Next)
             };
             access.usage.refused(&subject);
             let response = refusal.into_response();
-            access.note(&subject, address, &what, response.status().as_u16());
+            // Who cannot be told to be let in was not refused.
+            if response.status() != StatusCode::SERVICE_UNAVAILABLE {
+                access.note(&subject, address, &what, response.status().as_u16());
+            }
             return response;
         }
     };

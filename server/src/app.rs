@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     access::{Access, Guard, Scope, guard},
+    compat::comfy_v2,
     config::Config,
     endpoints::Endpoints,
     jobs::Jobs,
@@ -92,7 +93,9 @@ pub fn router(app: AppState) -> Router {
     let read = |methods| needs(Scope::Read, methods);
     let run = |methods| needs(Scope::Run, methods);
     let admin = |methods| needs(Scope::Admin, methods);
+    let others = if app.config.compat.comfy_v2 { comfy_v2::router(read, run) } else { Router::new() };
     Router::new()
+        .merge(others)
         .route("/health", get(routes::health::health))
         .route("/", read(get(routes::index::page)))
         .route("/ready", read(get(routes::health::ready)))

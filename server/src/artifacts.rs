@@ -44,8 +44,12 @@ pub struct Artifact {
     pub size: u64,
     /// Its SHA-256, in hexadecimal.
     pub sha256: String,
-    /// Width and height in pixels, of pictures.
+    /// Width and height in pixels, of pictures and films.
     pub dimensions: Option<(u32, u32)>,
+    /// How long it lasts, of films and sounds.
+    pub duration: Option<Duration>,
+    /// Pictures in a second, of films.
+    pub fps: Option<f64>,
     kept: AtomicBool,
 }
 

@@ -9,15 +9,16 @@ use comfyport_pictures::Limits;
 use comfyport_store as store;
 
 use crate::{
-    access::{self, Access, Audit},
+    access::{self, Access, Audit, token::Issuers},
     app::AppState,
     artifacts::Files,
+    compat::Enclosures,
     config::{Config, EngineTable, seconds},
     endpoints::Endpoints,
     engine::comfyui::ComfyUi,
     intake::{self, Intake},
     jobs::{self, Ears, Jobs, Words},
-    media::{Workshop, WorkshopSettings},
+    media::{Workshop, WorkshopSettings, moving},
     metrics::Metrics,
     pool::{self, Place, PlaceSettings, Pool},
     readiness::Ages,
@@ -47,7 +48,8 @@ pub async fn assemble(
     jobs.counts.tell(Arc::clone(&access.usage) as _);
     let stopwatch = Arc::clone(&metrics);
     jobs.store.observe(Arc::new(move |writes, took| stopwatch.stored(writes, took)));
-    let webhooks = webhooks(&config, Arc::clone(&jobs), targets, Arc::clone(&metrics) as _)?;
+    let enclosing = Arc::new(Enclosures::new(&config, Arc::clone(&jobs), Arc::clone(&access)));
+    let webhooks = webhooks(&config, Arc::clone(&jobs), targets, Arc::clone(&metrics) as _, enclosing)?;
     Ok(AppState::new(config, endpoints, access, jobs, webhooks, metrics, simulated))
 }
 
@@ -64,7 +66,19 @@ async fn access(config: &Config, store: &store::Store) -> Result<Access, String>
             format!("the audit log {}: {error}; `access.audit_bytes = 0` does without", file.display())
         })?),
     };
-    Access::open(store, settings, audit).await.map_err(|error| error.to_string())
+    Access::open(store, settings, issuers(config)?, audit).await.map_err(|error| error.to_string())
+}
+
+/// Their addresses are the operator's own, so that they may lead inside.
+fn issuers(config: &Config) -> Result<Issuers, String> {
+    let issuers = config.issuers()?;
+    if issuers.is_empty() {
+        return Ok(Issuers::default());
+    }
+    let (lookup, timeout) = (Arc::new(SystemLookup::default()), seconds(config.fetch.connect_timeout_s));
+    let client = FetchClient::new(Guard::default(), lookup, comfyport_comfyui::tls(), timeout);
+    let client = client.map_err(|error| format!("the client of `[[access.issuers]]`: {error}"))?;
+    Ok(Issuers::new(issuers, &client))
 }
 
 /// Where jobs are kept. What was made up is kept apart: a real engine must never be given a job that was meant for a
@@ -94,6 +108,7 @@ fn webhooks(
     jobs: Arc<Jobs>,
     targets: Targets,
     counter: Arc<dyn DeliveryCounter>,
+    enclosing: Arc<Enclosures>,
 ) -> Result<Arc<Webhooks>, String> {
     let settings = &config.webhooks;
     let keys = settings.keys().map_err(|error| error.to_string())?;
@@ -111,7 +126,7 @@ fn webhooks(
         settings.timeout,
     );
     let client = client.map_err(|error| format!("the client of webhooks: {error}"))?;
-    Ok(Webhooks::new(jobs, settings, keys, client, counter))
+    Ok(Webhooks::new(jobs, settings, keys, client, counter, enclosing))
 }
 
 async fn jobs(
@@ -136,15 +151,19 @@ async fn jobs(
         format!("the data directory {}: {error}; choose another with --data-dir", data_dir.display())
     })?;
     let name = std::env::var("HOSTNAME").unwrap_or_else(|_| format!("process {}", std::process::id()));
-    let intake = intake(config)?;
-    let shelves = Shelves::open(&config.bucket, &kept.bucket, seconds(kept.link_s))?;
+    let shelves = Arc::new(Shelves::open(&config.bucket, &kept.bucket, seconds(kept.link_s))?);
+    let intake = intake(config, Arc::clone(&shelves))?;
     Ok(Jobs::new(store, ears, files, intake, shelves, pool, endpoints, name, job_settings(config, targets)))
 }
 
-fn intake(config: &Config) -> Result<Intake, String> {
+fn intake(config: &Config, shelves: Arc<Shelves>) -> Result<Intake, String> {
     let (fetch, media) = (&config.fetch, &config.media);
     let limits = intake::Limits {
         pictures: picture_limits(media),
+        moving: moving::Limits {
+            duration: Some(seconds(media.max_duration_s)).filter(|longest| !longest.is_zero()),
+            pictures: picture_limits(media),
+        },
         sizes: intake::Sizes {
             picture: media.max_picture_bytes,
             video: media.max_video_bytes,
@@ -161,7 +180,7 @@ fn intake(config: &Config) -> Result<Intake, String> {
         let client = client.map_err(|error| format!("the client of `[fetch]`: {error}"))?;
         Ok::<_, String>(Fetcher::new(client, fetch.credentials()?, fetch.limits()))
     });
-    Ok(Intake::new(fetcher.transpose()?, limits, Workshop::new(&workshop(media))))
+    Ok(Intake::new(fetcher.transpose()?, shelves, limits, Workshop::new(&workshop(media))))
 }
 
 fn job_settings(config: &Config, targets: &Targets) -> jobs::Settings {

@@ -10,6 +10,7 @@ mod files;
 pub(crate) mod jobs;
 pub(crate) mod keys;
 pub(crate) mod lock;
+pub(crate) mod models;
 pub(crate) mod new;
 pub(crate) mod openapi;
 mod remote;

@@ -9,11 +9,11 @@ use axum::{
     http::{HeaderMap, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
 };
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use comfyport_endpoint::{Endpoint, Held};
-use comfyport_store::{Job, artifacts::Artifact};
+use comfyport_fetch::Credentials;
+use comfyport_store::Job;
 use indexmap::IndexMap;
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{Value, value::RawValue};
 use uuid::Uuid;
 
 use crate::{
@@ -23,22 +23,36 @@ use crate::{
     jobs::{Accepted, Asked},
     problem::{Code, Problem},
     routes,
-    run::{Body, Draft},
+    run::{Body, Draft, Options},
 };
 
+pub mod comfy_v2;
+pub mod comfyui_api;
+mod enclosures;
 pub mod runpod;
 
-/// The words of a webhook for callers of another API; nothing for the usual ones.
-pub fn webhook(shape: &str, job: &Job) -> Option<Value> {
-    (shape == runpod::SHAPE).then(|| runpod::webhook(job))
+pub use enclosures::Enclosures;
+
+/// What is sent to callers of another API; nothing for the usual words.
+pub fn webhooks(shape: &str, job: &Job, at: i64) -> Option<Vec<String>> {
+    match shape {
+        runpod::SHAPE => Some(vec![runpod::webhook(job).to_string()]),
+        comfyui_api::WHOLE => Some(vec![comfyui_api::whole(job, at)]),
+        comfyui_api::EACH => Some(comfyui_api::each(job)),
+        _ => None,
+    }
 }
 
 /// A request that another API's envelope was taken off.
 struct Unwrapped {
     /// The parameters, with `options` in our words.
     params: IndexMap<String, Box<RawValue>>,
-    /// How webhooks are worded.
-    shape: &'static str,
+    /// All that was sent, by which the same request is known again; the parameters alone where nothing else matters.
+    whole: Option<Bytes>,
+    /// What the caller sends along to addresses of files.
+    credentials: Vec<Credentials>,
+    /// Writes into the options what callers of our own API cannot.
+    dress: Box<dyn FnOnce(&mut Options) + Send>,
 }
 
 /// Accepts a request and answers the job it led to, new or not.
@@ -50,19 +64,23 @@ async fn accept(
     request: Unwrapped,
 ) -> Result<Uuid, Problem> {
     caller.may_run(&endpoint.path)?;
-    let body = serde_json::to_vec(&request.params)
+    let params = serde_json::to_vec(&request.params)
         .map_err(|_| Problem::new(Code::MalformedRequest, "the parameters cannot be read"))?;
-    let body = Body::Json(body.into());
-    let asked = routes::asked(caller, headers, &format!("POST /{}", endpoint.path), &body)?;
+    let params = Bytes::from(params);
+    let whole = Body::Json(request.whole.unwrap_or_else(|| params.clone()));
+    let asked = routes::asked(caller, headers, &format!("POST /{}", endpoint.path), &whole)?;
     if let Some(before) = app.jobs.remembered(&asked).await? {
         return Ok(before);
     }
-    let draft = Draft::read(endpoint.clone(), body, &app.jobs.settings.request);
-    let mut prepared = app.jobs.prepare(draft, &asked.owner, Purpose::Keep).await?;
-    if let Some(webhook) = &mut prepared.options.webhook {
-        webhook.shape = Some(request.shape.to_owned());
-    }
-    let accepted = app.jobs.submit(prepared, &Asked { patient: true, ..asked }).await?;
+    let mut draft = Draft::read(endpoint.clone(), Body::Json(params), &app.jobs.settings.request);
+    draft.take(&app.jobs.take_in(&asked.owner, Purpose::Keep).with(request.credentials)).await;
+    let mut prepared = draft.finish()?;
+    (request.dress)(&mut prepared.options);
+    only(app.jobs.submit(prepared, &Asked { patient: true, ..asked }).await?)
+}
+
+/// The job that a request led to.
+fn only(accepted: Accepted) -> Result<Uuid, Problem> {
     match accepted {
         Accepted::New(jobs) => jobs.first().map(|job| job.id),
         Accepted::Before(id) => Some(id),
@@ -83,44 +101,9 @@ fn raw(value: &Value) -> Result<Box<RawValue>, Problem> {
 }
 
 /// A problem for programs that look for `error` alone; everything else is in it as well.
-fn refused(problem: &Problem) -> Response {
+pub fn refused(problem: &Problem) -> Response {
     let mut said = serde_json::to_value(problem).unwrap_or_default();
     said["error"] = problem.detail().into();
     let kind = [(CONTENT_TYPE, "application/problem+json")];
     (problem.status(), kind, said.to_string()).into_response()
-}
-
-/// How long links in answers live, in seconds.
-const LINK: i64 = 24 * 60 * 60;
-
-/// An address of a file that opens without a key for a day.
-fn link(app: &AppState, file: &Artifact) -> String {
-    let path = format!("/jobs/{}/outputs/{}/{}", file.job, file.file.output, file.file.position);
-    let until = app.jobs.store.now() / 1000 + LINK;
-    format!("{}{}", app.config.server.public_url.trim_end_matches('/'), app.access.link(&path, until))
-}
-
-/// The files of a job: in base64 while all of them together have no more than so many bytes, then by address.
-async fn files(app: &AppState, job: &Job, inline: u64) -> Result<Vec<Value>, Problem> {
-    let lost = |error: std::io::Error| {
-        tracing::error!(job = %job.id, %error, "an output cannot be read");
-        Problem::new(Code::OutputGone, "an output is no longer kept").about(job.id)
-    };
-    let mut left = inline;
-    let mut shown = Vec::new();
-    for file in app.jobs.files_of(job).await.map_err(Problem::from)? {
-        let name = &file.file.filename;
-        let data = match left.checked_sub(file.file.size) {
-            Some(rest) => {
-                left = rest;
-                app.jobs.files.get(&file.file.file).await.map_err(lost)?
-            }
-            None => None,
-        };
-        shown.push(match data {
-            Some(data) => json!({"filename": name, "type": "base64", "data": STANDARD.encode(data)}),
-            None => json!({"filename": name, "type": "url", "data": link(app, &file)}),
-        });
-    }
-    Ok(shown)
 }

@@ -14,13 +14,19 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 use url::Url;
 
+mod acme;
+mod credentials;
 mod engines;
 mod fetch;
+mod issuers;
+mod models;
 mod webhooks;
 
-use crate::access::address;
+use crate::access::{address, token::Issuer};
 
+pub use credentials::FetchCredentials;
 pub use engines::EngineTable;
+pub use issuers::IssuerTable;
 
 /// The default configuration, commented.
 pub const DEFAULT: &str = include_str!("config.default.toml");
@@ -31,6 +37,7 @@ pub const DEFAULT: &str = include_str!("config.default.toml");
 #[expect(missing_docs, reason = "the default file documents every key")]
 pub struct Config {
     pub server: Server,
+    pub acme: Acme,
     pub access: AccessSettings,
     pub workflows: Workflows,
     pub comfyui: ComfyUi,
@@ -39,6 +46,7 @@ pub struct Config {
     pub jobs: Jobs,
     pub webhooks: Webhooks,
     pub fetch: Fetch,
+    pub models: Models,
     pub media: Media,
     pub uploads: Uploads,
     pub artifacts: Artifacts,
@@ -82,12 +90,14 @@ sections! {
         cors_origins: Vec<String>,
         trusted_proxies: Vec<String>,
     }
+    Acme { domains: Vec<String>, contact: Vec<String>, directory: String, ca: PathBuf, terms_agreed: bool }
     AccessSettings {
         insecure: bool,
         public: Vec<String>,
         max_link_s: u64,
         wrong_keys_per_minute: u32,
         audit_bytes: u64,
+        issuers: Vec<IssuerTable>,
     }
     Workflows { dir: PathBuf, poll_ms: u64, max_files: usize, max_file_bytes: u64, max_diagnostics: usize }
     ComfyUi { url: Url, headers: BTreeMap<String, Secret>, connect_timeout_s: u64, request_timeout_s: u64, stall_timeout_s: u64 }
@@ -137,8 +147,22 @@ sections! {
         concurrency: usize,
         credentials: Vec<FetchCredentials>,
     }
-    BucketTable { name: String, url: String, options: BTreeMap<String, Secret> }
-    FetchCredentials { url: String, headers: BTreeMap<String, Secret> }
+    Models {
+        dir: PathBuf,
+        cache: PathBuf,
+        link: String,
+        cache_bytes: u64,
+        reserve_bytes: u64,
+        parallel: usize,
+        tries: u32,
+        max_file_bytes: u64,
+        pickles: bool,
+        links_may_leave: bool,
+        hugging_face: Url,
+        hugging_face_token_file: PathBuf,
+        civitai: Url,
+        civitai_token_file: PathBuf,
+    }
     Media {
         max_pixels: u64,
         max_side: u32,
@@ -146,6 +170,7 @@ sections! {
         max_video_bytes: u64,
         max_audio_bytes: u64,
         max_other_bytes: u64,
+        max_duration_s: u64,
         max_decoded_bytes: u64,
         max_avif_pixels: u64,
         orient: bool,
@@ -156,8 +181,24 @@ sections! {
     Artifacts { data_dir: PathBuf, keep_s: u64, keep_bytes: u64, max_file_bytes: u64, max_inline_bytes: u64, bucket: String, link_s: u64 }
     Readiness { fresh_s: u64 }
     PromptRoute { enabled: bool }
-    Compat { runpod: bool, inline_bytes: u64 }
+    Compat { runpod: bool, comfyui_api: bool, comfy_v2: bool, inline_bytes: u64 }
     Log { format: LogFormat, level: String }
+}
+
+/// A `[[bucket]]` table.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the default file documents every key")]
+pub struct BucketTable {
+    pub name: String,
+    pub url: String,
+    pub options: BTreeMap<String, Secret>,
+    /// Whether callers may name files in it.
+    #[serde(default)]
+    pub read: bool,
+    /// Below which folders.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub read_prefixes: Vec<String>,
 }
 
 /// How log lines look.
@@ -170,9 +211,48 @@ pub enum LogFormat {
     Json,
 }
 
-/// Text that is never shown.
+/// Text that is never shown. Written as it is, or as `{ env = "NAME" }` or `{ file = "/path" }`, which is read along with
+/// the configuration.
 #[derive(Clone, Deserialize)]
+#[serde(try_from = "SecretForm")]
 pub struct Secret(String);
+
+/// How a secret is written.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a secret is text, { env = \"NAME\" } or { file = \"/path\" }")]
+enum SecretForm {
+    Text(String),
+    Elsewhere(Elsewhere),
+}
+
+/// Where else a secret is.
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Elsewhere {
+    Env(String),
+    File(PathBuf),
+}
+
+impl TryFrom<SecretForm> for Secret {
+    type Error = String;
+
+    fn try_from(form: SecretForm) -> Result<Self, String> {
+        match form {
+            SecretForm::Text(text) => Ok(Self(text)),
+            SecretForm::Elsewhere(Elsewhere::Env(name)) => match std::env::var(&name) {
+                Ok(text) => Ok(Self(text)),
+                Err(_) => {
+                    Err(format!("a secret is to be in the environment variable `{name}`, which is not set"))
+                }
+            },
+            SecretForm::Elsewhere(Elsewhere::File(path)) => match std::fs::read_to_string(&path) {
+                // Editors and `echo` end lines; no secret ends with one.
+                Ok(text) => Ok(Self(text.trim_end_matches(['\r', '\n']).to_owned())),
+                Err(error) => Err(format!("a secret is to be in {}: {error}", path.display())),
+            },
+        }
+    }
+}
 
 impl Secret {
     /// The text itself.
@@ -293,6 +373,11 @@ impl Config {
         self.engine.iter().map(|engine| engine.clone().or(&self.comfyui)).collect()
     }
 
+    /// Those whose tokens are accepted.
+    pub fn issuers(&self) -> Result<Vec<Issuer>, String> {
+        issuers::read(&self.access.issuers)
+    }
+
     /// Origins are compared as browsers write them.
     fn check_origins(&self) -> Result<(), ConfigError> {
         let is_origin = |text: &&String| {
@@ -341,6 +426,8 @@ impl Config {
             ("fetch.connect_timeout_s", self.fetch.connect_timeout_s),
             ("fetch.timeout_s", self.fetch.timeout_s),
             ("fetch.concurrency", self.fetch.concurrency as u64),
+            ("models.tries", u64::from(self.models.tries)),
+            ("models.max_file_bytes", self.models.max_file_bytes),
             ("media.max_pixels", self.media.max_pixels),
             ("media.max_picture_bytes", self.media.max_picture_bytes),
             ("media.max_video_bytes", self.media.max_video_bytes),
@@ -357,14 +444,17 @@ impl Config {
         }
         address::networks(&self.server.trusted_proxies).map_err(ConfigError::Value)?;
         self.check_origins()?;
+        self.issuers().map_err(ConfigError::Value)?;
         if self.server.tls_cert.as_os_str().is_empty() != self.server.tls_key.as_os_str().is_empty() {
             return Err(ConfigError::Value("`server.tls_cert` and `server.tls_key` go together".to_owned()));
         }
+        self.acme.check(!self.server.tls_cert.as_os_str().is_empty()).map_err(ConfigError::Value)?;
         engines::check_url(&self.comfyui.url, "comfyui.url", "comfyui.headers")
             .map_err(ConfigError::Value)?;
         engines::check(&self.engine)
             .map_err(|(index, message)| ConfigError::Value(format!("engine {}: {message}", index + 1)))?;
         self.fetch.check().map_err(ConfigError::Value)?;
+        self.models.check().map_err(ConfigError::Value)?;
         self.webhooks.check().map_err(ConfigError::Value)?;
         if self.log.level.parse::<tracing_subscriber::EnvFilter>().is_err() {
             return Err(ConfigError::Value(

@@ -12,6 +12,7 @@ use std::{
 use bytes::Bytes;
 pub use comfyport_comfyui::QueueSnapshot as Queue;
 use comfyport_comfyui::{Event, FileRef, Outcome, SubmitError};
+use comfyport_endpoint::MediaKind;
 use futures_util::{future::BoxFuture, stream::BoxStream};
 use uuid::Uuid;
 
@@ -32,6 +33,9 @@ pub trait Engine: Send + Sync + fmt::Debug {
 
     /// The files in one models folder, with `/` between folders; `None` if it does not know the folder.
     fn models<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, Result<Option<BTreeSet<String>>, EngineError>>;
+
+    /// The models folders that it has.
+    fn folders(&self) -> BoxFuture<'_, Result<BTreeSet<String>, EngineError>>;
 
     /// Whether it answers, and what it says about itself. An answer does not prove that it makes progress.
     fn health(&self) -> BoxFuture<'_, Result<Health, EngineError>>;
@@ -85,6 +89,9 @@ pub struct Capabilities {
     /// Of each class, the inputs that a prompt has to give, with their types. Those that are made of parts, of which
     /// there may be none, are left out.
     pub required: Arc<BTreeMap<String, BTreeMap<String, String>>>,
+    /// Of each class, the inputs that take the name of a file that was uploaded, and what it must hold. Classes without
+    /// are left out.
+    pub uploads: Arc<BTreeMap<String, BTreeMap<String, MediaKind>>>,
 }
 
 /// What an engine says about itself.

@@ -1,6 +1,6 @@
 //! Files of requests: from wherever callers say that they are to files of ours.
 //!
-//! A file comes with the request, lies at an address, or was uploaded before. Whichever it is, it becomes a file that is
+//! A file comes with the request, lies at an address or in a bucket, or was uploaded before. Whichever it is, it becomes a file that is
 //! named after its content ([`crate::artifacts::Files`]), is judged by its bytes alone, and is known by its name, format
 //! and size from then on. Only pictures are ever whole in memory, and they are capped.
 
@@ -11,8 +11,9 @@ use std::{
 };
 
 use bytes::Bytes;
+use comfyport_buckets::BucketError;
 use comfyport_endpoint::{FaultKind, MediaKind, MediaSource};
-use comfyport_fetch::{Blame, FetchError, Fetcher};
+use comfyport_fetch::{Approved, Blame, Credentials, FetchError, Fetcher};
 use comfyport_pictures::{Fault as PictureFault, Limits as PictureLimits, Wish};
 use comfyport_store::Store;
 use futures_util::{StreamExt, stream};
@@ -20,9 +21,10 @@ use tokio::sync::{OnceCell, Semaphore};
 use uuid::Uuid;
 
 use crate::{
-    artifacts::{Files, ReceiveError},
-    media::{self, Format, HEAD, MediaFault, Workshop},
+    artifacts::{Files, ReceiveError, Received},
+    media::{self, Format, HEAD, MediaFault, Workshop, moving},
     run::UrlTrouble,
+    shelves::{self, Book, Shelves},
 };
 
 /// How large a file may be, by what it is, in bytes.
@@ -43,6 +45,8 @@ pub struct Sizes {
 pub struct Limits {
     /// Of pictures.
     pub pictures: PictureLimits,
+    /// Of films and sounds.
+    pub moving: moving::Limits,
     /// Of any file.
     pub sizes: Sizes,
     /// How many files are fetched at the same time, for all callers together.
@@ -59,6 +63,7 @@ const TOGETHER: usize = 4;
 pub struct Intake {
     /// Nothing is fetched without it.
     fetcher: Option<Fetcher>,
+    shelves: Arc<Shelves>,
     limits: Limits,
     places: Semaphore,
     workshop: Workshop,
@@ -132,14 +137,21 @@ pub struct Session<'a> {
     store: &'a Store,
     owner: &'a str,
     purpose: Purpose,
+    /// What the caller sends along to addresses that he names.
+    credentials: Vec<Credentials>,
     fetched: Mutex<HashMap<(String, u64), Fetched>>,
 }
 
 impl Intake {
-    /// Fetches with `fetcher`, if there is one.
-    pub fn new(fetcher: Option<Fetcher>, limits: Limits, workshop: Workshop) -> Self {
+    /// Fetches with `fetcher`, if there is one, and from buckets as far as they are open.
+    pub fn new(fetcher: Option<Fetcher>, shelves: Arc<Shelves>, limits: Limits, workshop: Workshop) -> Self {
         let places = Semaphore::new(limits.fetches);
-        Self { fetcher, limits, places, workshop }
+        Self { fetcher, shelves, limits, places, workshop }
+    }
+
+    /// Who asks addresses that callers named, if anybody does.
+    pub fn fetcher(&self) -> Option<&Fetcher> {
+        self.fetcher.as_ref()
     }
 
     /// Where pictures are changed.
@@ -160,7 +172,8 @@ impl Intake {
         owner: &'a str,
         purpose: Purpose,
     ) -> Session<'a> {
-        Session { intake: self, files, store, owner, purpose, fetched: Mutex::default() }
+        let (credentials, fetched) = (Vec::new(), Mutex::default());
+        Session { intake: self, files, store, owner, purpose, credentials, fetched }
     }
 
     /// Looks at a file of ours again; `None` if it is not there.
@@ -209,6 +222,10 @@ impl Intake {
                 size = made.data.len() as u64;
                 found = Found::Here(made.data.into());
             }
+        } else if let Found::Here(data) = &found {
+            // Files of ours were looked at when they came.
+            let facts = moving::look(format, moving::Place::Here(data.clone())).await;
+            moving::check(&facts, &self.limits.moving)?;
         }
         let name = match found {
             Found::Kept { name, .. } => name,
@@ -253,7 +270,14 @@ impl<'a> Session<'a> {
     /// The same, but that nothing is kept and nobody is asked for a file.
     #[must_use]
     pub fn looking(&self) -> Session<'a> {
-        Session { purpose: Purpose::Look, fetched: Mutex::default(), ..*self }
+        let (credentials, fetched) = (Vec::new(), Mutex::default());
+        Session { purpose: Purpose::Look, credentials, fetched, ..*self }
+    }
+
+    /// The same, with what the caller sends along to addresses that he names. Nothing of it is kept.
+    #[must_use]
+    pub fn with(self, credentials: Vec<Credentials>) -> Self {
+        Self { credentials, ..self }
     }
 
     /// Takes all files of a request, or says of each what is wrong with it. Nothing is said of files that were not looked
@@ -293,28 +317,79 @@ impl<'a> Session<'a> {
 
     /// A file at an address; nothing if it is only to be looked at.
     async fn at(&self, address: &str, kind: MediaKind) -> Result<Option<Found>, Rejected> {
-        let fetcher = self.intake.fetcher.as_ref().ok_or_else(Rejected::off)?;
-        let approved = fetcher.judge(address).map_err(|error| Rejected::fetch(&error))?;
+        let place = self.place(address)?;
         if self.purpose == Purpose::Look {
             return Ok(None);
         }
         let largest = self.intake.limits.sizes.largest(kind);
-        let key = (approved.url().as_str().to_owned(), largest);
+        let key = (place.address(address), largest);
         let cell =
             Arc::clone(self.fetched.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default());
         let fetch = || async {
             let _place = tokio::time::timeout(self.intake.limits.patience, self.intake.places.acquire())
                 .await
                 .map_err(|_| Rejected::crowded())?;
-            let answer = fetcher.open(&approved, largest).await.map_err(|error| Rejected::fetch(&error))?;
-            let received =
-                self.files.receive(answer.into_stream(), largest).await.map_err(Rejected::receive)?;
+            let received = self.receive(&place, largest).await?;
             // What nobody takes is not kept.
             let format = media::sniff(kind, &received.head)?;
+            let facts = moving::look(format, received.place()).await;
+            moving::check(&facts, &self.intake.limits.moving)?;
             self.files.keep(received, format.extension()).await.map_err(Rejected::storage)
         };
         let name = cell.get_or_init(fetch).await.clone()?;
         kept(self.files, &name).await
+    }
+
+    /// Judges an address without asking anybody.
+    fn place(&self, address: &str) -> Result<Place<'a>, Rejected> {
+        if shelves::is_address(address) {
+            let book = self.intake.shelves.book(address, self.owner);
+            return book.map(Place::Bucket).ok_or_else(Rejected::closed);
+        }
+        let fetcher = self.intake.fetcher.as_ref().ok_or_else(Rejected::off)?;
+        let approved = fetcher.judge(address).map_err(|error| Rejected::fetch(&error))?;
+        Ok(Place::Web(fetcher, approved))
+    }
+
+    async fn receive(&self, place: &Place<'_>, largest: u64) -> Result<Received, Rejected> {
+        match place {
+            Place::Web(fetcher, address) => {
+                let answer = fetcher
+                    .open(address, largest, &self.credentials)
+                    .await
+                    .map_err(|error| Rejected::fetch(&error))?;
+                let received = self.files.receive(answer.into_stream(), largest).await;
+                received.map_err(|error| Rejected::receive(error, Rejected::fetch))
+            }
+            Place::Bucket(book) => {
+                let read = async {
+                    let (size, data) = book.open().await.map_err(|error| Rejected::bucket(&error))?;
+                    if size > largest {
+                        return Err(Rejected::too_large(largest));
+                    }
+                    let received = self.files.receive(data, largest).await;
+                    received.map_err(|error| Rejected::receive(error, Rejected::bucket))
+                };
+                let patience = self.intake.limits.patience;
+                tokio::time::timeout(patience, read).await.map_err(|_| Rejected::late(patience))?
+            }
+        }
+    }
+}
+
+/// Where a file is that is not here yet.
+enum Place<'a> {
+    Web(&'a Fetcher, Approved),
+    Bucket(Book),
+}
+
+impl Place<'_> {
+    /// The same for every way to write it.
+    fn address(&self, written: &str) -> String {
+        match self {
+            Self::Web(_, approved) => approved.url().as_str().to_owned(),
+            Self::Bucket(_) => written.to_owned(),
+        }
     }
 }
 
@@ -362,9 +437,35 @@ impl Rejected {
         Self { code, url: Some(url), ..Self::of(error.to_string()) }
     }
 
-    fn receive(error: ReceiveError<FetchError>) -> Self {
+    /// Whether there is such a bucket or not.
+    fn closed() -> Self {
+        let message = "the operator of this server lets nothing be read at this address";
+        Self { url: Some(UrlTrouble::Forbidden), ..Self::of(message) }
+    }
+
+    fn late(patience: Duration) -> Self {
+        Self::fetch(&FetchError::Late(patience.as_secs()))
+    }
+
+    /// What the other side said stays with us.
+    fn bucket(error: &BucketError) -> Self {
+        let (url, message) = match error {
+            BucketError::Missing => (UrlTrouble::Failed, "there is no such file in the bucket"),
+            BucketError::Denied => (UrlTrouble::Failed, "the bucket does not let this server read the file"),
+            BucketError::Name(_) => return Self::closed(),
+            BucketError::Settings(_) | BucketError::File(_) | BucketError::Failed(_) => {
+                (UrlTrouble::Unreachable, "the bucket cannot be reached, or failed; try again later")
+            }
+        };
+        if !matches!(error, BucketError::Missing) {
+            tracing::warn!(%error, "a file of a request cannot be read from its bucket");
+        }
+        Self { url: Some(url), ..Self::of(message) }
+    }
+
+    fn receive<E>(error: ReceiveError<E>, of_sender: impl Fn(&E) -> Self) -> Self {
         match error {
-            ReceiveError::Sender(error) => Self::fetch(&error),
+            ReceiveError::Sender(error) => of_sender(&error),
             ReceiveError::TooLarge(largest) => Self::too_large(largest),
             ReceiveError::Io(error) => Self::storage(error),
         }
@@ -380,7 +481,7 @@ impl From<MediaFault> for Rejected {
     fn from(fault: MediaFault) -> Self {
         let code = match fault {
             MediaFault::Unsupported { .. } | MediaFault::Foreign { .. } => FaultKind::Unsupported,
-            MediaFault::Empty | MediaFault::Picture(_) => FaultKind::Invalid,
+            MediaFault::Empty | MediaFault::TooLong { .. } | MediaFault::Picture(_) => FaultKind::Invalid,
         };
         if let MediaFault::Picture(PictureFault::Member(found)) = fault {
             return Self { member: found.member, ..Self::of(found.message) };

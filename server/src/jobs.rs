@@ -184,7 +184,7 @@ pub struct Jobs {
     /// Where their pictures are changed.
     pub workshop: Workshop,
     /// Where outputs are copied to.
-    pub shelves: Shelves,
+    pub shelves: Arc<Shelves>,
     /// How they are handled.
     pub settings: Settings,
     /// What is counted.
@@ -221,7 +221,7 @@ impl Jobs {
         ears: Arc<Ears>,
         files: Files,
         intake: Intake,
-        shelves: Shelves,
+        shelves: Arc<Shelves>,
         pool: Arc<Pool>,
         endpoints: Arc<Endpoints>,
         name: String,

@@ -32,6 +32,7 @@ use uuid::Uuid;
 
 use crate::{
     app::{AppState, WORKFLOW_ROUTE},
+    compat::comfy_v2,
     config::seconds,
     problem::{Code, Problem},
     routes::{
@@ -124,22 +125,26 @@ fn request_id(headers: &HeaderMap) -> Arc<str> {
 
 async fn answer(app: &AppState, request: Request, next: Next) -> (Response, String) {
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
-    let uploads = route == uploads::ROUTE;
+    let uploads = route == uploads::ROUTE || route == comfy_v2::ASSETS;
     if let Some(problem) = refuse(app, &request, uploads) {
-        return (problem.into_response(), route);
+        return (comfy_v2::worded(&route, problem.into_response()).await, route);
     }
     let late = Arc::new(AtomicBool::new(false));
     let request = request.map(|body| Body::new(Deadline::new(body, app, uploads, Arc::clone(&late))));
-    let response = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-    let response = match response {
-        Ok(_) if late.load(Ordering::Relaxed) => {
-            Problem::new(Code::SlowRequest, "the body did not arrive in time").into_response()
-        }
-        Ok(response) => response,
-        // The panic itself is on standard error, where the hook put it.
-        Err(_) => Problem::new(Code::Internal, "something went wrong in the server").into_response(),
+    let response = survive(next.run(request)).await.unwrap_or_else(|| {
+        Problem::new(Code::Internal, "something went wrong in the server").into_response()
+    });
+    let response = if late.load(Ordering::Relaxed) {
+        Problem::new(Code::SlowRequest, "the body did not arrive in time").into_response()
+    } else {
+        response
     };
-    (as_problem(response).await, route)
+    (comfy_v2::worded(&route, as_problem(response).await).await, route)
+}
+
+/// Nothing, if it panicked. The panic itself is on standard error, where the hook put it.
+async fn survive<T>(answer: impl Future<Output = T>) -> Option<T> {
+    AssertUnwindSafe(answer).catch_unwind().await.ok()
 }
 
 fn refuse(app: &AppState, request: &Request, uploads: bool) -> Option<Problem> {
@@ -159,8 +164,10 @@ fn refuse(app: &AppState, request: &Request, uploads: bool) -> Option<Problem> {
             name == ORIGIN && settings.cors_origins.iter().any(|origin| origin == "*" || value == origin)
         };
         let foreign = [(HOST, "Host"), (ORIGIN, "Origin")].into_iter().find(|(name, _)| {
-            let value = headers.get(name);
-            value.is_some_and(|value| !is_own(value, &settings.allowed_hosts) && !is_welcome(name, value))
+            // What it has certificates for, it is.
+            let names = [&settings.allowed_hosts, &app.config.acme.domains];
+            let is_own = |value: &HeaderValue| names.iter().any(|names| is_own(value, names));
+            headers.get(name).is_some_and(|value| !is_own(value) && !is_welcome(name, value))
         });
         if let Some((_, name)) = foreign {
             let detail = format!(
@@ -191,7 +198,8 @@ async fn as_problem(response: Response) -> Response {
     let status = response.status();
     let is_problem =
         response.headers().get("content-type").is_some_and(|kind| kind == "application/problem+json");
-    if !(status.is_client_error() || status.is_server_error()) || is_problem {
+    let is_worded = is_problem || response.extensions().get::<comfy_v2::Worded>().is_some();
+    if !(status.is_client_error() || status.is_server_error()) || is_worded {
         return response;
     }
     let (code, detail) = match status {
@@ -298,5 +306,19 @@ impl http_body::Body for Deadline {
 
     fn size_hint(&self) -> http_body::SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_ends_an_answer_and_nothing_else() {
+        assert_eq!(survive(async { 7 }).await, Some(7));
+        assert_eq!(
+            survive(async { [0; 1].get(2).map(|_: &u8| ()).expect("on purpose, in a test") }).await,
+            None
+        );
     }
 }

@@ -6,7 +6,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use axum::{Extension, Router};
+use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -16,7 +16,9 @@ use hyper_util::{
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{either::Either, sync::CancellationToken};
+use tower_http::add_extension::AddExtension;
 
+pub mod acme;
 mod guarded;
 mod heads;
 mod refusal;
@@ -25,7 +27,7 @@ pub mod tls;
 use crate::access::address::Peer;
 use guarded::Guarded;
 use refusal::Refusal;
-use tls::Certificate;
+use tls::Tls;
 
 /// How connections are treated.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +47,7 @@ pub struct Limits {
 /// Serves until `stop`, then lets connections finish what they are doing. The caller bounds how long.
 pub async fn serve(
     listener: TcpListener,
-    certificate: Option<Arc<Certificate>>,
+    tls: Option<Arc<Tls>>,
     router: Router,
     limits: Limits,
     stop: CancellationToken,
@@ -71,14 +73,17 @@ pub async fn serve(
         };
         // Answers are small and latency is what callers see.
         stream.set_nodelay(true).ok();
-        let (router, certificate, watcher) =
-            (router.clone().layer(Extension(Peer(peer))), certificate.clone(), graceful.watcher());
+        // Around the router: a layer of it would make each of its routes anew, for every connection.
+        let service = AddExtension::new(router.clone(), Peer(peer));
+        let (tls, watcher) = (tls.clone(), graceful.watcher());
         tokio::spawn(async move {
-            let stream = match certificate {
+            let stream = match tls {
                 None => Either::Left(stream),
-                Some(certificate) => {
-                    let shake = TlsAcceptor::from(certificate.current()).accept(stream);
+                Some(tls) => {
+                    let shake = TlsAcceptor::from(tls.current()).accept(stream);
                     match tokio::time::timeout(limits.header_timeout, shake).await {
+                        // It has seen what it came for.
+                        Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(acme::ASKS) => return,
                         Ok(Ok(stream)) => Either::Right(stream),
                         Ok(Err(error)) => return tracing::debug!(%peer, %error, "no TLS came about"),
                         Err(_) => return tracing::debug!(%peer, "no TLS came about in time"),
@@ -91,7 +96,7 @@ pub async fn serve(
                 .timer(TokioTimer::new())
                 .header_read_timeout(limits.header_timeout)
                 .max_buf_size(limits.head_bytes)
-                .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+                .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
             if let Err(error) = watcher.watch(connection).await {
                 tracing::debug!(%error, "a connection ended badly");
             }

@@ -7,6 +7,7 @@ use comfyport_endpoint::MediaKind;
 use comfyport_pictures::{Fault, Frames, Header, Limits};
 
 mod format;
+pub mod moving;
 mod workshop;
 
 pub use format::Format;
@@ -32,6 +33,14 @@ pub enum MediaFault {
     /// It is empty.
     #[error("the file is empty")]
     Empty,
+    /// It is a film or a sound that goes on for longer than is accepted.
+    #[error("it lasts {found} seconds; at most {most} are accepted")]
+    TooLong {
+        /// Whole seconds that it lasts.
+        found: u64,
+        /// The most whole seconds accepted.
+        most: u64,
+    },
     /// It is a picture that is not accepted, or cannot be made what it is to be.
     #[error(transparent)]
     Picture(#[from] Fault),

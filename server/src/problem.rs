@@ -4,7 +4,7 @@ use axum::{
     body::Body,
     http::{
         HeaderValue, StatusCode,
-        header::{CONTENT_TYPE, LOCATION, RETRY_AFTER},
+        header::{ALLOW, CONTENT_TYPE, LOCATION, RETRY_AFTER},
     },
     response::{IntoResponse, Response},
 };
@@ -40,6 +40,9 @@ pub struct Problem {
     /// The job it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     job: Option<Uuid>,
+    /// The methods that the address takes.
+    #[serde(skip)]
+    allow: Option<&'static str>,
 }
 
 /// One thing that is wrong.
@@ -70,6 +73,7 @@ impl Problem {
             errors: Vec::new(),
             missing: None,
             job: None,
+            allow: None,
         }
     }
 
@@ -81,6 +85,11 @@ impl Problem {
     /// Asked for what is not there yet.
     pub fn not_implemented(detail: impl Into<String>) -> Self {
         Self::new(Code::NotImplemented, detail)
+    }
+
+    /// The address takes these methods alone.
+    pub fn method_not_allowed(allow: &'static str, detail: impl Into<String>) -> Self {
+        Self { allow: Some(allow), ..Self::new(Code::MethodNotAllowed, detail) }
     }
 
     /// No output is of the wanted type.
@@ -210,6 +219,9 @@ impl IntoResponse for Problem {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if self.retryable {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("2"));
+        }
+        if let Some(allow) = self.allow {
+            headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
         if let Some(location) = self.job.and_then(|job| HeaderValue::from_str(&format!("/jobs/{job}")).ok()) {
             headers.insert(LOCATION, location);

@@ -4,7 +4,7 @@
 //! not brand new are read again, so that a model copied into place a moment ago counts.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -198,6 +198,9 @@ pub struct Report {
 /// Refusals rest on lists no older than this.
 const BRAND_NEW: Duration = Duration::from_secs(2);
 
+/// No engine is asked for more folders than this.
+const MOST_FOLDERS: usize = 500;
+
 /// The files of a models folder; `None` if the engine does not list it.
 type Files = Option<BTreeSet<String>>;
 
@@ -276,6 +279,17 @@ impl Readiness {
     /// The same, from a list that is brand new.
     pub async fn files_now(&self, folder: &str) -> Result<Arc<Files>, EngineError> {
         self.files_since(folder, Instant::now().checked_sub(BRAND_NEW)).await
+    }
+
+    /// The files of all models folders.
+    pub async fn models(&self) -> Result<BTreeMap<String, BTreeSet<String>>, EngineError> {
+        let folders = self.engine.folders().await?;
+        let mut models = BTreeMap::new();
+        for folder in folders.into_iter().take(MOST_FOLDERS) {
+            let files = self.files(&folder).await?;
+            models.insert(folder, files.as_ref().clone().unwrap_or_default());
+        }
+        Ok(models)
     }
 
     /// How the node definitions changed since they were first seen.

@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows of queues or of other tries: that is the business of [`crate::jobs`].
 
+mod attached;
 mod attempt;
 mod collect;
 mod failure;
@@ -16,6 +17,7 @@ mod request;
 mod result;
 mod stage;
 
+pub use attached::{Attached, Attachment, attach};
 pub use attempt::{Attempt, Limit, Start, Stop, Witness};
 pub(crate) use failure::engine_error;
 pub use failure::{Complaint, RunError, UrlTrouble};
@@ -23,7 +25,7 @@ pub use finish::Finish;
 pub use graph::GraphPlan;
 pub use kept::KeptRequest;
 pub(crate) use models::check as check_models;
-pub use options::{EVENTS, OptionLimits, Options, PRIORITY};
+pub use options::{EVENTS, Envelope, OptionLimits, Options, PRIORITY};
 pub use progress::{Step, Update};
 pub use request::{Body, Draft, Prepared, RequestLimits};
 pub use result::{FileItem, Item, Kept, Named, THUMBNAIL, Timing, Yield};

@@ -14,6 +14,7 @@ use comfyport_store::{
     StoreError,
     deliveries::{Attempt, Claim, Delivery, DeliveryState, origin},
 };
+use futures_util::future::BoxFuture;
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -56,6 +57,12 @@ pub trait DeliveryCounter: Send + Sync + std::fmt::Debug {
     fn tried(&self, state: DeliveryState, took: Duration);
 }
 
+/// Whoever adds to a delivery what the outbox does not hold: bytes of files.
+pub trait Enclose: Send + Sync + std::fmt::Debug {
+    /// The body that is sent; nothing if it is the one of the outbox.
+    fn enclose<'d>(&'d self, delivery: &'d Delivery) -> BoxFuture<'d, Option<String>>;
+}
+
 /// Sends webhooks.
 #[derive(Debug)]
 pub struct Webhooks {
@@ -63,6 +70,7 @@ pub struct Webhooks {
     settings: Settings,
     post: Post,
     counter: Arc<dyn DeliveryCounter>,
+    enclosing: Arc<dyn Enclose>,
     traffic: Mutex<Traffic>,
     landed: Notify,
     tasks: TaskTracker,
@@ -122,6 +130,7 @@ impl Webhooks {
         keys: Keys,
         client: Client,
         counter: Arc<dyn DeliveryCounter>,
+        enclosing: Arc<dyn Enclose>,
     ) -> Arc<Self> {
         let post = Post::new(client, keys, settings.timeout);
         Arc::new(Self {
@@ -129,6 +138,7 @@ impl Webhooks {
             settings,
             post,
             counter,
+            enclosing,
             traffic: Mutex::default(),
             landed: Notify::new(),
             tasks: TaskTracker::new(),
@@ -209,13 +219,18 @@ impl Webhooks {
         Ok(taken.next)
     }
 
-    async fn deliver(&self, delivery: Delivery) {
+    async fn deliver(&self, mut delivery: Delivery) {
         let started = Instant::now();
         // The operator may have changed his mind since the job was accepted.
         let target =
             url::Url::parse(&delivery.url).ok().and_then(|url| self.settings.targets.judge(url).ok());
         let answer = match target {
-            Some(target) => self.post.send(&delivery, &target).await,
+            Some(target) => {
+                if let Some(body) = self.enclosing.enclose(&delivery).await {
+                    delivery.body = body;
+                }
+                self.post.send(&delivery, &target).await
+            }
             None => Answer::Forbidden,
         };
         let attempt = self.settings.schedule.judge(&answer, delivery.attempts, self.jobs.store.now());

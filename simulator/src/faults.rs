@@ -43,6 +43,11 @@ pub enum Fault {
     },
     /// A file is cut off in the middle of its transfer.
     TruncatedOutput,
+    /// A film has so much more at its end that players pass over.
+    LongFilm {
+        /// Bytes more: less than 4 GiB.
+        bytes: u32,
+    },
     /// All WebSockets are dropped in the middle of a prompt; the prompt goes on.
     DropSocket,
     /// The process is as if killed and restarted in the middle of a prompt: sockets closed, queue and history empty.
@@ -79,7 +84,7 @@ impl Fault {
             | Self::ErrorBefore { path: part }
             | Self::ErrorAfter { path: part }
             | Self::Html { path: part } => path.contains(part.as_str()),
-            Self::TruncatedOutput => path.ends_with("/view"),
+            Self::TruncatedOutput | Self::LongFilm { .. } => path.ends_with("/view"),
             _ => false,
         }
     }
@@ -93,6 +98,7 @@ impl Fault {
                 | Self::ErrorAfter { .. }
                 | Self::Html { .. }
                 | Self::TruncatedOutput
+                | Self::LongFilm { .. }
         )
     }
 }

@@ -17,6 +17,7 @@ use std::{
 use comfyport_store::{
     Job, Options, Render, Store,
     claim::{Assignment, Lane},
+    deliveries::Webhook,
     submit::{NewJob, Submitted},
 };
 use uuid::Uuid;
@@ -35,8 +36,8 @@ const TOGETHER: usize = 64;
 struct Silent;
 
 impl Render for Silent {
-    fn webhook(&self, _: &Job, _: &str, _: i64) -> String {
-        String::new()
+    fn webhooks(&self, _: &Job, _: &Webhook, _: &str, _: i64) -> Vec<String> {
+        vec![String::new()]
     }
 }
 

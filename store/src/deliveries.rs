@@ -20,6 +20,9 @@ pub struct Webhook {
     /// How it is worded, for whoever renders it; nothing for the usual words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shape: Option<String>,
+    /// Who else wants to hear of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more: Vec<Webhook>,
 }
 
 /// Where a delivery is.
@@ -336,7 +339,7 @@ impl Store {
     }
 }
 
-/// Puts a webhook into the outbox, if this event is one that is wanted.
+/// Puts webhooks into the outbox for those who want to hear of this event.
 pub(crate) fn enqueue(
     tx: &mut dyn Tx,
     render: &Arc<dyn Render>,
@@ -347,15 +350,37 @@ pub(crate) fn enqueue(
 ) -> Result<(), StoreError> {
     let webhook: Webhook = serde_json::from_str(webhook)
         .map_err(|error| StoreError::Nonsense(format!("a webhook of job {}: {error}", job.id)))?;
-    if !webhook.events.iter().any(|wanted| wanted == event) {
-        return Ok(());
+    let mut number = 0;
+    for wanted in std::iter::once(&webhook).chain(&webhook.more) {
+        if !wanted.events.iter().any(|wanted| wanted == event) {
+            continue;
+        }
+        for body in render.webhooks(job, wanted, event, now) {
+            // The number of the event tells a second `job.running` from the first.
+            let mut id = format!("msg_{}_{}", job.id.simple(), job.events);
+            if number > 0 {
+                id.push_str(&format!("_{number}"));
+            }
+            insert(tx, job, wanted, event, &id, &body, now)?;
+            number += 1;
+        }
     }
+    Ok(())
+}
+
+fn insert(
+    tx: &mut dyn Tx,
+    job: &Job,
+    webhook: &Webhook,
+    event: &str,
+    id: &str,
+    body: &str,
+    now: i64,
+) -> Result<(), StoreError> {
     let disabled =
         tx.query_one("SELECT reason FROM disabled_targets WHERE url = ?1", &[webhook.url.as_str().into()])?;
     let reason = disabled.map(|row| row.text(0)).transpose()?;
     let state = if reason.is_some() { DeliveryState::Dead } else { DeliveryState::Pending };
-    // The number of the event tells a second `job.running` from the first.
-    let id = format!("msg_{}_{}", job.id.simple(), job.events);
     tx.execute(
         "INSERT INTO deliveries (id, job, event, url, body, state, attempts, due_at, created_at, ended_at, said) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?7, ?8, ?9) ON CONFLICT (id) DO NOTHING",
@@ -364,7 +389,7 @@ pub(crate) fn enqueue(
             job.id.into(),
             event.into(),
             webhook.url.as_str().into(),
-            render.webhook(job, event, now).into(),
+            body.into(),
             state.as_str().into(),
             now.into(),
             reason.as_ref().map(|_| now).into(),

@@ -11,14 +11,15 @@ use tokio::sync::oneshot;
 use crate::{
     Job, Notice, StoreError,
     database::{Database, Listener, Order, Tx},
+    deliveries::Webhook,
     postgres::Postgres,
     sqlite::Sqlite,
 };
 
 /// Words for what happened to a job: they are chosen where its public form is known.
 pub trait Render: Send + Sync + std::fmt::Debug {
-    /// The body of a webhook for an event such as `job.succeeded`.
-    fn webhook(&self, job: &Job, event: &str, at: i64) -> String;
+    /// What is sent to somebody of an event such as `job.succeeded`: usually one body.
+    fn webhooks(&self, job: &Job, webhook: &Webhook, event: &str, at: i64) -> Vec<String>;
 }
 
 /// Where jobs are kept.

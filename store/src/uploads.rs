@@ -143,6 +143,16 @@ impl Store {
         .await
     }
 
+    /// An upload, whoever's it is; nothing if it has expired. For those who see what everybody has.
+    pub async fn anybodys_upload(&self, id: Uuid) -> Result<Option<Upload>, StoreError> {
+        let now = self.now();
+        self.read(move |tx| {
+            let sql = format!("SELECT {COLUMNS} FROM uploads WHERE id = ?1 AND expires_at > ?2");
+            tx.query_one(&sql, &[id.into(), now.into()])?.map(|row| Upload::read(&row)).transpose()
+        })
+        .await
+    }
+
     /// Lets go of an upload. Answers whether there was one.
     pub async fn remove_upload(&self, id: Uuid, owner: String) -> Result<bool, StoreError> {
         let now = self.now();

@@ -6,6 +6,7 @@ from ._runtime import (
     Client,
     ComfyportError,
     Event,
+    File,
     Lora,
     Media,
     MediaSummary,
@@ -20,6 +21,7 @@ from ._runtime import (
     Started,
     Timing,
     UnexpectedAnswer,
+    Upload,
     Verdict,
 )
 
@@ -29,6 +31,7 @@ __all__ = [
     "Client",
     "ComfyportError",
     "Event",
+    "File",
     "Lora",
     "Media",
     "MediaSummary",
@@ -43,5 +46,6 @@ __all__ = [
     "Started",
     "Timing",
     "UnexpectedAnswer",
+    "Upload",
     "Verdict",
 ]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import io
 import json
 import os
 import secrets
-from contextlib import aclosing, closing
+from contextlib import aclosing, closing, nullcontext
 from dataclasses import dataclass
 from types import TracebackType
 from typing import (
@@ -15,10 +16,13 @@ from typing import (
     TYPE_CHECKING,
     Any,
     AsyncGenerator,
+    AsyncIterator,
     ClassVar,
+    ContextManager,
     Dict,
     Generator,
     Generic,
+    Iterator,
     List,
     Mapping,
     Optional,
@@ -39,9 +43,12 @@ if TYPE_CHECKING:
 Media = Union[bytes, "os.PathLike[str]", IO[bytes], str]
 """A file: bytes, a path, an open binary file, or text.
 
-Text is a data URI, base64, or an address that the server fetches, if it does such a thing; a file name is a
-`pathlib.Path`, never a `str`. Anything but text is sent as it is, in a form.
+Text is a data URI, base64, the `reference` of an `Upload`, or an address that the server fetches, if it does such a
+thing; a file name is a `pathlib.Path`, never a `str`. Anything but text is sent as it is, in a form.
 """
+
+File = Union[bytes, "os.PathLike[str]", IO[bytes]]
+"""A file that is here: bytes, a path, or an open binary file."""
 
 
 class Lora(TypedDict):
@@ -66,6 +73,25 @@ class MediaSummary(TypedDict):
 
 
 @dataclass(frozen=True)
+class Upload:
+    """A file that was sent beforehand. Its `reference` is a file of as many requests as one likes, until it expires."""
+
+    id: str
+    reference: str
+    """What stands for it in a request."""
+    content_type: str
+    size: int
+    """Bytes."""
+    sha256: str
+    created_at: str
+    expires_at: str
+    width: Optional[int] = None
+    """Pixels, of pictures and films."""
+    height: Optional[int] = None
+    """Pixels, of pictures and films."""
+
+
+@dataclass(frozen=True)
 class Artifact:
     """One output file."""
 
@@ -78,9 +104,13 @@ class Artifact:
     filename: str
     """A name to save it under."""
     width: Optional[int] = None
-    """Pixels, of pictures."""
+    """Pixels, of pictures and films."""
     height: Optional[int] = None
-    """Pixels, of pictures."""
+    """Pixels, of pictures and films."""
+    duration_s: Optional[float] = None
+    """Seconds, of films and sounds, as their headers say."""
+    fps: Optional[float] = None
+    """Pictures in a second, of films, as their headers say."""
     data: Optional[str] = None
     """The bytes in base64, where `RunOptions.inline` asked for them."""
     data_omitted: Optional[str] = None
@@ -349,6 +379,22 @@ class Client:
         response = self._http.post(url, content=body, headers={**self._headers, **headers})
         return _verdict(response)
 
+    def upload(self, file: File) -> Upload:
+        """Sends a file, of whatever size the server takes, to be used in requests by its `reference`.
+
+        It is read as it is sent. The same content sent again is the same upload, kept anew.
+        """
+        headers = {**self._headers, "content-type": "application/octet-stream"}
+        with _opened(file) as data:
+            response = self._http.post(f"{self.url}/uploads", content=_pieces(data), headers=headers)
+        return _upload(response)
+
+    def forget(self, upload: Upload) -> None:
+        """Lets go of an upload before it expires. Runs that have it keep it."""
+        response = self._http.delete(f"{self.url}/uploads/{upload.id}", headers=self._headers)
+        if not response.is_success:
+            raise _failure(response, response.content)
+
     def download(self, artifact: Artifact) -> bytes:
         """The bytes of an output file."""
         if artifact.data is not None:
@@ -428,6 +474,22 @@ class AsyncClient:
         response = await self._http.post(url, content=body, headers={**self._headers, **headers})
         return _verdict(response)
 
+    async def upload(self, file: File) -> Upload:
+        """Sends a file, of whatever size the server takes, to be used in requests by its `reference`.
+
+        It is read as it is sent. The same content sent again is the same upload, kept anew.
+        """
+        headers = {**self._headers, "content-type": "application/octet-stream"}
+        with _opened(file) as data:
+            response = await self._http.post(f"{self.url}/uploads", content=_apieces(data), headers=headers)
+        return _upload(response)
+
+    async def forget(self, upload: Upload) -> None:
+        """Lets go of an upload before it expires. Runs that have it keep it."""
+        response = await self._http.delete(f"{self.url}/uploads/{upload.id}", headers=self._headers)
+        if not response.is_success:
+            raise _failure(response, response.content)
+
     async def download(self, artifact: Artifact) -> bytes:
         """The bytes of an output file."""
         if artifact.data is not None:
@@ -441,6 +503,9 @@ class AsyncClient:
 
 # The server sends a heartbeat every ten seconds, however long a run takes.
 _TIMEOUT = httpx.Timeout(60.0, connect=10.0)
+
+# Files are sent in pieces of so many bytes.
+_PIECE = 1 << 18
 
 _ENDED = "the stream ended before the run did"
 
@@ -542,6 +607,31 @@ def _verdict(response: httpx.Response) -> Verdict[Any]:
     data = response.json()
     verdict: Verdict[Any] = _known(Verdict, {"engine": None, **data})
     return verdict
+
+
+def _upload(response: httpx.Response) -> Upload:
+    if not response.is_success:
+        raise _failure(response, response.content)
+    return _known(Upload, response.json())
+
+
+def _opened(file: File) -> ContextManager[IO[bytes]]:
+    """A file to read from; closed in the end only if it was opened here."""
+    if isinstance(file, bytes):
+        return io.BytesIO(file)
+    if isinstance(file, os.PathLike):
+        return open(file, "rb")
+    return nullcontext(file)
+
+
+def _pieces(data: IO[bytes]) -> Iterator[bytes]:
+    while piece := data.read(_PIECE):
+        yield piece
+
+
+async def _apieces(data: IO[bytes]) -> AsyncIterator[bytes]:
+    while piece := data.read(_PIECE):
+        yield piece
 
 
 def _place(base: str, headers: Dict[str, str], artifact: Artifact) -> Tuple[str, Dict[str, str]]:

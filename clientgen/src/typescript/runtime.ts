@@ -13,8 +13,8 @@ export type OutputsOf<P extends WorkflowPath> = Workflows[P]["outputs"];
 export type ParamsOf<P extends WorkflowPath> = Workflows[P]["params"];
 
 /**
- * A file: its bytes, or text that is a data URI or base64, or an address that the server fetches, if it does such a
- * thing. Bytes are sent as they are, in a form. In Node 20, `openAsBlob(path)` of `node:fs` makes a `Blob` of a path.
+ * A file: its bytes, or text that is a data URI or base64, the `reference` of an {@link Upload}, or an address that the
+ * server fetches, if it does such a thing. Bytes are sent as they are, in a form. In Node 20, `openAsBlob(path)` of `node:fs` makes a `Blob` of a path.
  */
 export type Media = Blob | Uint8Array | ArrayBuffer | URL | string;
 
@@ -38,6 +38,23 @@ export interface MediaSummary {
   upload?: true;
 }
 
+/** A file that was sent beforehand. Its `reference` is a file of as many requests as one likes, until it expires. */
+export interface Upload {
+  id: string;
+  /** What stands for it in a request. */
+  reference: string;
+  content_type: string;
+  /** Bytes. */
+  size: number;
+  sha256: string;
+  /** Pixels, of pictures and films. */
+  width?: number;
+  /** Pixels, of pictures and films. */
+  height?: number;
+  created_at: string;
+  expires_at: string;
+}
+
 /** One output file. */
 export interface Artifact {
   /** Where it is served; relative to the server. */
@@ -48,10 +65,14 @@ export interface Artifact {
   sha256: string;
   /** A name to save it under. */
   filename: string;
-  /** Pixels, of pictures. */
+  /** Pixels, of pictures and films. */
   width?: number;
-  /** Pixels, of pictures. */
+  /** Pixels, of pictures and films. */
   height?: number;
+  /** Seconds, of films and sounds, as their headers say. */
+  duration_s?: number;
+  /** Pictures in a second, of films, as their headers say. */
+  fps?: number;
   /** The bytes in base64, where `inline` asked for them. */
   data?: string;
   /** Why there is no `data` although `inline` asked for it. */
@@ -302,6 +323,30 @@ export class Comfyport {
     const verdict = parseJson(await response.text()) as Verdict<P>;
     widen(path, verdict.params);
     return verdict;
+  }
+
+  /**
+   * Sends a file, of whatever size the server takes, to be used in requests by its `reference`. The same content sent
+   * again is the same upload, kept anew.
+   */
+  async upload(file: Blob | Uint8Array | ArrayBuffer, call: { signal?: AbortSignal } = {}): Promise<Upload> {
+    const response = await this.#fetch(`${this.url}/uploads`, {
+      method: "POST",
+      headers: { ...this.#headers, "content-type": "application/octet-stream" },
+      body: file as BodyInit,
+      ...(call.signal === undefined ? {} : { signal: call.signal }),
+    });
+    return parseJson(await (await checked(response)).text()) as Upload;
+  }
+
+  /** Lets go of an upload before it expires. Runs that have it keep it. */
+  async forget(upload: Upload, call: { signal?: AbortSignal } = {}): Promise<void> {
+    const response = await this.#fetch(`${this.url}/uploads/${encodeURIComponent(upload.id)}`, {
+      method: "DELETE",
+      headers: this.#headers,
+      ...(call.signal === undefined ? {} : { signal: call.signal }),
+    });
+    await checked(response);
   }
 
   /** The bytes of an output file. */

@@ -105,6 +105,24 @@ def call_all(calls: Calls, folder: Path) -> None:
     assert (little.width, little.height) == (32, 16)
     with Client("http://127.0.0.1:1") as nowhere:
         assert len(nowhere.download(little)) == little.size, "without a server"
+    # A file that is sent once, and used twice.
+    upload = calls.client.upload(path)
+    assert (upload.size, upload.content_type) == (len(picture), "image/png")
+    assert (upload.sha256, upload.width) == (artifact.sha256, artifact.width)
+    with path.open("rb") as opened:
+        assert calls.client.upload(opened).id == upload.id, "the same content"
+        assert not opened.closed
+    for width in (16, 24):
+        used = calls.run(ImageResizeRequest(image=upload.reference, width=width))
+        assert used.outputs.image[0].width == width
+    calls.client.forget(upload)
+    assert calls.problem(ImageResizeRequest(image=upload.reference)).code == "invalid_request"
+    try:
+        calls.client.upload(b"<svg/>")
+    except ComfyportError as error:
+        assert error.code == "unsupported_media"
+    else:
+        raise AssertionError("a drawing was taken")
     fetched = calls.problem(ImageResizeRequest(image="http://127.0.0.1:1/a.png"))
     assert fetched.problem.errors[0].param == "image"
 
@@ -168,6 +186,10 @@ async def call_without_waiting(url: str) -> None:
         assert one.id != other.id and one.params["seed"] == LARGEST
         picture = await client.download(one.outputs.image[0])
         assert len(picture) == one.outputs.image[0].size
+        upload = await client.upload(picture)
+        used = await client.run(ImageResizeRequest(image=upload.reference, width=16))
+        assert used.outputs.image[0].width == 16
+        await client.forget(upload)
         # Without a seed of its own the engine would take the result from its cache, and tell no progress.
         drawn = Sd15Txt2imgRequest(prompt="a fox")
         check_events([event async for event in client.events(drawn)])

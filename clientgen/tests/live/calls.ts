@@ -78,6 +78,18 @@ const [little] = resized.outputs.image;
 assert.ok(little?.data !== undefined, "`inline` was asked for");
 assert.deepEqual([little.width, little.height], [32, 16]);
 assert.equal((await new Comfyport("http://127.0.0.1:1").download(little)).size, little.size, "without a server");
+// A file that is sent once, and used twice.
+const upload = await comfyport.upload(picture);
+assert.deepEqual([upload.size, upload.content_type, upload.sha256], [artifact.size, "image/png", artifact.sha256]);
+assert.deepEqual([upload.width, upload.height], [artifact.width, artifact.height]);
+assert.equal((await comfyport.upload(bytes)).id, upload.id, "the same content");
+for (const width of [16, 24]) {
+  const run = await comfyport.run("image/resize", { image: upload.reference, width });
+  assert.equal(run.outputs.image[0]?.width, width);
+}
+await comfyport.forget(upload);
+assert.equal((await problem(comfyport.run("image/resize", { image: upload.reference }))).code, "invalid_request");
+assert.equal((await problem(comfyport.upload(new Blob(["<svg/>"])))).code, "unsupported_media");
 const fetched = await problem(comfyport.run("image/resize", { image: new URL("http://127.0.0.1:1/a.png") }));
 assert.equal(fetched.problem.errors?.[0]?.param, "image");
 

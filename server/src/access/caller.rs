@@ -12,7 +12,7 @@ use crate::problem::{Code, Problem};
 pub struct Caller {
     /// Whose jobs his jobs are; empty where callers are not told apart.
     pub owner: String,
-    /// The id of his key, or what else he is known by; empty where nobody needs to be known.
+    /// The id of his key, whom his token names, or what else he is known by; empty where nobody needs to be known.
     pub subject: String,
     /// What he may do.
     pub grant: Arc<Grant>,
@@ -39,7 +39,7 @@ impl Caller {
         if self.grant.covers(path) {
             return Ok(());
         }
-        let detail = format!("this key is not for `{path}`, but for {}", self.grant.workflows.join(", "));
+        let detail = format!("you may not run `{path}`, but {}", self.grant.workflows.join(", "));
         Err(Problem::new(Code::Forbidden, detail))
     }
 
@@ -49,7 +49,7 @@ impl Caller {
         if self.grant.has(scope) {
             return Ok(());
         }
-        let detail = format!("this needs a key with the scope `{}`", scope.as_str());
+        let detail = format!("this needs a key or token with the scope `{}`", scope.as_str());
         Err(Problem::new(Code::Forbidden, detail))
     }
 }

@@ -112,6 +112,11 @@ impl Inspector {
         &self.head
     }
 
+    /// What it is.
+    pub(super) fn format(&self) -> Option<Format> {
+        self.format
+    }
+
     /// Width and height, of a picture.
     pub(super) fn dimensions(&self) -> Option<(u32, u32)> {
         let size = imagesize::blob_size(&self.head).ok()?;

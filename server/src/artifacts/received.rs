@@ -12,7 +12,7 @@ use super::{
     Files, is_there_and_young, send,
     store::{self, Spool, Spooled, hex},
 };
-use crate::media::HEAD;
+use crate::media::{HEAD, moving::Place};
 
 /// A file that arrived, and goes again unless it is kept.
 pub struct Received {
@@ -23,6 +23,16 @@ pub struct Received {
     pub sha256: String,
     /// Its first [`HEAD`] bytes.
     pub head: Vec<u8>,
+}
+
+impl Received {
+    /// Where it can be looked at for as long as it is not kept.
+    pub fn place(&self) -> Place {
+        match &self.spooled {
+            Spooled::Here(data) => Place::Here(Bytes::copy_from_slice(data)),
+            Spooled::File(temporary) => Place::File(temporary.0.clone()),
+        }
+    }
 }
 
 impl std::fmt::Debug for Received {

@@ -5,16 +5,19 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicBool},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use comfyport_pictures::Metadata;
+use comfyport_probe::Facts;
 use futures_util::{Stream, StreamExt};
 use sha2::{Digest, Sha256};
 use tokio::{fs::File, io::AsyncWriteExt};
 use uuid::Uuid;
 
 use super::{Artifact, Defect, Files, inspect::Inspector};
+use crate::media::moving;
 
 /// What an engine says about a file.
 #[derive(Debug, Clone)]
@@ -83,12 +86,27 @@ impl Files {
         let dimensions = content_type.starts_with("image/").then(|| inspector.dimensions()).flatten();
         let file = spool.file_name.clone();
         let (path, size, sha256) = spool.finish().await.map_err(StoreError::Io)?;
+        let facts = match inspector.format() {
+            Some(format) => moving::look(format, moving::Place::File(path.clone())).await,
+            None => Facts::default(),
+        };
         let filename = match extension(&source.filename) {
             Some(extension) => format!("{}.{extension}", source.stem),
             None => source.stem,
         };
         let kept = AtomicBool::new(false);
-        Ok(Arc::new(Artifact { path, file, content_type, filename, size, sha256, dimensions, kept }))
+        Ok(Arc::new(Artifact {
+            path,
+            file,
+            content_type,
+            filename,
+            size,
+            sha256,
+            dimensions: dimensions.or(facts.size),
+            duration: facts.duration.filter(|duration| *duration < Duration::MAX),
+            fps: facts.fps,
+            kept,
+        }))
     }
 }
 

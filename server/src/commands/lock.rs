@@ -8,6 +8,7 @@ use super::{files, workflow_file::WorkflowFile};
 use crate::{cli::LockFiles, say};
 
 pub(crate) mod check;
+pub(crate) mod project;
 
 /// Writes every lock anew and prints what that changes. Exits 0, or 1 if a workflow makes no endpoint.
 pub(crate) fn accept(arguments: &LockFiles) -> ExitCode {

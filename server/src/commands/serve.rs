@@ -14,7 +14,11 @@ use crate::{
     config::{Config, Overrides, seconds},
     dynamic::{self, Folder},
     endpoints::{Entry, Snapshot},
-    listener::{self, tls::Certificate},
+    listener::{
+        self,
+        acme::{self, Acme},
+        tls::{Certificate, Tls},
+    },
     say,
 };
 
@@ -48,7 +52,7 @@ async fn serve(
 ) -> Result<(), String> {
     let listener =
         TcpListener::bind(config.server.listen).await.map_err(|error| cannot_listen(&config, &error))?;
-    let certificate = open_certificate(&config)?;
+    let (tls, acme) = open_tls(&config)?;
     let mut folder = open_folder(&config, endpoints)?;
     let found = folder.as_mut().and_then(Folder::look).unwrap_or_default();
     let simulator = if simulate {
@@ -82,13 +86,17 @@ async fn serve(
     begun.map_err(|error| error.to_string())?;
     app.webhooks.begin();
     let access = Arc::clone(&app.access);
+    access.issuers().begin(&app.closing);
     let keeping = tokio::spawn(access.keep_fresh(app.jobs.store.clone(), app.closing.clone()));
     if let Some(folder) = folder {
         keep_looking(folder, &app, simulator.as_ref().map(Simulator::installer));
     }
     let closing = app.closing.clone();
-    let server =
-        tokio::spawn(listener::serve(listener, certificate, app::router(app.clone()), limits, closing));
+    let server = tokio::spawn(listener::serve(listener, tls, app::router(app.clone()), limits, closing));
+    // Now that the authority finds somebody there.
+    if let Some(acme) = acme {
+        tokio::spawn(acme.keep(app.closing.clone()));
+    }
     until_told().await;
     let running = app.jobs.in_hand();
     say::line(format_args!("stopping: {running} running jobs have {} s to end", patience.as_secs()));
@@ -116,8 +124,9 @@ fn refuse_strangers(app: &AppState, address: std::net::SocketAddr) -> Result<(),
         return Ok(());
     }
     Err(format!(
-        "{address} can be reached by others, and there are no API keys: make one with `comfyport keys create`, listen on \
-         127.0.0.1, or say --insecure if whoever reaches it may do everything"
+        "{address} can be reached by others, and there are no API keys: make one with `comfyport keys create`, name an \
+         issuer of tokens ([[access.issuers]]), listen on 127.0.0.1, or say --insecure if whoever reaches it may do \
+         everything"
     ))
 }
 
@@ -144,14 +153,24 @@ async fn wind_down(app: &AppState, mut server: tokio::task::JoinHandle<()>, pati
     }
 }
 
-/// What HTTPS needs, if it is to be spoken.
-fn open_certificate(config: &Config) -> Result<Option<Arc<Certificate>>, String> {
-    let settings = &config.server;
-    if settings.tls_cert.as_os_str().is_empty() {
-        return Ok(None);
+/// What HTTPS needs, if it is to be spoken, and who sees to its certificate, if that is us.
+fn open_tls(config: &Config) -> Result<(Option<Arc<Tls>>, Option<Acme>), String> {
+    let (files, acme) = (&config.server, &config.acme);
+    if !acme.domains.is_empty() {
+        let settings = acme::Settings {
+            domains: acme.domains.clone(),
+            contact: acme.contact.clone(),
+            directory: acme.directory.clone(),
+            folder: config.artifacts.data_dir.join("acme"),
+        };
+        let acme = Acme::new(&settings, acme.tls()?)?;
+        return Ok((Some(Arc::new(Tls::acme(&acme)?)), Some(acme)));
     }
-    let certificate = Certificate::open(settings.tls_cert.clone(), settings.tls_key.clone())?;
-    Ok(Some(Arc::new(certificate)))
+    if files.tls_cert.as_os_str().is_empty() {
+        return Ok((None, None));
+    }
+    let certificate = Certificate::open(files.tls_cert.clone(), files.tls_key.clone())?;
+    Ok((Some(Arc::new(Tls::Files(certificate))), None))
 }
 
 /// The folder of further workflows, if there is to be one.
@@ -216,7 +235,8 @@ async fn start_simulator(config: &mut Config, endpoints: &[&Endpoint]) -> Result
 
 /// What a person who just started it wants to know.
 fn greet(app: &AppState, address: std::net::SocketAddr) {
-    let scheme = if app.config.server.tls_cert.as_os_str().is_empty() { "http" } else { "https" };
+    let plain = app.config.server.tls_cert.as_os_str().is_empty() && app.config.acme.domains.is_empty();
+    let scheme = if plain { "http" } else { "https" };
     let base = format!("{scheme}://{address}");
     let now = app.endpoints.now();
     let workflows = now.served().count();
@@ -240,7 +260,10 @@ fn greet(app: &AppState, address: std::net::SocketAddr) {
         }
     }
     if app.access.is_enforced() {
-        say::line("access: API keys are needed");
+        let names: Vec<_> = app.access.issuers().names().collect();
+        let tokens =
+            if names.is_empty() { String::new() } else { format!(" or tokens of {}", names.join(", ")) };
+        say::line(format_args!("access: API keys{tokens} are needed"));
     } else if !address.ip().is_loopback() {
         say::line("warning: INSECURE, there are no API keys: whoever reaches this address may do everything");
     }

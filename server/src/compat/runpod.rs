@@ -18,14 +18,14 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
-use super::{Unwrapped, accept, files, object, raw, refused};
+use super::{Enclosures, Unwrapped, accept, object, raw, refused};
 use crate::{
     access::Caller,
     app::AppState,
     jobs::body,
     problem::{Code, Problem},
     routes::jobs::find,
-    run::Kept,
+    run::{Kept, Options},
 };
 
 /// The name of how webhooks are worded here.
@@ -297,7 +297,12 @@ fn unwrap(body: &Bytes, now: i64) -> Result<Unwrapped, Problem> {
     if !options.is_empty() {
         params.insert("options".to_owned(), raw(&json!(options))?);
     }
-    Ok(Unwrapped { params, shape: SHAPE })
+    let dress = |options: &mut Options| {
+        if let Some(webhook) = &mut options.webhook {
+            webhook.shape = Some(SHAPE.to_owned());
+        }
+    };
+    Ok(Unwrapped { params, whole: None, credentials: Vec::new(), dress: Box::new(dress) })
 }
 
 fn wait(query: Option<&str>) -> Result<Duration, Problem> {
@@ -345,7 +350,12 @@ fn brief(job: &Job) -> Value {
 async fn shown(app: &AppState, job: &Job) -> Result<Value, Problem> {
     let mut said = brief(job);
     if let Some(kept) = kept(job) {
-        let images = files(app, job, app.config.compat.inline_bytes).await?;
+        let given = Enclosures::of(app).all(job).await?;
+        let image = |file: super::enclosures::Given| {
+            let kind = if file.is_whole { "base64" } else { "url" };
+            json!({"filename": file.filename, "type": kind, "data": file.data})
+        };
+        let images: Vec<Value> = given.into_iter().map(image).collect();
         said["output"] = json!({"images": images, "outputs": kept.outputs, "params": kept.params});
     }
     Ok(said)

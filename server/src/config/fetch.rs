@@ -4,7 +4,7 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use comfyport_fetch::{BadRule, Credentials, Limits, Policy, Rule};
 
-use super::{Fetch, Secret, seconds};
+use super::{Fetch, seconds};
 
 /// Files on their way are taken for strays after an hour.
 const LONGEST_TIMEOUT_S: u64 = 1800;
@@ -34,9 +34,7 @@ impl Fetch {
     /// What is sent along.
     pub fn credentials(&self) -> Result<Vec<Credentials>, String> {
         let read = |(index, one): (usize, &super::FetchCredentials)| {
-            let headers = one.headers.iter().map(|(name, value)| (name.as_str(), Secret::expose(value)));
-            let read = Credentials::new(&one.url, headers);
-            read.map_err(|error| format!("`fetch.credentials`: number {}: {error}", index + 1))
+            one.read().map_err(|error| format!("`fetch.credentials`: number {}: {error}", index + 1))
         };
         self.credentials.iter().enumerate().map(read).collect()
     }
@@ -95,6 +93,10 @@ mod tests {
             String::new(),
             "ports = [\"443\", \"8000-8100\"]\nallow = [\"10.0.0.0/8\", \"*.local\"]".to_owned(),
             credentials("https://a.example/*", "x-key"),
+            "credentials = [{ url = \"https://a.example/*\", bearer = \"sesame\", query = { key = \"x\" } }]"
+                .to_owned(),
+            "credentials = [{ url = \"https://a.example/*\", basic = { user = \"u\", password = \"p\" } }]"
+                .to_owned(),
         ] {
             assert_eq!(check(&good), Ok(()));
         }
@@ -107,6 +109,12 @@ mod tests {
             ("max_redirects = 99".to_owned(), "at most 10"),
             (credentials("a.example", "x-key"), "`fetch.credentials`: number 1: `a.example` is not"),
             (credentials("https://a.example/*", "host"), "the header `host` cannot be set"),
+            (credentials("https://a.example/*", "x").replace("{ \"x\" = \"sesame\" }", "{}"), "it has none of"),
+            (
+                "credentials = [{ url = \"https://a.example/*\", bearer = \"sesame\", headers = { Authorization = \"x\" } }]"
+                    .to_owned(),
+                "only one of",
+            ),
         ] {
             let error = check(&bad).unwrap_err();
             assert!(error.contains(expected) && !error.contains("sesame"), "{error}");

@@ -6,6 +6,7 @@ use std::{
 };
 
 use comfyport_comfyui::{Client, ClientError, Event, FileRef, Outcome, Run, SubmitError};
+use comfyport_endpoint::MediaKind;
 use comfyport_workflow::json::Value;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture};
 use uuid::Uuid;
@@ -53,6 +54,13 @@ impl Engine for ComfyUi {
                 required: Arc::new(
                     nodes.iter().map(|(class, node)| (class.clone(), required_inputs(node))).collect(),
                 ),
+                uploads: Arc::new(
+                    nodes
+                        .iter()
+                        .map(|(class, node)| (class.clone(), upload_inputs(class, node)))
+                        .filter(|(_, inputs)| !inputs.is_empty())
+                        .collect(),
+                ),
             })
         }
         .boxed()
@@ -64,6 +72,10 @@ impl Engine for ComfyUi {
             Ok(files.map(|files| files.into_iter().collect()))
         }
         .boxed()
+    }
+
+    fn folders(&self) -> BoxFuture<'_, Result<BTreeSet<String>, EngineError>> {
+        async { Ok(self.client.model_folders().await.map_err(engine_error)?.into_iter().collect()) }.boxed()
     }
 
     fn health(&self) -> BoxFuture<'_, Result<Health, EngineError>> {
@@ -160,6 +172,34 @@ fn required_inputs(node: &Value) -> BTreeMap<String, String> {
     let has_parts = |kind: &str| kind.starts_with("COMFY_AUTOGROW") || kind.starts_with("COMFY_DYNAMIC");
     let inputs = required.into_iter().flat_map(|inputs| inputs.iter());
     inputs.map(|(name, input)| (name.clone(), kind(input))).filter(|(_, kind)| !has_parts(kind)).collect()
+}
+
+/// The inputs of a node that the editor uploads files to, and what the files hold.
+fn upload_inputs(class: &str, node: &Value) -> BTreeMap<String, MediaKind> {
+    let groups = ["required", "optional"].map(|group| node.get("input")?.get(group)?.as_object());
+    let inputs = groups.into_iter().flatten().flat_map(|inputs| inputs.iter());
+    let kind = |name: &str, input: &Value| {
+        let settings = input.as_array().and_then(|spec| spec.get(1));
+        let flag = |flag: &str| settings.and_then(|settings| settings.get(flag)?.as_bool()) == Some(true);
+        let is_mask = || class.to_lowercase().contains("mask");
+        Some(match (class, name) {
+            _ if flag("image_upload") => {
+                if is_mask() {
+                    MediaKind::Mask
+                } else {
+                    MediaKind::Image
+                }
+            }
+            _ if flag("video_upload") => MediaKind::Video,
+            _ if flag("audio_upload") => MediaKind::Audio,
+            _ if flag("file_upload") => MediaKind::File,
+            // VideoHelperSuite adds the button by itself and does not say so.
+            ("VHS_LoadVideo" | "VHS_LoadVideoFFmpeg", "video") => MediaKind::Video,
+            ("VHS_LoadAudioUpload", "audio") => MediaKind::Audio,
+            _ => return None,
+        })
+    };
+    inputs.filter_map(|(name, input)| Some((name.clone(), kind(name, input)?))).collect()
 }
 
 /// What an engine says about itself, where it says it.

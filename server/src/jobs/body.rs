@@ -153,15 +153,13 @@ const LARGEST_WEBHOOK: usize = 20_000;
 pub struct Words;
 
 impl Render for Words {
-    fn webhook(&self, job: &Job, event: &str, at: i64) -> String {
-        let wished: Option<Webhook> = job.webhook.as_deref().and_then(|text| serde_json::from_str(text).ok());
-        let shape = wished.and_then(|wished| wished.shape);
-        if let Some(other) = shape.and_then(|shape| compat::webhook(&shape, job)) {
-            return other.to_string();
+    fn webhooks(&self, job: &Job, webhook: &Webhook, event: &str, at: i64) -> Vec<String> {
+        if let Some(others) = webhook.shape.as_deref().and_then(|shape| compat::webhooks(shape, job, at)) {
+            return others;
         }
         let write = |data: &Body<'_>| json!({"type": event, "timestamp": time(at), "data": data}).to_string();
         let whole = write(&Body::of(job, Standing::default()));
         // What does not fit is at the job's address.
-        if whole.len() <= LARGEST_WEBHOOK { whole } else { write(&Body::brief(job)) }
+        vec![if whole.len() <= LARGEST_WEBHOOK { whole } else { write(&Body::brief(job)) }]
     }
 }

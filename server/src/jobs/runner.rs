@@ -24,6 +24,7 @@ use crate::{
         Attempt, Finish, GraphPlan, KeptRequest, Limit, Options, Plan, Prepared, RunError, Start, Step, Stop,
         Update, Witness, Yield,
     },
+    shelves::Shelf,
 };
 
 /// Progress is kept no more often than this.
@@ -171,7 +172,10 @@ async fn attempt(
         files: &jobs.files,
         workshop: &jobs.workshop,
         finish: Finish::of(&options),
-        shelf: jobs.shelves.shelf(options.store.as_ref(), &job.owner, job.id),
+        shelf: match &options.send_to {
+            Some(prefix) => Some(Shelf::Address { fetcher: jobs.intake.fetcher(), prefix }),
+            None => jobs.shelves.shelf(options.store.as_ref(), &job.owner, job.id),
+        },
         job: job.id,
         prompt_id: prompt_id(job),
         limit: Limit {
@@ -195,7 +199,8 @@ async fn plan(jobs: &Arc<Jobs>, job: &Job, place: &Arc<Place>) -> Result<Plan, R
         let known = place.readiness.known().await;
         let known = known.map_err(|error| crate::run::engine_error(place.name(), error))?;
         let read = GraphPlan::read(graph.get().as_bytes(), |class| known.output_classes.contains(class));
-        let plan = read.map_err(|_| gone("the graph has no output that this engine knows"))?;
+        let mut plan = read.map_err(|_| gone("the graph has no output that this engine knows"))?;
+        plan.fetch(&request.attached, &jobs.intake, &jobs.files).await?;
         return Ok(Plan::Graph(Box::new(plan)));
     }
     let endpoint = jobs.endpoints.now().find(&job.workflow).and_then(|entry| entry.endpoint.clone());
@@ -206,6 +211,18 @@ async fn plan(jobs: &Arc<Jobs>, job: &Job, place: &Arc<Place>) -> Result<Plan, R
         other => other,
     })?;
     Ok(Plan::Endpoint(Box::new(prepared)))
+}
+
+impl Jobs {
+    /// The graph that a request to an endpoint becomes, if it can still be read. Files are in it by our names for them.
+    pub async fn written(&self, job: &Job, request: &KeptRequest) -> Option<String> {
+        let endpoint = self.endpoints.now().find(&job.workflow).and_then(|entry| entry.endpoint.clone())?;
+        let restored =
+            Prepared::restore(endpoint, request, &self.intake, &self.files, &self.settings.request);
+        let mut plan = Plan::Endpoint(Box::new(restored.await.ok()?));
+        plan.name_files();
+        String::from_utf8(plan.prompt(&format!("comfyport/{}", job.id))).ok()
+    }
 }
 
 /// Writes something down, however long the store is not available: what is known of a run that has ended is known

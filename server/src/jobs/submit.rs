@@ -19,7 +19,7 @@ use crate::{
     intake::{Purpose, Session},
     problem::{Code, Problem},
     readiness::Requirement,
-    run::{Draft, GraphPlan, KeptRequest, Options, PRIORITY, Prepared, RunError},
+    run::{Attached, Draft, GraphPlan, KeptRequest, Options, PRIORITY, Prepared, RunError},
 };
 
 /// Who does not wait for the end does not wait longer than this for engines that say nothing: they count as away.
@@ -102,19 +102,21 @@ impl Jobs {
         self.accept(vec![job], None, asked).await
     }
 
-    /// Accepts a graph that a caller sent.
+    /// Accepts a graph that a caller sent, with the files that came along.
     pub async fn submit_graph(
         &self,
         graph: &str,
+        attached: Vec<Attached>,
         plan: &GraphPlan,
         options: &Options,
         asked: &Asked,
     ) -> Result<Accepted, Problem> {
-        let kept = KeptRequest::of_graph(graph);
+        let kept = KeptRequest::of_graph(graph, attached);
         let kept = kept.ok_or_else(|| Problem::new(Code::MalformedRequest, "the graph is not JSON"))?;
+        let files = kept.files().to_vec();
         let need = Requirement::of_classes(GRAPHS, plan.classes());
         self.pool.choose_by_classes(&plan.classes()).await?;
-        let job = self.new_job(GRAPHS, &need, kept.write(), Vec::new(), options, asked);
+        let job = self.new_job(GRAPHS, &need, kept.write(), files, options, asked);
         self.accept(vec![job], None, asked).await
     }
 

@@ -1,4 +1,4 @@
-//! TLS with a certificate from files, read again when they change.
+//! TLS with a certificate from files, read again when they change, or with one that the server gets for itself.
 
 use std::{
     path::{Path, PathBuf},
@@ -7,12 +7,39 @@ use std::{
 };
 
 use rustls::{
-    ServerConfig,
+    ConfigBuilder, ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::WantsServerCert,
 };
+
+use super::acme::Acme;
 
 /// How often the files are looked at, when somebody connects.
 const LOOK: Duration = Duration::from_secs(10);
+
+/// Where the certificate comes from.
+#[derive(Debug)]
+pub enum Tls {
+    /// Files.
+    Files(Certificate),
+    /// An authority.
+    Acme(Arc<ServerConfig>),
+}
+
+impl Tls {
+    /// With a certificate that an authority issues, now or soon.
+    pub fn acme(acme: &Acme) -> Result<Self, String> {
+        Ok(Self::Acme(acme.config()?))
+    }
+
+    /// As it is now.
+    pub(super) fn current(&self) -> Arc<ServerConfig> {
+        match self {
+            Self::Files(certificate) => certificate.current(),
+            Self::Acme(config) => Arc::clone(config),
+        }
+    }
+}
 
 /// A certificate and its key, in files of PEM.
 #[derive(Debug)]
@@ -75,14 +102,19 @@ fn read(chain: &Path, key: &Path) -> Result<ServerConfig, String> {
     }
     let secret = PrivateKeyDer::from_pem_file(key)
         .map_err(|error| format!("`server.tls_key` {}: {error}", key.display()))?;
-    let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_no_client_auth()
+    let mut config = builder()?
         .with_single_cert(certificates, secret)
         .map_err(|error| format!("`server.tls_cert` and `server.tls_key`: {error}"))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
+}
+
+/// TLS as it is spoken here, whichever the certificate.
+pub(super) fn builder() -> Result<ConfigBuilder<ServerConfig, WantsServerCert>, String> {
+    Ok(ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_no_client_auth())
 }
 
 #[cfg(test)]

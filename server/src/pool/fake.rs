@@ -120,12 +120,17 @@ impl Engine for Fake {
 
     fn capabilities(&self) -> BoxFuture<'_, Result<Capabilities, EngineError>> {
         let classes = Arc::new(self.classes.lock().unwrap().clone());
-        self.answer(Capabilities { output_classes: Arc::default(), classes, required: Arc::default() })
+        let (output_classes, required, uploads) = (Arc::default(), Arc::default(), Arc::default());
+        self.answer(Capabilities { output_classes, classes, required, uploads })
     }
 
     fn models<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, Result<Option<BTreeSet<String>>, EngineError>> {
         let files = self.files.lock().unwrap().clone();
         self.answer((folder == "loras").then_some(files))
+    }
+
+    fn folders(&self) -> BoxFuture<'_, Result<BTreeSet<String>, EngineError>> {
+        self.answer(["loras".to_owned()].into())
     }
 
     fn health(&self) -> BoxFuture<'_, Result<Health, EngineError>> {

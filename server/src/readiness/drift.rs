@@ -144,6 +144,7 @@ mod tests {
             output_classes: Arc::default(),
             classes: Arc::new(required.keys().cloned().collect()),
             required: Arc::new(required),
+            uploads: Arc::default(),
         }
     }
 

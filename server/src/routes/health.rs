@@ -58,11 +58,13 @@ pub async fn ready(State(app): State<AppState>) -> Response {
             .collect();
         return Problem::new(Code::EngineUnreachable, reasons.join("; ")).into_response();
     }
-    (
-        StatusCode::OK,
-        Json(json!({"ready": true, "workflows": app.endpoints.now().served().count(), "engines": engines})),
-    )
-        .into_response()
+    let mut said =
+        json!({"ready": true, "workflows": app.endpoints.now().served().count(), "engines": engines});
+    if app.config.compat.comfyui_api {
+        said["status"] = "ready".into();
+        said["version"] = env!("CARGO_PKG_VERSION").into();
+    }
+    (StatusCode::OK, Json(said)).into_response()
 }
 
 /// `GET /metrics`, for Prometheus.

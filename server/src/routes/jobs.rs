@@ -172,10 +172,8 @@ pub async fn post(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let id = id.strip_suffix(":retry").ok_or_else(|| {
-        Problem::new(
-            Code::MethodNotAllowed,
-            "a job takes GET and DELETE, and POST with `:retry` behind its id",
-        )
+        let detail = "a job takes GET and DELETE, and POST with `:retry` behind its id";
+        Problem::method_not_allowed("GET, HEAD, DELETE", detail)
     })?;
     let job = find(&app, &caller, id).await?;
     caller.may_run(&job.workflow)?;

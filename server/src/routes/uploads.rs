@@ -19,7 +19,7 @@ use crate::{
     form,
     intake::Rejected,
     jobs::body::time,
-    media::{self, Format},
+    media::{self, Format, moving},
     problem::{Code, Problem},
 };
 
@@ -72,16 +72,25 @@ pub async fn post(
     caller: Caller,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
-    let settings = &app.config.uploads;
-    if settings.max_files == 0 {
-        return Err(Problem::new(Code::UploadLimit, "this server keeps no uploads (`uploads.max_files`)"));
-    }
+    allowed(&app)?;
     let received = receive(&app, request).await?;
+    let (is_new, upload) = add(&app, caller.owner, received).await?;
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, [(LOCATION, format!("{ROUTE}/{}", upload.id))], Json(Shown::of(&upload))).into_response())
+}
+
+/// Keeps a file that arrived, within what its owner may keep. Whether it was not there before.
+pub(crate) async fn add(
+    app: &AppState,
+    owner: String,
+    received: Received,
+) -> Result<(bool, Upload), Problem> {
+    let settings = &app.config.uploads;
     let (size, sha256) = (received.size, received.sha256.clone());
-    let (file, format, dimensions) = keep(&app, received).await?;
+    let (file, format, dimensions) = keep(app, received).await?;
     let keep = i64::try_from(settings.keep_s).unwrap_or(i64::MAX).saturating_mul(1000);
     let new = NewUpload {
-        owner: caller.owner,
+        owner,
         file,
         content_type: format.content_type().to_owned(),
         size,
@@ -90,18 +99,26 @@ pub async fn post(
         expires_at: app.jobs.store.now().saturating_add(keep),
     };
     let quota = Quota { files: settings.max_files, bytes: settings.max_bytes };
-    let (status, upload) = match app.jobs.store.add_upload(new, quota).await.map_err(Problem::from)? {
-        Added::New(upload) => (StatusCode::CREATED, upload),
-        Added::Again(upload) => (StatusCode::OK, upload),
+    match app.jobs.store.add_upload(new, quota).await.map_err(Problem::from)? {
+        Added::New(upload) => Ok((true, upload)),
+        Added::Again(upload) => Ok((false, upload)),
         Added::Full => {
             let detail = format!(
                 "you keep as many uploads as you may: {} of {} bytes together; DELETE /uploads/{{id}} lets go of one",
                 settings.max_files, settings.max_bytes
             );
-            return Err(Problem::new(Code::UploadLimit, detail));
+            Err(Problem::new(Code::UploadLimit, detail))
         }
-    };
-    Ok((status, [(LOCATION, format!("{ROUTE}/{}", upload.id))], Json(Shown::of(&upload))).into_response())
+    }
+}
+
+/// Refuses uploads where none are kept, before anything is read.
+#[expect(clippy::result_large_err, reason = "once a request, on its way out")]
+pub(crate) fn allowed(app: &AppState) -> Result<(), Problem> {
+    match app.config.uploads.max_files {
+        0 => Err(Problem::new(Code::UploadLimit, "this server keeps no uploads (`uploads.max_files`)")),
+        _ => Ok(()),
+    }
 }
 
 /// `GET /uploads/{id}`
@@ -161,9 +178,11 @@ async fn keep(app: &AppState, received: Received) -> Result<(String, Format, Opt
         let detail = format!("a {} file may have at most {largest} bytes", format.name());
         return Err(Problem::new(Code::TooLarge, detail));
     }
+    let facts = moving::look(format, received.place()).await;
+    moving::check(&facts, &limits.moving).map_err(|fault| unfit(fault.into()))?;
     let file = files.keep(received, format.extension()).await.map_err(|error| storage(&error))?;
     if !format.is_picture() {
-        return Ok((file.to_string(), format, None));
+        return Ok((file.to_string(), format, facts.size));
     }
     let data = files.get(&file).await.map_err(|error| storage(&error))?.unwrap_or_default();
     let size = media::check_picture(MediaKind::File, &data, &limits.pictures);
@@ -179,7 +198,7 @@ fn unfit(rejected: Rejected) -> Problem {
     Problem::new(code, rejected.message)
 }
 
-fn refused<E>(error: ReceiveError<E>, why: impl Fn(&E) -> Option<Problem>) -> Problem {
+pub(crate) fn refused<E>(error: ReceiveError<E>, why: impl Fn(&E) -> Option<Problem>) -> Problem {
     match error {
         ReceiveError::Sender(error) => {
             why(&error).unwrap_or_else(|| Problem::new(Code::MalformedRequest, "the body broke off"))
@@ -191,7 +210,7 @@ fn refused<E>(error: ReceiveError<E>, why: impl Fn(&E) -> Option<Problem>) -> Pr
     }
 }
 
-fn broken(error: &MultipartError) -> Problem {
+pub(crate) fn broken(error: &MultipartError) -> Problem {
     if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
         return Problem::new(Code::TooLarge, "the form is larger than any file may be");
     }

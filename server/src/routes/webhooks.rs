@@ -81,7 +81,8 @@ pub async fn redeliver(
     Path((id, delivery)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
     let delivery = delivery.strip_suffix(":redeliver").ok_or_else(|| {
-        Problem::new(Code::MethodNotAllowed, "a delivery takes POST with `:redeliver` behind its id")
+        let detail = "a delivery takes POST with `:redeliver` behind its id, and nothing else";
+        Problem::method_not_allowed("", detail)
     })?;
     let job = jobs::find(&app, &caller, &id).await?;
     let again = app.jobs.store.redeliver(job.id, delivery.to_owned()).await.map_err(Problem::from)?;

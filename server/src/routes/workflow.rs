@@ -17,7 +17,7 @@ use super::{batches, caller, check, origin::Origin, standing::Standing, waiting,
 use crate::{
     access::Caller,
     app::AppState,
-    compat::runpod,
+    compat::{comfyui_api, runpod},
     endpoints::Snapshot,
     form,
     intake::Purpose,
@@ -47,6 +47,11 @@ pub async fn post(
         let (headers, query) = (request.headers().clone(), request.uri().query().map(str::to_owned));
         let body = read_body(&app, request.into_body()).await?;
         return Ok(call.answer(&app, &caller, &headers, query.as_deref(), &body).await);
+    }
+    if let Some(call) = comfyui_api::Call::read(&app, request.method(), &path) {
+        let headers = request.headers().clone();
+        let body = read_body(&app, request.into_body()).await?;
+        return Ok(call.answer(&app, &caller, &headers, &body).await);
     }
     let find = |path: &str| {
         let endpoint = find(&app, path)?;
@@ -159,7 +164,7 @@ pub(super) async fn take(
 }
 
 /// Reads a whole body within its limit.
-pub(super) async fn read_body(app: &AppState, body: Body) -> Result<Bytes, Problem> {
+pub(crate) async fn read_body(app: &AppState, body: Body) -> Result<Bytes, Problem> {
     let limit = app.jobs.settings.request.body;
     axum::body::to_bytes(body, limit).await.map_err(|error| {
         let full = std::error::Error::source(&error)
@@ -223,11 +228,20 @@ pub async fn describe(
     if let Some(call) = runpod::Call::read(&app, &Method::GET, &path) {
         return Ok(call.answer(&app, &caller, &headers, None, &Bytes::new()).await);
     }
+    if let Some(call) = comfyui_api::Call::read(&app, &Method::GET, &path) {
+        return Ok(call.answer(&app, &caller, &headers, &Bytes::new()).await);
+    }
     description(&app, &path).await.map(IntoResponse::into_response)
 }
 
 async fn description(app: &AppState, path: &str) -> Result<Json<Description>, Problem> {
     let now = app.endpoints.now();
+    for suffix in [CHECK, BATCH] {
+        if path.strip_suffix(suffix).is_some_and(|path| now.find(path).is_some()) {
+            let detail = format!("`{suffix}` behind a workflow takes POST; GET describes the workflow");
+            return Err(Problem::method_not_allowed("POST", detail));
+        }
+    }
     let entry = now.find(path).ok_or_else(|| unknown(&now, path))?;
     let endpoint = entry.endpoint.as_ref().ok_or_else(|| unknown(&now, path))?;
     let engines = app.jobs.pool.report(endpoint).await;

@@ -158,8 +158,8 @@ impl Attempt<'_> {
             }
             other => {
                 // A node may have failed because somebody removed what it was to read.
-                if let (Outcome::Failed(_), Plan::Endpoint(prepared)) = (&other, &plan) {
-                    self.place.uploaded.forget_these(prepared.files.iter().map(|file| &*file.name));
+                if matches!(other, Outcome::Failed(_)) {
+                    self.place.uploaded.forget_these(plan.files().iter().map(|file| &*file.name));
                 }
                 return Err(self.failed(workflow, &names, other));
             }
@@ -208,12 +208,12 @@ impl Attempt<'_> {
         let prefix = format!("comfyport/{}", self.prompt_id);
         let mut again = true;
         loop {
-            let mut believed = false;
             if let Plan::Endpoint(prepared) = &mut *plan {
                 self.hold(clock, models::check(self.place, prepared)).await??;
-                let staging = stage(engine, &self.place.uploaded, self.files, prepared);
-                believed = self.hold(clock, staging).await?.map_err(|error| self.unstaged(error))?;
             }
+            let staging = stage(engine, &self.place.uploaded, self.files, plan.files().to_vec());
+            let staged = self.hold(clock, staging).await?.map_err(|error| self.unstaged(error))?;
+            plan.settle(&staged);
             let graph = plan.prompt(&prefix);
             self.occupied.prompt(self.prompt_id);
             let prompt = Prompt { id: self.prompt_id, graph: &graph, socket_nodes: &names.socket_nodes() };
@@ -224,7 +224,7 @@ impl Attempt<'_> {
                     self.witness.submitted();
                     return Ok(watch);
                 }
-                Err(SubmitError::Rejected(_)) if believed && again => {
+                Err(SubmitError::Rejected(_)) if staged.believed && again => {
                     self.place.uploaded.forget();
                     again = false;
                 }

@@ -15,7 +15,7 @@ use crate::{
     artifacts::{Artifact, Files, Source, StoreError},
     engine::{Engine, EngineError},
     media::Workshop,
-    shelves::Shelf,
+    shelves::{Shelf, ShelfError},
 };
 
 /// An output that is waited for.
@@ -216,13 +216,17 @@ fn storage(output: &str, error: &std::io::Error) -> Absent {
     Absent { output: output.to_owned(), why: error.to_string(), cause: Cause::Disk }
 }
 
-/// A bucket that is away is asked again; one that does not let us in stays closed.
-fn unshelved(output: &str, error: &BucketError) -> Absent {
+/// A bucket that is away is asked again; one that does not let us in stays closed, and an address was asked often enough.
+fn unshelved(output: &str, error: &ShelfError) -> Absent {
     let cause = match error {
-        BucketError::Failed(_) | BucketError::File(_) => Cause::Disk,
-        BucketError::Settings(_) | BucketError::Missing | BucketError::Denied | BucketError::Name(_) => {
-            Cause::Output
+        ShelfError::File(_) | ShelfError::Bucket(BucketError::Failed(_) | BucketError::File(_)) => {
+            Cause::Disk
         }
+        ShelfError::Bucket(
+            BucketError::Settings(_) | BucketError::Missing | BucketError::Denied | BucketError::Name(_),
+        )
+        | ShelfError::Address(_)
+        | ShelfError::Off => Cause::Output,
     };
-    Absent { output: output.to_owned(), why: format!("it cannot be copied to its bucket: {error}"), cause }
+    Absent { output: output.to_owned(), why: error.to_string(), cause }
 }

@@ -2,13 +2,15 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use comfyport_endpoint::MediaEncoding;
 use comfyport_workflow::{
     Diagnostic,
     graph::{Graph, Input},
     json::{Value, write_text},
 };
 
-use super::collect::Expected;
+use super::{collect::Expected, request::File};
+use crate::intake::Taken;
 
 /// A graph without dead nodes.
 #[derive(Debug)]
@@ -16,6 +18,10 @@ pub struct GraphPlan {
     graph: Graph,
     outputs: Vec<String>,
     pub(super) nodes: Arc<Vec<(String, String, Option<String>)>>,
+    /// Files of the request, by position in `inputs`.
+    pub(super) files: Vec<File>,
+    /// The node and the input that take each of them.
+    inputs: Vec<(String, String)>,
 }
 
 impl GraphPlan {
@@ -39,7 +45,28 @@ impl GraphPlan {
             .values()
             .map(|node| (node.id.clone(), node.class_type.clone(), node.title.clone()))
             .collect();
-        Ok(Self { graph, outputs, nodes: Arc::new(nodes) })
+        Ok(Self { graph, outputs, nodes: Arc::new(nodes), files: Vec::new(), inputs: Vec::new() })
+    }
+
+    /// Adds a file for an input. Nodes that no output needs take none.
+    pub(super) fn bring(&mut self, node: &str, input: &str, taken: Taken) {
+        let takes = self.graph.nodes.get(node).is_some_and(|node| node.inputs.contains_key(input));
+        if !takes {
+            return;
+        }
+        let Taken { name, format, size } = taken;
+        let (position, encoding) = (self.inputs.len(), MediaEncoding::UploadName);
+        self.inputs.push((node.to_owned(), input.to_owned()));
+        self.files.push(File { position, name, format, size, encoding });
+    }
+
+    /// Sets the input that takes a file to what the engine calls it.
+    pub(super) fn settle(&mut self, position: usize, value: &str) {
+        let Some((node, input)) = self.inputs.get(position) else { return };
+        let value = Input::Literal(Value::String(value.to_owned()));
+        if let Some(input) = self.graph.nodes.get_mut(node).and_then(|node| node.inputs.get_mut(input)) {
+            *input = value;
+        }
     }
 
     /// The node classes it needs.

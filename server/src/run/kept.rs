@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::Body;
+use super::{Attached, Body};
 
 /// What is to be run, once more.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -22,6 +22,9 @@ pub struct KeptRequest {
     /// A graph.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub graph: Option<Box<RawValue>>,
+    /// Files for inputs of the graph.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attached: Vec<Attached>,
     /// The seeds that were drawn, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) seeds: Vec<u64>,
@@ -31,10 +34,16 @@ pub struct KeptRequest {
 }
 
 impl KeptRequest {
-    /// A graph that a caller sent. `None` if it is not JSON.
-    pub fn of_graph(graph: &str) -> Option<Self> {
+    /// A graph that a caller sent, with the files that came along. `None` if it is not JSON.
+    pub fn of_graph(graph: &str, attached: Vec<Attached>) -> Option<Self> {
         let graph = RawValue::from_string(graph.to_owned()).ok()?;
-        Some(Self { graph: Some(graph), ..Self::default() })
+        let files = attached.iter().map(|one| one.file.to_string()).collect();
+        Some(Self { graph: Some(graph), attached, files, ..Self::default() })
+    }
+
+    /// The JSON body of a request to an endpoint, its files by our names for them.
+    pub fn json(&self) -> Option<&RawValue> {
+        self.json.as_deref()
     }
 
     /// A body that was found to be in order.

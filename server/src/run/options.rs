@@ -59,6 +59,29 @@ pub struct Options {
     /// Whether pictures keep what the engine wrote into them besides pixels, such as the whole workflow.
     #[serde(skip_serializing_if = "is_default")]
     pub embedded: Metadata,
+    /// The beginning of the addresses that outputs are sent to. Callers of other APIs say it; see [`crate::compat`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub send_to: Option<String>,
+    /// What a caller of another API is to get back with the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub envelope: Option<Envelope>,
+}
+
+/// What a caller of another API said besides what to run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Envelope {
+    /// Which API.
+    pub api: String,
+    /// His own name for the job.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Members of his request that the answer repeats.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub said: Map<String, Value>,
+    /// Whether he is answered before the end.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub at_once: bool,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -271,7 +294,7 @@ fn webhook(value: &Value, limits: &OptionLimits) -> Result<Webhook, Fault> {
             events
         }
     };
-    Ok(Webhook { url: target.url().to_string(), events, shape: None })
+    Ok(Webhook { url: target.url().to_string(), events, shape: None, more: Vec::new() })
 }
 
 fn unknown_option(name: &str) -> Fault {

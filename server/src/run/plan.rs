@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 
-use super::{Plan, collect::Expected, failure::Names};
+use super::{Plan, collect::Expected, failure::Names, request::File, stage::Staged};
 
 impl Plan {
     /// The endpoint's path.
@@ -28,8 +28,42 @@ impl Plan {
         }
     }
 
+    /// The files of the request.
+    pub(super) fn files(&self) -> &[File] {
+        match self {
+            Self::Endpoint(prepared) => &prepared.files,
+            Self::Graph(plan) => &plan.files,
+        }
+    }
+
+    /// Writes into the request what an engine calls its files.
+    pub(super) fn settle(&mut self, staged: &Staged) {
+        match self {
+            Self::Endpoint(prepared) => {
+                let mut media = prepared.decoded.media_mut();
+                for (position, value) in &staged.values {
+                    if let Some((_, media)) = media.get_mut(*position) {
+                        media.engine_value = Some(value.to_string());
+                    }
+                }
+            }
+            Self::Graph(plan) => {
+                for (position, value) in &staged.values {
+                    plan.settle(*position, value);
+                }
+            }
+        }
+    }
+
+    /// Writes into the request our own names for its files, where no engine has any.
+    pub(crate) fn name_files(&mut self) {
+        let values = self.files().iter().map(|file| (file.position, std::sync::Arc::clone(&file.name)));
+        let staged = Staged { values: values.collect(), believed: false };
+        self.settle(&staged);
+    }
+
     /// The prompt as JSON, its output nodes writing below `prefix`.
-    pub(super) fn prompt(&self, prefix: &str) -> Vec<u8> {
+    pub(crate) fn prompt(&self, prefix: &str) -> Vec<u8> {
         match self {
             Self::Endpoint(prepared) => {
                 let mut out = Vec::with_capacity(4096);

@@ -148,6 +148,12 @@ impl Serialize for FileItem {
             map.serialize_entry("width", &width)?;
             map.serialize_entry("height", &height)?;
         }
+        if let Some(duration) = self.artifact.duration {
+            map.serialize_entry("duration_s", &thousandths(duration.as_secs_f64()))?;
+        }
+        if let Some(fps) = self.artifact.fps {
+            map.serialize_entry("fps", &thousandths(fps))?;
+        }
         if let Some(thumbnail) = &self.thumbnail {
             map.serialize_entry("thumbnail", thumbnail)?;
         }
@@ -159,6 +165,11 @@ impl Serialize for FileItem {
         }
         map.end()
     }
+}
+
+/// No header is more exact.
+fn thousandths(number: f64) -> f64 {
+    (number * 1000.0).round() / 1000.0
 }
 
 fn by_name<S: Serializer>(outputs: &[Named], serializer: S) -> Result<S::Ok, S::Error> {

@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use comfyport_endpoint::MediaEncoding;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::request::{File, Prepared};
+use super::request::File;
 use crate::{
     artifacts::Files,
     engine::{Engine, EngineError, InputFile},
@@ -28,18 +28,23 @@ pub(super) enum StageError {
     Io(io::Error),
 }
 
-/// Makes the files of a request available to an engine and writes into the request what it calls them. Whether any of
-/// them was believed to be there already.
+/// What an engine calls the files of a request.
+#[derive(Debug, Default)]
+pub(super) struct Staged {
+    /// The position of each file, and what its input is to be set to.
+    pub(super) values: Vec<(usize, Arc<str>)>,
+    /// Whether any of them was believed to be there already.
+    pub(super) believed: bool,
+}
+
+/// Makes the files of a request available to an engine.
 pub(super) async fn stage(
     engine: &dyn Engine,
     uploaded: &Uploaded,
     files: &Files,
-    prepared: &mut Prepared,
-) -> Result<bool, StageError> {
-    if prepared.files.is_empty() {
-        return Ok(false);
-    }
-    let placed: Vec<(usize, Arc<str>, bool)> = stream::iter(prepared.files.clone())
+    wanted: Vec<File>,
+) -> Result<Staged, StageError> {
+    let placed: Vec<(usize, Arc<str>, bool)> = stream::iter(wanted)
         .map(|file| async move {
             let (value, known) = match file.encoding {
                 MediaEncoding::UploadName => place(engine, uploaded, files, &file).await?,
@@ -50,15 +55,12 @@ pub(super) async fn stage(
         .buffer_unordered(TOGETHER)
         .try_collect()
         .await?;
-    let mut media = prepared.decoded.media_mut();
-    let mut remembered = false;
+    let mut staged = Staged::default();
     for (position, value, known) in placed {
-        remembered |= known;
-        if let Some((_, media)) = media.get_mut(position) {
-            media.engine_value = Some(value.to_string());
-        }
+        staged.believed |= known;
+        staged.values.push((position, value));
     }
-    Ok(remembered)
+    Ok(staged)
 }
 
 async fn place(

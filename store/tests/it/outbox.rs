@@ -58,6 +58,21 @@ async fn what_is_wanted_is_put_out_with_the_change(stage: Stage) {
     assert_eq!(store.deliveries(DeliveryFilter::default(), 10).await.unwrap().len(), 2);
 }
 
+async fn each_body_and_each_listener_has_a_delivery_of_its_own(stage: Stage) {
+    let store = stage.open();
+    let other = serde_json::json!({"url": "http://b/y", "events": ["job.queued"]});
+    let never = serde_json::json!({"url": "http://c/z", "events": ["job.failed"]});
+    let webhook = serde_json::json!({"url": "http://a/x", "events": ["job.queued"], "shape": "ab",
+        "more": [other, never]});
+    let job = comfyport_store::submit::NewJob { webhook: Some(webhook.to_string()), ..new_job() };
+    submit(&store, job).await;
+    let out = store.deliveries(DeliveryFilter::default(), 10).await.unwrap();
+    let urls: Vec<&str> = out.iter().map(|one| one.url.as_str()).collect();
+    assert_eq!(urls, ["http://b/y", "http://a/x", "http://a/x", "http://a/x"]);
+    let ids: HashSet<&str> = out.iter().map(|one| one.id.as_str()).collect();
+    assert_eq!(ids.len(), 4, "{ids:?}");
+}
+
 async fn deliveries_are_tried_in_time(stage: Stage) {
     let store = stage.open();
     for url in ["http://a/x", "http://b/x", "http://a/x"] {
@@ -154,6 +169,7 @@ async fn an_address_that_is_gone_is_left_alone(stage: Stage) {
 
 on_both!(
     what_is_wanted_is_put_out_with_the_change,
+    each_body_and_each_listener_has_a_delivery_of_its_own,
     deliveries_are_tried_in_time,
     no_two_servers_take_the_same,
     an_address_that_is_gone_is_left_alone,

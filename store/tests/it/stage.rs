@@ -13,6 +13,7 @@ use std::{
 use comfyport_store::{
     Job, Notice, Options, Render, Store,
     claim::{Assignment, Lane},
+    deliveries::Webhook,
     submit::{NewJob, Submitted},
     transition::Ending,
 };
@@ -44,8 +45,10 @@ enum Place {
 pub(crate) struct Plain;
 
 impl Render for Plain {
-    fn webhook(&self, job: &Job, event: &str, at: i64) -> String {
-        format!("{event} {} {} {at}", job.id, job.events)
+    fn webhooks(&self, job: &Job, webhook: &Webhook, event: &str, at: i64) -> Vec<String> {
+        let one = format!("{event} {} {} {at}", job.id, job.events);
+        // A shape of so many letters asks for as many more.
+        std::iter::repeat_n(one, 1 + webhook.shape.as_deref().map_or(0, str::len)).collect()
     }
 }
 

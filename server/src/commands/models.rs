@@ -1,0 +1,162 @@
+//! `comfyport models`: the models that workflows need, and those that are there.
+
+mod needed;
+mod pull;
+mod show;
+mod watch;
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use comfyport_depot::{Depot, Hub, ModelName, PullError, Settings, Shelf, Ways};
+use comfyport_endpoint::Endpoint;
+use comfyport_fetch::{Client, Guard, SystemLookup};
+
+use self::needed::Needed;
+use crate::{
+    cli::{Format, ModelAction, ModelPlan, Models},
+    config::{Config, Overrides, seconds},
+    say,
+    shelves::Shelves,
+};
+
+/// What files hash to, beside the cache.
+const INDEX: &str = "index.json";
+
+/// What there is to print, and whether all is as it should be.
+type Outcome = Result<(String, bool), String>;
+
+/// Exits 0; 1 if something is missing, wrong or could not be done; 2 on wrong usage or configuration.
+pub(crate) fn run(arguments: &Models, endpoints: &[&Endpoint]) -> ExitCode {
+    let outcome = Desk::open(arguments, endpoints).and_then(|desk| desk.act(&arguments.action));
+    match outcome {
+        Ok((text, fine)) => {
+            let said = say::data(&text);
+            if fine { said } else { ExitCode::from(1) }
+        }
+        Err(error) => say::refuse(error),
+    }
+}
+
+/// What all of it is done with.
+struct Desk {
+    config: Config,
+    settings: Settings,
+    needed: Vec<Needed>,
+    format: Format,
+}
+
+impl Desk {
+    fn open(arguments: &Models, endpoints: &[&Endpoint]) -> Result<Self, String> {
+        let mut config =
+            Config::load(arguments.config.as_deref(), super::environment(), &Overrides::default())
+                .map_err(|error| error.to_string())?;
+        if let Some(cache) = &arguments.cache {
+            config.models.cache.clone_from(cache);
+        }
+        let dir = arguments.to.clone().unwrap_or_else(|| config.models.dir.clone());
+        if dir.as_os_str().is_empty() {
+            return Err("which models folder? Say --to DIR, or set `models.dir`".to_owned());
+        }
+        // Whoever names a folder that does not exist has mistyped it: no second one is made beside it.
+        if !dir.is_dir() {
+            return Err(format!("{}: there is no such folder; name ComfyUI's models folder", dir.display()));
+        }
+        let settings = config.models.settings(&dir)?;
+        let needed = needed::gather(endpoints, arguments.lock.as_deref(), &arguments.workflow)?;
+        Ok(Self { config, settings, needed, format: arguments.format })
+    }
+
+    fn act(&self, action: &ModelAction) -> Outcome {
+        match action {
+            ModelAction::Pull(wanted) => self.pull(wanted),
+            ModelAction::List => self.list(),
+            ModelAction::Verify(wanted) => self.verify(wanted.afresh),
+            ModelAction::Organize(wanted) => self.organize(wanted),
+            ModelAction::Cleanup(wanted) => self.cleanup(wanted),
+            ModelAction::Report => self.report(),
+        }
+    }
+
+    fn dir(&self) -> &Path {
+        &self.settings.models
+    }
+
+    fn index(&self) -> PathBuf {
+        self.settings.cache.join(INDEX)
+    }
+
+    fn shelf(&self) -> Result<Shelf, String> {
+        // The index is written into the cache.
+        std::fs::create_dir_all(&self.settings.cache)
+            .map_err(|error| format!("{}: {error}", self.settings.cache.display()))?;
+        let shelf = Shelf::open(self.dir(), Some(&self.index())).map_err(in_words)?;
+        Ok(shelf.links_may_leave(self.settings.links_may_leave))
+    }
+
+    fn depot(&self, settings: Settings) -> Result<Depot, String> {
+        let (config, models) = (&self.config, &self.config.models);
+        let guard = Guard::new(config.fetch.policy()?);
+        let timeout = seconds(config.fetch.connect_timeout_s);
+        let lookup = Arc::new(SystemLookup::default());
+        let client = Client::new(guard, lookup, comfyport_comfyui::tls(), timeout)
+            .map_err(|error| format!("the client of `[fetch]`: {error}"))?;
+        let shelves = Shelves::open(&config.bucket, "", Duration::ZERO)?;
+        let ways = Ways {
+            client,
+            credentials: config.fetch.credentials()?,
+            buckets: shelves.buckets(),
+            hugging_face: Hub { endpoint: models.hugging_face.clone(), token: models.hugging_face_token()? },
+            civitai: Hub { endpoint: models.civitai.clone(), token: models.civitai_token()? },
+        };
+        Depot::new(settings, ways).map_err(in_words)
+    }
+
+    fn list(&self) -> Outcome {
+        let models = self.shelf()?.list().map_err(in_words)?;
+        Ok((show::list(&models, &self.needed, self.format), true))
+    }
+
+    fn verify(&self, afresh: bool) -> Outcome {
+        let wanted: Vec<_> = self.needed.iter().filter_map(|needed| needed.wanted().ok()).collect();
+        let verdicts = self.shelf()?.verify(&wanted, afresh).map_err(in_words)?;
+        let fine = verdicts.iter().all(|verdict| !verdict.state.is_fault());
+        Ok((show::verdicts(&verdicts, self.format), fine))
+    }
+
+    fn organize(&self, wanted: &ModelPlan) -> Outcome {
+        let shelf = self.shelf()?;
+        let plan = shelf.organize().map_err(in_words)?;
+        let outcomes = wanted.apply.then(|| shelf.carry_out(&plan));
+        Ok(show::plan(&plan, outcomes.as_deref(), self.format))
+    }
+
+    fn cleanup(&self, wanted: &ModelPlan) -> Outcome {
+        if self.needed.is_empty() {
+            return Err(
+                "no workflow needs any model, so all of them would go; is the lock the right one?".to_owned()
+            );
+        }
+        let names: Vec<ModelName> = self.needed.iter().filter_map(Needed::any_name).collect();
+        let shelf = self.shelf()?;
+        let plan = shelf.cleanup(&names).map_err(in_words)?;
+        let outcomes = wanted.apply.then(|| shelf.carry_out(&plan));
+        Ok(show::plan(&plan, outcomes.as_deref(), self.format))
+    }
+
+    fn report(&self) -> Outcome {
+        let mut shelf = self.shelf()?;
+        let models = shelf.list().map_err(in_words)?;
+        let duplicates = shelf.duplicates().map_err(in_words)?;
+        Ok(show::report(&self.needed, &models, &duplicates, self.format))
+    }
+}
+
+/// An error with what to do about it.
+fn in_words(error: PullError) -> String {
+    format!("{error}\n  help: {}", error.next_step())
+}

@@ -1,0 +1,109 @@
+//! `comfyport models pull`
+
+use comfyport_depot::{How, Linked, PullError, Pulled, Wanted};
+use serde_json::{Value, json};
+
+use super::{Desk, Outcome, needed::Needed, show::bytes, watch};
+use crate::{
+    cli::{Format, ModelPull},
+    say,
+};
+
+impl Desk {
+    /// Fetches what is missing. What cannot even be asked for is told first.
+    pub(super) fn pull(&self, arguments: &ModelPull) -> Outcome {
+        let mut settings = self.settings.clone();
+        settings.overwrite = arguments.overwrite;
+        let depot = self.depot(settings)?;
+        let (mut wanted, mut told, mut fine) = (Vec::new(), Vec::new(), true);
+        for needed in &self.needed {
+            match needed.wanted() {
+                // A node fetches it to where it likes, unless somebody said where it can be had.
+                Ok(one) if needed.by_node && one.sources.is_empty() => told.push(by_node(needed)),
+                Ok(one) => wanted.push(one),
+                Err(why) => {
+                    fine = false;
+                    say::line(format_args!("error: {why}"));
+                    told.push(json!({"name": needed.name(), "error": {"code": "unknown", "message": why}}));
+                }
+            }
+        }
+        let outcomes = fetch(&depot, &wanted)?;
+        fine &= outcomes.iter().all(Result::is_ok);
+        let text = match self.format {
+            Format::Json => {
+                told.extend(wanted.iter().zip(&outcomes).map(|(wanted, outcome)| described(wanted, outcome)));
+                format!("{:#}\n", json!({ "models": told }))
+            }
+            Format::Text => outcomes.iter().filter_map(|outcome| outcome.as_ref().ok()).map(line).collect(),
+        };
+        for error in outcomes.iter().filter_map(|outcome| outcome.as_ref().err()) {
+            say::line(format_args!("error: {error}\n  help: {}", error.next_step()));
+        }
+        Ok((text, fine))
+    }
+}
+
+fn fetch(
+    depot: &comfyport_depot::Depot,
+    wanted: &[Wanted],
+) -> Result<Vec<Result<Pulled, PullError>>, String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(|error| format!("cannot start threads: {error}"))?;
+    let watched = watch::Watch::new(wanted);
+    let outcomes = runtime.block_on(depot.pull(wanted, &watched.listener()));
+    watched.end();
+    Ok(outcomes)
+}
+
+fn by_node(needed: &Needed) -> Value {
+    json!({"name": needed.name(), "how": "fetched by a node when it first runs"})
+}
+
+fn how(how: How) -> &'static str {
+    match how {
+        How::Present => "present",
+        How::Cached => "from the cache",
+        How::Fetched { .. } => "fetched",
+    }
+}
+
+fn linked(linked: Linked) -> &'static str {
+    match linked {
+        Linked::Already => "already",
+        Linked::Reflink => "reflink",
+        Linked::Hard => "hard_link",
+        Linked::Copy => "copy",
+        Linked::Symbolic => "symlink",
+    }
+}
+
+fn line(pulled: &Pulled) -> String {
+    let unsure = if pulled.sha256.is_none() { "\tnot compared with anything" } else { "" };
+    format!("{}\t{}\t{}{unsure}\n", pulled.name, bytes(pulled.size), how(pulled.how))
+}
+
+fn described(wanted: &Wanted, outcome: &Result<Pulled, PullError>) -> Value {
+    match outcome {
+        Ok(pulled) => json!({
+            "name": pulled.name.to_string(),
+            "path": pulled.path,
+            "size": pulled.size,
+            "sha256": pulled.sha256,
+            "how": match pulled.how {
+                How::Present => "present",
+                How::Cached => "cached",
+                How::Fetched { .. } => "fetched",
+            },
+            "bytes_fetched": if let How::Fetched { bytes, .. } = pulled.how { bytes } else { 0 },
+            "bytes_resumed": if let How::Fetched { resumed, .. } = pulled.how { resumed } else { 0 },
+            "linked": linked(pulled.linked),
+            "source": pulled.source,
+            "commit": pulled.commit,
+        }),
+        Err(error) => json!({
+            "name": wanted.name.to_string(),
+            "error": {"code": error.code(), "message": error.to_string(), "next_step": error.next_step()},
+        }),
+    }
+}
