@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use comfyport_store::{Job, Options, Render, State, Store, claim::prompt_id, list::Filter};
+use comfyport_store::{
+    Job, Options, Render, State, Store, claim::prompt_id, deliveries::Webhook, list::Filter,
+};
 use uuid::Uuid;
 
 use crate::{
@@ -257,7 +259,7 @@ async fn all(store: &Store) -> Vec<Job> {
 pub(crate) struct Wordless;
 
 impl Render for Wordless {
-    fn webhook(&self, _: &Job, event: &str, _: i64) -> String {
-        event.to_owned()
+    fn webhooks(&self, _: &Job, _: &Webhook, event: &str, _: i64) -> Vec<String> {
+        vec![event.to_owned()]
     }
 }

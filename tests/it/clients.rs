@@ -45,6 +45,9 @@ async fn what_was_uploaded_is_used() {
     let request = || ResizeRequest { image: upload.media(), ..ResizeRequest::default() };
     assert_eq!(client.run(&request()).await.unwrap().params["image"]["size"], upload.size);
     assert!(client.check(&request()).await.unwrap().ready);
+    client.forget(&upload).await.unwrap();
+    let error = client.run(&request()).await.unwrap_err();
+    assert_eq!(error.problem().unwrap().code, "invalid_request", "{error}");
     let error = client.upload("just words").await.unwrap_err();
     assert_eq!(error.problem().unwrap().code, "unsupported_media", "{error}");
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::process::Comfyport;
+use crate::{process::Comfyport, requests};
 
 /// Bodies, and the statuses that are right for them.
 fn odd_bodies() -> Vec<(&'static str, Vec<u8>, &'static [u16])> {
@@ -156,4 +156,49 @@ async fn variants_of_good_requests_never_break_the_server() {
         let status = response.status().as_u16();
         assert!([200, 400, 413, 415, 422].contains(&status), "{status} for {shown}");
     }
+}
+
+/// What ComfyUI would take for a file of its own, or of its machine.
+const PATHS: [&str; 20] = [
+    "canary.png",
+    "canary.png [input]",
+    "canary.png [output]",
+    "canary.png [temp]",
+    "../canary.png",
+    "../../canary.png",
+    "..\\..\\canary.png",
+    "sub/canary.png",
+    "/etc/passwd",
+    "/etc/passwd [output]",
+    "file:///etc/passwd",
+    "file://localhost/etc/passwd",
+    "C:\\Windows\\win.ini",
+    "\\\\host\\share\\canary.png",
+    "~/canary.png",
+    "$HOME/canary.png",
+    "canary.png\u{0}.jpg",
+    "%2e%2e%2fcanary.png",
+    "clipspace/canary.png [input]",
+    "upload:../canary",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_of_files_of_an_engine_are_no_files() {
+    let simulator = Comfyport::simulator();
+    let server = Comfyport::in_front_of(simulator.url());
+    let forms: [fn(&str) -> Value; 4] = [
+        |path| json!(path),
+        |path| json!({"url": path}),
+        |path| json!({"upload": path}),
+        |path| json!({"filename": path}),
+    ];
+    for path in PATHS {
+        for form in forms {
+            let problem = server.call("/image/resize", &json!({"image": form(path)}), 422).await;
+            let said = problem.to_string();
+            assert!(problem["errors"][0]["pointer"].as_str().unwrap().starts_with("/image"), "{said}");
+            assert!(!said.contains("root:"), "{said}");
+        }
+    }
+    assert_eq!(requests::prompts(&simulator).await, 0);
 }

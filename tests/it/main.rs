@@ -3,12 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::cast_possible_truncation, missing_docs)]
 
 mod access;
+mod acme;
 mod batches;
 mod buckets;
 mod bundled;
 mod clients;
 mod command_line;
 mod compat;
+mod compat_comfy_v2;
+mod compat_comfyui_api;
 #[path = "../support/containers.rs"]
 mod containers;
 mod derived;
@@ -16,11 +19,15 @@ mod dynamic;
 mod engines;
 mod host;
 mod hostile;
+mod issuer;
 mod jobs;
 mod jobs_commands;
 mod lifecycle;
 mod listener;
 mod media_in;
+mod models_commands;
+mod moving;
+mod needs;
 mod openapi;
 mod pictures;
 #[path = "../support/postgres.rs"]
@@ -31,6 +38,8 @@ mod project;
 mod requests;
 mod saved_files;
 mod sink;
+mod streaming;
+mod tokens;
 mod twins;
 mod webhooks;
 

@@ -20,7 +20,7 @@ pub(crate) struct Comfyport {
     url: String,
     http: reqwest::Client,
     log: Arc<Mutex<String>>,
-    _data: tempfile::TempDir,
+    data: tempfile::TempDir,
 }
 
 /// What came back, with the body read.
@@ -44,6 +44,13 @@ impl Comfyport {
     /// The same, with its data in a folder that outlasts it.
     pub(crate) fn simulated_in(data: &Path, settings: &[(&str, &str)]) -> Self {
         let mut command = command(&SIMULATED);
+        command.arg("--data-dir").arg(data);
+        Self::start(command, false, settings)
+    }
+
+    /// The same, at an address of choice.
+    pub(crate) fn simulated_at(listen: &str, data: &Path, settings: &[(&str, &str)]) -> Self {
+        let mut command = command(&["serve", "--simulate", "--listen", listen]);
         command.arg("--data-dir").arg(data);
         Self::start(command, false, settings)
     }
@@ -146,7 +153,7 @@ impl Comfyport {
                 sink.lock().unwrap().push_str(&format!("{line}\n"));
             }
         });
-        Self { child, url, http: reqwest::Client::new(), log, _data: data }
+        Self { child, url, http: reqwest::Client::new(), log, data }
     }
 
     /// Memory that it holds, in bytes.
@@ -158,6 +165,11 @@ impl Comfyport {
 
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Its data directory, unless it was given one that outlasts it.
+    pub(crate) fn data(&self) -> &Path {
+        self.data.path()
     }
 
     /// A connection to it, for what no HTTP library would send. Reading gives up after a generous while.

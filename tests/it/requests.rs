@@ -76,7 +76,7 @@ async fn check_submits_nothing() {
 }
 
 /// How many prompts a simulator has been given.
-async fn prompts(simulator: &Comfyport) -> usize {
+pub(crate) async fn prompts(simulator: &Comfyport) -> usize {
     let ledger = simulator.get("/simulator/ledger").send().await.unwrap().json::<Value>().await.unwrap();
     ledger.as_array().unwrap().iter().filter(|entry| entry["event"] == "received").count()
 }
