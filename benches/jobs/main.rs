@@ -1,7 +1,8 @@
 //! What keeping jobs costs, measured against the same disk and the same engines in one run.
 //!
 //! `cargo bench --bench jobs` starts the real binary and prints: submissions per second against what the disk can sync,
-//! memory for a thousand readers of events, and the latency that is added to jobs at a steady rate. It asserts nothing.
+//! memory for a thousand readers of events, the latency that is added to jobs at a steady rate, what one caller's flood does to
+//! another's jobs, and whether the time of a 401 tells anything. It asserts nothing of speed.
 
 #![allow(
     clippy::print_stderr,
@@ -13,6 +14,8 @@
     missing_docs
 )]
 
+mod flood;
+mod keys;
 #[path = "../server/process.rs"]
 #[allow(dead_code, reason = "shared with the other benchmark")]
 mod process;
@@ -36,6 +39,12 @@ fn main() {
         }
         if is_wanted("steady") {
             steady::run().await;
+        }
+        if is_wanted("flood") {
+            flood::run().await;
+        }
+        if is_wanted("keys") {
+            keys::run().await;
         }
     });
 }

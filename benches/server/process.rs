@@ -37,6 +37,22 @@ impl Process {
         Self::spawn(command, Some(data))
     }
 
+    /// In front of an engine, with keys of callers of these names, who may come as often as they like.
+    pub(crate) fn server_with_keys(engine: &str, names: &[&str]) -> (Self, Vec<String>) {
+        let data = tempfile::tempdir().unwrap();
+        let create = |name: &&str| {
+            let mut command = comfyport(&["keys", "create", name, "--data-dir"]);
+            let made = command.arg(data.path()).output().unwrap();
+            assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+            String::from_utf8(made.stdout).unwrap().trim().to_owned()
+        };
+        let keys = names.iter().map(create).collect();
+        let mut command = comfyport(&["serve", "--listen", "127.0.0.1:0", "--comfyui-url", engine]);
+        command.arg("--data-dir").arg(data.path());
+        command.env("COMFYPORT_ACCESS_WRONG_KEYS_PER_MINUTE", "100000000");
+        (Self::spawn(command, Some(data)), keys)
+    }
+
     /// The data directory of a server.
     pub(crate) fn data(&self) -> std::path::PathBuf {
         self.data.as_ref().unwrap().path().to_owned()

@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stderr, reason = "a command line for developers")]
 
+mod fuzz;
 mod static_build;
 
 use std::process::{Command, ExitCode};
@@ -11,6 +12,7 @@ cargo xtask <command>
   lint     formatting, clippy and documentation, warnings denied
   static   build the static release binary and prove that it runs alone
   prove    that no accepted job is lost: every long run of tests/chaos, a line each
+  fuzz     every target of what strangers send, for so many seconds each (60), two at a time
   bench    every benchmark; each prints its ratios";
 
 /// What a step that went wrong has to say.
@@ -22,6 +24,7 @@ fn main() -> ExitCode {
         Some("lint") => lint(),
         Some("static") => static_build::build_and_check(),
         Some("prove") => prove(),
+        Some("fuzz") => fuzz::run(std::env::args().nth(2).as_deref(), std::env::args().nth(3).as_deref()),
         Some("bench") => bench(),
         _ => {
             eprintln!("{USAGE}");
