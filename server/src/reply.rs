@@ -6,4 +6,5 @@ pub mod events;
 pub mod form;
 pub mod prefer;
 pub mod sheet;
+pub mod watched;
 pub mod zip;

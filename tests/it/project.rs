@@ -123,12 +123,12 @@ fn what_the_next_build_would_refuse_is_not_added() {
     assert!(said(&lost).contains("comfyport new"), "{}", said(&lost));
 }
 
-/// Builds a project without a network, with what other builds left behind.
+/// Builds a project as one file, without a network, with what other builds left behind.
 pub(crate) fn build(project: &Path) -> PathBuf {
     let target = Path::new(env!("CARGO_BIN_EXE_comfyport")).ancestors().nth(2).unwrap();
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let built = Command::new(cargo)
-        .args(["build", "--offline"])
+        .args(["build", "--offline", "--config", &repository(".cargo/static.toml")])
         .current_dir(project)
         .env("CARGO_TARGET_DIR", target)
         .output()
@@ -138,7 +138,9 @@ pub(crate) fn build(project: &Path) -> PathBuf {
     let said = said(&built);
     let mut warnings = said.lines().filter(|line| line.starts_with("warning") && !line.contains("@0.1.0: "));
     assert_eq!(warnings.next(), None, "{said}");
-    target.join("debug").join(project.file_name().unwrap())
+    let program = Path::new("debug").join(project.file_name().unwrap());
+    let folders = fs::read_dir(target).unwrap().map(|folder| folder.unwrap().path());
+    folders.map(|folder| folder.join(&program)).find(|program| program.is_file()).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode};
 const USAGE: &str = "\
 cargo xtask <command>
   lint     formatting, clippy and documentation, warnings denied
-  static   build the static release binary and prove that it runs alone
+  static   build the static binary of a profile (release) and prove that it runs alone
   prove    that no accepted job is lost: every long run of tests/chaos, a line each
   fuzz     every target of what strangers send, for so many seconds each (60), two at a time
   bench    every benchmark; each prints its ratios";
@@ -19,12 +19,13 @@ cargo xtask <command>
 type Outcome = Result<(), String>;
 
 fn main() -> ExitCode {
-    let command = std::env::args().nth(1);
+    let argument = |at| std::env::args().nth(at);
+    let command = argument(1);
     let outcome = match command.as_deref() {
         Some("lint") => lint(),
-        Some("static") => static_build::build_and_check(),
+        Some("static") => static_build::build_and_check(argument(2).as_deref()),
         Some("prove") => prove(),
-        Some("fuzz") => fuzz::run(std::env::args().nth(2).as_deref(), std::env::args().nth(3).as_deref()),
+        Some("fuzz") => fuzz::run(argument(2).as_deref(), argument(3).as_deref()),
         Some("bench") => bench(),
         _ => {
             eprintln!("{USAGE}");
@@ -43,7 +44,9 @@ fn main() -> ExitCode {
 fn lint() -> Outcome {
     cargo(&["fmt", "--all", "--", "--check"], &[])?;
     cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])?;
-    cargo(&["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")])
+    // With examples, cargo chooses the features that clippy had: nothing is checked twice.
+    let targets = ["--lib", "--bins", "--examples"];
+    cargo(&[&["doc", "--workspace", "--no-deps"], &targets[..]].concat(), &[("RUSTDOCFLAGS", "-D warnings")])
 }
 
 /// One after the other: each has several processes of its own.

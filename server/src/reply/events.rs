@@ -4,26 +4,21 @@
 //! What is kept of a job has a number as its id, so that whoever comes back with `Last-Event-ID` misses none of it,
 //! whatever happened to the server in between. What is not kept has none.
 
-use std::{any::Any, collections::VecDeque, convert::Infallible, time::Duration};
+use std::any::Any;
 
-use axum::response::{
-    IntoResponse, Response,
-    sse::{Event, KeepAlive, Sse},
-};
+use axum::response::{Response, sse::Event};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use comfyport_store::{Job, State};
-use futures_util::{Stream, stream};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::watched::{self, Teller, Told};
 use crate::{
     app::AppState,
     jobs::{Answer, View, Watcher, body},
     problem::{Code, Problem},
     run::Update,
 };
-
-const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// Answers with the events of a job after one number. `guard` is dropped when the reader leaves or the job has ended.
 pub fn stream(
@@ -36,24 +31,19 @@ pub fn stream(
 ) -> Response {
     let reader = Reader {
         app: app.clone(),
-        watcher,
         after,
         live: 0,
         position: None,
         percent: 0.0,
         previews,
         inline,
-        waiting: VecDeque::new(),
-        is_first: true,
-        is_over: false,
         _guard: guard,
     };
-    Sse::new(events(reader)).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response()
+    watched::stream(app, watcher, reader)
 }
 
 struct Reader {
     app: AppState,
-    watcher: Watcher,
     /// The number of the last kept event that was told.
     after: i64,
     /// The number of the last one that is not kept.
@@ -63,44 +53,31 @@ struct Reader {
     percent: f64,
     previews: bool,
     inline: bool,
-    waiting: VecDeque<Event>,
-    is_first: bool,
-    is_over: bool,
     _guard: Box<dyn Any + Send + Sync>,
 }
 
-fn events(reader: Reader) -> impl Stream<Item = Result<Event, Infallible>> {
-    stream::unfold(reader, |mut reader| async move {
-        loop {
-            if let Some(event) = reader.waiting.pop_front() {
-                return Some((Ok(event), reader));
+impl Teller for Reader {
+    async fn tell(&mut self, view: &View) -> Told {
+        let mut told = Told::default();
+        let Some(job) = &view.job else {
+            if let Some(error) = &view.broken {
+                told.events.push_back(event("problem", None, &Problem::from(error.clone())));
+                told.is_last = true;
             }
-            if reader.is_over {
-                return None;
-            }
-            let view = if std::mem::take(&mut reader.is_first) {
-                reader.watcher.now()
-            } else {
-                tokio::select! {
-                    view = reader.watcher.next() => view,
-                    // Whoever comes back, here or elsewhere, goes on from where this ended.
-                    () = reader.app.closing.cancelled() => return None,
-                }
-            };
-            reader.tell(&view).await;
+            return told;
+        };
+        self.tell_kept(job, view, &mut told);
+        self.tell_live(job, view, &mut told);
+        if job.state.is_final() {
+            told.is_last = true;
+            told.events.push_back(self.last(job).await);
         }
-    })
+        told
+    }
 }
 
 impl Reader {
-    async fn tell(&mut self, view: &View) {
-        let Some(job) = &view.job else {
-            if let Some(error) = &view.broken {
-                self.waiting.push_back(event("problem", None, &Problem::from(error.clone())));
-                self.is_over = true;
-            }
-            return;
-        };
+    fn tell_kept(&mut self, job: &Job, view: &View, told: &mut Told) {
         let after = self.after;
         for kept in view.events.iter().filter(|kept| kept.number > after) {
             self.after = kept.number;
@@ -123,16 +100,19 @@ impl Reader {
                 Err(()) if kept.kind == "progress" && self.goes_back(data["percent"].as_f64()) => continue,
                 Err(()) => kept.kind.as_str(),
             };
-            self.waiting.push_back(event(name, Some(kept.number), &data));
+            told.events.push_back(event(name, Some(kept.number), &data));
         }
         if job.state == State::Queued && view.position != self.position {
             self.position = view.position;
             let data = json!({"id": job.id.to_string(), "position": view.position});
-            self.waiting.push_back(event("queued", None, &data));
+            told.events.push_back(event("queued", None, &data));
         }
+    }
+
+    fn tell_live(&mut self, job: &Job, view: &View, told: &mut Told) {
         let missed = view.live.front().is_some_and(|(first, _)| self.live > 0 && *first > self.live + 1);
         if missed {
-            self.waiting.push_back(event("lagged", None, &json!({"id": job.id.to_string()})));
+            told.events.push_back(event("lagged", None, &json!({"id": job.id.to_string()})));
         }
         let after = self.live;
         for (number, update) in view.live.iter().filter(|(number, _)| *number > after) {
@@ -142,12 +122,7 @@ impl Reader {
             {
                 continue;
             }
-            self.waiting.extend(self.live_event(job, update));
-        }
-        if job.state.is_final() {
-            self.is_over = true;
-            let last = self.last(job).await;
-            self.waiting.push_back(last);
+            told.events.extend(self.live_event(job, update));
         }
     }
 
