@@ -46,6 +46,8 @@ enum Command {
     /// Print the configuration
     #[command(subcommand)]
     Config(Config),
+    /// Ask a language model for better words of a workflow's endpoint, and write those you accept into its sidecar
+    Enrich(commands::enrich::Enrich),
     /// Learn node definitions from a ComfyUI
     #[command(subcommand)]
     Catalog(Catalog),
@@ -637,6 +639,7 @@ pub(crate) fn run(endpoints: &'static [&'static Endpoint]) -> ExitCode {
         Command::Engines(arguments) => commands::engines::run(&arguments),
         Command::Jobs(arguments) => commands::jobs::run(&arguments),
         Command::Webhooks(arguments) => commands::webhooks::run(&arguments),
+        Command::Enrich(arguments) => commands::enrich::run(&arguments),
         Command::Models(arguments) => commands::models::run(&arguments, endpoints),
         Command::Keys(arguments) => commands::keys::run(&arguments),
         Command::Config(Config::Default) => crate::say::data(crate::config::DEFAULT),

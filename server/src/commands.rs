@@ -6,6 +6,7 @@ pub(crate) mod check;
 pub(crate) mod client;
 pub(crate) mod config;
 pub(crate) mod engines;
+pub(crate) mod enrich;
 mod files;
 pub(crate) mod jobs;
 pub(crate) mod keys;

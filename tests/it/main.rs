@@ -17,6 +17,7 @@ mod containers;
 mod derived;
 mod dynamic;
 mod engines;
+mod enrich;
 mod host;
 mod hostile;
 mod issuer;

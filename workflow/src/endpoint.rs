@@ -103,6 +103,12 @@ impl Endpoint {
         if states == always.unwrap_or(0) { u32::MAX } else { states }
     }
 
+    /// The entry of the sidecar file that decided about a parameter.
+    pub fn sidecar_entry(&self, param: &Param) -> Option<&str> {
+        let found = self.sidecar_keys.iter().find(|(_, binding)| param.sets().contains(binding));
+        found.map(|(key, _)| key.as_str())
+    }
+
     /// Model files that an engine can be asked for: not those that a node fetches by itself, or that nobody can say
     /// where to look up.
     pub fn checked_models(&self) -> impl Iterator<Item = &ModelRef> {

@@ -49,7 +49,22 @@ impl WorkflowFile {
 
     /// What is made of the workflow at its place.
     pub(super) fn endpoint(&self) -> Result<Endpoint, Vec<Diagnostic>> {
-        let mut endpoint = self.with_options(|options| comfyport_workflow::endpoint(&self.bytes, options))?;
+        self.infer(self.sidecar.as_deref())
+    }
+
+    /// What would be made of it with another sidecar file.
+    pub(super) fn endpoint_with(&self, sidecar: &str) -> Result<Endpoint, Vec<Diagnostic>> {
+        self.infer(Some(sidecar))
+    }
+
+    /// The text of the sidecar file, if there is one.
+    pub(super) fn sidecar(&self) -> Option<&str> {
+        self.sidecar.as_deref()
+    }
+
+    fn infer(&self, sidecar: Option<&str>) -> Result<Endpoint, Vec<Diagnostic>> {
+        let infer = |options: &Options<'_>| comfyport_workflow::endpoint(&self.bytes, options);
+        let mut endpoint = self.with_sidecar(sidecar, infer)?;
         endpoint.version.clone_from(&self.version);
         endpoint.diagnostics.extend(self.misplaced.iter().cloned());
         Ok(endpoint)
@@ -65,7 +80,15 @@ impl WorkflowFile {
         &self,
         action: impl FnOnce(&Options<'_>) -> Result<T, Vec<Diagnostic>>,
     ) -> Result<T, Vec<Diagnostic>> {
-        let sidecar = self.sidecar.as_deref().map(Sidecar::parse).transpose()?;
+        self.with_sidecar(self.sidecar.as_deref(), action)
+    }
+
+    fn with_sidecar<T>(
+        &self,
+        sidecar: Option<&str>,
+        action: impl FnOnce(&Options<'_>) -> Result<T, Vec<Diagnostic>>,
+    ) -> Result<T, Vec<Diagnostic>> {
+        let sidecar = sidecar.map(Sidecar::parse).transpose()?;
         let lock = self.lock_text.as_deref().map(Lock::parse).transpose()?;
         action(&Options {
             file: &self.shown,
