@@ -117,8 +117,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 fn lonely(files: &BTreeMap<String, PathBuf>) {
     let (workflows, _) = route::of_files(files.keys().map(String::as_str));
     for name in files.keys() {
-        let stem = name.strip_suffix(".toml").or_else(|| name.strip_suffix(".lock"));
-        if let Some(stem) = stem.filter(|stem| !workflows.contains_key(stem)) {
+        if let Some(stem) = route::of_companion(name).filter(|stem| !workflows.contains_key(stem)) {
             println!("cargo::warning={name}: there is no {stem}.json beside it");
         }
     }

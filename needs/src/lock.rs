@@ -142,8 +142,13 @@ pub enum Difference {
         /// What is locked.
         locked: String,
     },
-    /// A model is locked without a hash or an address.
-    LooseModel(String),
+    /// A model is locked without all that it takes to fetch it.
+    LooseModel {
+        /// The model.
+        model: String,
+        /// What is missing: a hash, an address.
+        lacks: &'static str,
+    },
     /// A pack is locked without a version or commit.
     LoosePack(String),
 }
@@ -151,7 +156,7 @@ pub enum Difference {
 impl Difference {
     /// Whether it is only that something is not known exactly yet.
     pub fn is_loose(&self) -> bool {
-        matches!(self, Self::LooseModel(_) | Self::LoosePack(_))
+        matches!(self, Self::LooseModel { .. } | Self::LoosePack(_))
     }
 }
 
@@ -168,7 +173,7 @@ impl fmt::Display for Difference {
             Self::Version { pack, asked, locked } => {
                 write!(to, "node pack {pack} is to have version {asked} and is locked at {locked}")
             }
-            Self::LooseModel(model) => write!(to, "model {model} is locked without a hash or an address"),
+            Self::LooseModel { model, lacks } => write!(to, "model {model} is locked without {lacks}"),
             Self::LoosePack(pack) => write!(to, "node pack {pack} is locked without a version or commit"),
         }
     }
@@ -334,11 +339,16 @@ impl ProjectLock {
                 (Some(asked), Some(is)) if !asked.eq_ignore_ascii_case(is) => {
                     found.push(Difference::Content { model: name, asked: asked.clone(), locked: is.clone() });
                 }
-                (_, None) if !locked.fetched_by_node => found.push(Difference::LooseModel(name)),
-                _ if locked.urls.is_empty() && !locked.fetched_by_node => {
-                    found.push(Difference::LooseModel(name));
+                _ if locked.fetched_by_node => {}
+                (_, hash) => {
+                    let lacks = match (hash.is_some(), !locked.urls.is_empty()) {
+                        (true, true) => continue,
+                        (false, true) => "a hash",
+                        (true, false) => "an address",
+                        (false, false) => "a hash or an address",
+                    };
+                    found.push(Difference::LooseModel { model: name, lacks });
                 }
-                _ => {}
             }
         }
         for need in &needs.packs {

@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::Output};
 
 use serde_json::{Value, json};
 
-use crate::process::command;
+use crate::process::{command, repository};
 
 const HASH: &str = "aa00000000000000000000000000000000000000000000000000000000000000";
 
@@ -41,9 +41,10 @@ fn said(output: &Output) -> String {
 #[test]
 fn a_project_is_locked_checked_and_kept() {
     let project = tempfile::tempdir().unwrap();
-    let folder = project.path();
+    // What the folder is called makes no difference to the routes.
+    let folder = &project.path().join("workflow_templates");
     let file = |name: &str| folder.join(name);
-    fs::create_dir(file("sub")).unwrap();
+    fs::create_dir_all(file("sub")).unwrap();
     fs::write(file("sub/one.json"), graph("a.safetensors", &["CannyEdgePreprocessor"])).unwrap();
     fs::write(file("two.json"), graph("a.safetensors", &["ImageResize+"])).unwrap();
 
@@ -170,4 +171,10 @@ fn what_cannot_be_locked_says_why() {
     fs::remove_file(folder.join("models.toml")).unwrap();
     fs::write(folder.join("comfyport.lock"), "version = 99\n").unwrap();
     assert!(said(&lock(folder, &[])).contains("version 99"));
+}
+
+#[test]
+fn the_lock_of_the_examples_is_what_they_need() {
+    let checked = lock(Path::new(&repository("workflow_templates")), &["--check"]);
+    assert!(checked.status.success(), "{}", said(&checked));
 }

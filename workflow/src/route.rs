@@ -5,7 +5,7 @@ mod files;
 mod version;
 
 pub use check::check;
-pub use files::{OBJECT_INFO, of_file, of_files};
+pub use files::{OBJECT_INFO, PROJECT_LOCK, PROJECT_MODELS, of_companion, of_file, of_files};
 pub use version::{Place, Version, path, places, unnumbered};
 
 /// A name in snake case for one segment of a route, without a meaning in any language.

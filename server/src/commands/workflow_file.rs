@@ -32,8 +32,19 @@ pub(super) struct WorkflowFile {
 }
 
 impl WorkflowFile {
+    /// Below a `workflow_templates` folder, or in a folder of its own.
     pub(super) fn read(file: &Path, object_info: Option<&Path>) -> Result<Self, String> {
-        let Place { path, version, misplaced } = Place::of(file);
+        Self::read_at(Place::of(file, &stem), file, object_info)
+    }
+
+    /// Below a folder of workflows, whatever it is called.
+    pub(super) fn read_below(folder: &Path, file: &Path, object_info: Option<&Path>) -> Result<Self, String> {
+        let below = |file: &Path| joined(file.with_extension("").strip_prefix(folder).unwrap_or(file));
+        Self::read_at(Place::of(file, &below), file, object_info)
+    }
+
+    fn read_at(place: Place, file: &Path, object_info: Option<&Path>) -> Result<Self, String> {
+        let Place { path, version, misplaced } = place;
         Ok(Self {
             file: file.to_owned(),
             path,
@@ -137,9 +148,9 @@ struct Place {
 
 impl Place {
     /// Among the versions of it that lie in its folder.
-    fn of(file: &Path) -> Self {
+    fn of(file: &Path, stem: &dyn Fn(&Path) -> String) -> Self {
         let own = stem(file);
-        let mut stems = versions_beside(file, &own);
+        let mut stems = versions_beside(file, &own, stem);
         stems.push(own.clone());
         stems.sort();
         stems.dedup();
@@ -159,7 +170,7 @@ impl Place {
 }
 
 /// Workflows of the same folder and the same name but for the number of a version.
-fn versions_beside(file: &Path, own: &str) -> Vec<String> {
+fn versions_beside(file: &Path, own: &str, stem: &dyn Fn(&Path) -> String) -> Vec<String> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
     let entries = std::fs::read_dir(folder.unwrap_or(Path::new("."))).into_iter().flatten().flatten();
     let workflow = |path: PathBuf| {
@@ -181,6 +192,10 @@ fn stem(file: &Path) -> String {
     let root = parts.iter().rposition(|part| part == "workflow_templates");
     let below = root.map_or(parts.len().saturating_sub(1), |root| root + 1);
     parts.get(below..).unwrap_or_default().join("/")
+}
+
+fn joined(path: &Path) -> String {
+    path.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
 }
 
 /// The core catalog, extended by a file that was named, else by `object_info.json` in the folder of workflows.

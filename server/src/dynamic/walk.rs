@@ -95,8 +95,7 @@ impl Listing {
     /// A sidecar or a lock without its workflow is probably misspelt.
     fn find_lonely(&mut self) {
         for name in self.files.keys() {
-            let stem = name.strip_suffix(".toml").or_else(|| name.strip_suffix(".lock"));
-            if let Some(stem) = stem.filter(|stem| !self.routes.contains_key(*stem)) {
+            if let Some(stem) = route::of_companion(name).filter(|stem| !self.routes.contains_key(*stem)) {
                 let message = format!("there is no {}.json beside it", printable(stem));
                 self.left_out.insert(name.clone(), Diagnostic::error("lonely-file", message));
             }

@@ -13,6 +13,7 @@ use comfyport_needs::{
     same_repository,
     snapshot::{self, LeftOut},
 };
+use comfyport_workflow::route;
 use serde_json::{Value, json};
 
 use super::{Found, workflows};
@@ -23,10 +24,10 @@ use crate::{
 };
 
 /// The lock of a project, in its folder of workflows.
-pub(super) const LOCK: &str = "comfyport.lock";
+pub(super) const LOCK: &str = route::PROJECT_LOCK;
 
 /// What a project knows of models, beside it.
-const LIST: &str = "models.toml";
+const LIST: &str = route::PROJECT_MODELS;
 
 /// Writes the lock, or says what it would change. Exits 0; 1 if a workflow makes no endpoint, or `--check` finds
 /// something.
@@ -123,16 +124,10 @@ impl Project {
     /// What its workflows need, with what its list knows of models; and files that make no endpoint.
     pub(crate) fn needs(&self, object_info: Option<&Path>) -> Result<(Needs, Vec<String>), String> {
         let (mut endpoints, mut faulty) = (Vec::new(), Vec::new());
-        for Found { file, below } in &self.found {
-            let read = WorkflowFile::read(file, object_info)?;
+        for Found { file, .. } in &self.found {
+            let read = WorkflowFile::read_below(&self.folder, file, object_info)?;
             match read.endpoint() {
-                Ok(mut endpoint) => {
-                    let folder = below.parent().filter(|folder| !folder.as_os_str().is_empty());
-                    if let Some(folder) = folder {
-                        endpoint.path = format!("{}/{}", folder.display(), endpoint.path);
-                    }
-                    endpoints.push(endpoint);
-                }
+                Ok(endpoint) => endpoints.push(endpoint),
                 Err(_) => faulty.push(read.shown().to_owned()),
             }
         }
@@ -187,7 +182,8 @@ impl Outcome {
         }
         for loose in &self.loose {
             let help = match loose {
-                Difference::LooseModel(_) => "say where it comes from in models.toml",
+                Difference::LooseModel { lacks: "a hash", .. } => "`sha256` in models.toml",
+                Difference::LooseModel { .. } => "say where it comes from in models.toml",
                 _ => "give `version` in a sidecar file, [node_packs.<id>]",
             };
             let _ = writeln!(text, "warning: {loose}: {help}");
