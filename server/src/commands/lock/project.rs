@@ -15,15 +15,19 @@ use comfyport_needs::{
 };
 use serde_json::{Value, json};
 
-use super::{Found, workflows};
+use super::{
+    Found,
+    arguments::{LockExport, LockImport, LockProject, SnapshotKind},
+    workflows,
+};
 use crate::{
-    cli::{Format, LockExport, LockImport, LockProject, SnapshotKind},
+    cli::Format,
     commands::{files, workflow_file::WorkflowFile},
     say,
 };
 
 /// The lock of a project, in its folder of workflows.
-pub(super) const LOCK: &str = "comfyport.lock";
+pub(crate) const LOCK: &str = "comfyport.lock";
 
 /// What a project knows of models, beside it.
 const LIST: &str = "models.toml";
