@@ -84,7 +84,7 @@ pub enum GitError {
 
 impl Git {
     /// Clones a repository into an empty folder and checks a commit out. It answers the whole commit.
-    pub(crate) async fn clone(
+    pub(crate) async fn clone_at(
         &self,
         repository: &Repository,
         commit: &Commit,
@@ -163,6 +163,27 @@ impl Git {
         let said = self.run(within, &["ls-remote", "--quiet", "--", repository.as_str(), "HEAD"]).await?;
         let first = said.stdout.split_whitespace().next().and_then(|commit| Commit::parse(commit).ok());
         first.ok_or_else(|| GitError::Silent(repository.to_string()))
+    }
+
+    /// A file of a commit, if that has it. `within` is an empty folder, or one that this was asked for before.
+    pub(crate) async fn read(
+        &self,
+        repository: &Repository,
+        commit: &Commit,
+        file: &str,
+        within: &Path,
+    ) -> Result<Option<String>, GitError> {
+        let fresh = !within.join(".git").exists();
+        if fresh {
+            self.run(within, &["init", "--quiet"]).await?;
+        }
+        let whole = self.obtain(within, repository, commit, fresh).await?;
+        let listed = self.run(within, &["ls-tree", "--name-only", &whole, "--", file]).await?;
+        if listed.stdout.trim() != file {
+            return Ok(None);
+        }
+        let said = self.run(within, &["show", "--no-textconv", &format!("{whole}:{file}")]).await?;
+        Ok(Some(said.stdout))
     }
 
     async fn resolve(&self, clone: &Path, commit: &Commit) -> Result<Option<String>, GitError> {

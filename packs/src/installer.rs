@@ -18,13 +18,13 @@ use crate::{
     archive::ArchiveLimits,
     engine::Engine,
     git::{Git, GitError},
-    installed::{Installed, Origin},
+    installed::Installed,
     outcome::{Became, Outcome},
     place::{BadPlace, Place},
-    plan::{Action, Plan, Step, is_called},
+    plan::{Action, Plan},
     python::{Packages, Python, PythonError},
-    registry::{Registry, RegistryError},
-    source::Repository,
+    registry::Registry,
+    sources::Sources,
 };
 
 use item::Item;
@@ -115,31 +115,10 @@ impl Installer {
     /// locked then. Packs that are turned off stay as they are.
     pub async fn plan_update(&self, names: &[String]) -> Result<(Vec<LockedPack>, Plan), BadPlace> {
         let installed = self.place.installed()?;
-        let meant = |one: &&Installed| {
-            let can_be = matches!(one.origin, Origin::Registry { .. } | Origin::Git { remote: Some(_), .. });
-            one.enabled
-                && if names.is_empty() { can_be } else { names.iter().any(|name| is_called(one, name)) }
-        };
-        let (mut newest, mut refused) = (Vec::new(), Vec::new());
-        for one in installed.iter().filter(meant) {
-            match self.newest(one).await {
-                Ok(pack) => newest.push(pack),
-                Err(why) => refused.push((one.name.clone(), one.folder.clone(), why)),
-            }
-        }
-        for name in names {
-            if !installed.iter().any(|one| one.enabled && is_called(one, name)) {
-                let why = "there is no such pack that is turned on".to_owned();
-                refused.push((name.clone(), name.clone(), why));
-            }
-        }
+        let sources = Sources { git: self.git.clone(), registry: self.registry.clone() };
+        let (newest, refused) = sources.newest_of(&installed, names).await;
         let mut plan = self.plan_install(&newest).await?;
-        plan.steps.extend(refused.into_iter().map(|(pack, folder, why)| Step {
-            pack,
-            folder,
-            action: Action::Conflict(why),
-            classes: Vec::new(),
-        }));
+        plan.steps.extend(refused);
         Ok((newest, plan))
     }
 
@@ -205,28 +184,6 @@ impl Installer {
             {
                 item.notes.push(format!("it is at its commit, and was changed by hand: {files}"));
             }
-        }
-    }
-
-    /// How a pack would be locked at its newest.
-    async fn newest(&self, installed: &Installed) -> Result<LockedPack, String> {
-        let pack = LockedPack { id: installed.name.clone(), ..LockedPack::default() };
-        match &installed.origin {
-            Origin::Registry { id, .. } => {
-                let registry = self.registry.as_ref().ok_or("no registry is known")?;
-                let version = registry.newest(id).await.map_err(|error: RegistryError| error.to_string())?;
-                Ok(LockedPack { id: id.clone(), version: Some(version), ..pack })
-            }
-            Origin::Git { remote: Some(remote), .. } => {
-                let repository =
-                    Repository::parse(remote, self.git.transports).map_err(|error| error.to_string())?;
-                let within = self.place.custom_nodes().join(&installed.folder);
-                let commit =
-                    self.git.newest(&repository, &within).await.map_err(|error| error.to_string())?;
-                let (repository, commit) = (Some(remote.clone()), Some(commit.as_str().to_owned()));
-                Ok(LockedPack { repository, commit, ..pack })
-            }
-            _ => Err(format!("it is {}, of which nothing newer can be known", installed.at())),
         }
     }
 

@@ -23,6 +23,9 @@ mod python;
 mod registry;
 mod remote;
 mod source;
+mod sources;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod tool;
 
 pub use archive::{ArchiveError, ArchiveLimits};
@@ -36,7 +39,8 @@ pub use outcome::{Became, Outcome};
 pub use place::{BadPlace, Place};
 pub use plan::{Action, Plan, Source, Step};
 pub use python::{Package, PackageChange, Packages, Python, PythonError};
-pub use registry::{Registry, RegistryError};
+pub use registry::{KnownPack, Registry, RegistryError};
 pub use remote::{RemoteError, RemoteInstaller};
 pub use source::{BadSource, Commit, Repository, Transports};
+pub use sources::{SourceError, Sources};
 pub use tool::ToolError;

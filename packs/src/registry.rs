@@ -5,7 +5,7 @@ use serde::Deserialize;
 use tokio::io::AsyncWrite;
 use url::Url;
 
-use crate::source::{BadSource, registry_id, registry_version};
+use crate::source::{BadSource, Repository, Transports, registry_id, registry_version};
 
 /// The largest answer about a pack that is read, in bytes.
 const LARGEST_ANSWER: u64 = 4 << 20;
@@ -25,8 +25,21 @@ pub(crate) struct Release {
     pub(crate) version: String,
     pub(crate) download: String,
     pub(crate) deprecated: bool,
+    /// What it asks of Python, as the registry read it.
+    pub(crate) dependencies: Vec<String>,
     /// Whether it could only be had by what counts as an installation.
     pub(crate) counted: bool,
+}
+
+/// A pack that the registry knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownPack {
+    /// Its id.
+    pub id: String,
+    /// Its repository, if it is one.
+    pub repository: Option<String>,
+    /// Its newest version, if it has any.
+    pub newest: Option<String>,
 }
 
 /// Why the registry gives nothing.
@@ -68,10 +81,17 @@ struct Said {
     download: Option<String>,
     #[serde(default)]
     deprecated: Option<bool>,
+    #[serde(default)]
+    dependencies: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
 struct Node {
+    #[serde(default)]
+    id: String,
+    #[serde(default)]
+    repository: Option<String>,
+    #[serde(default)]
     latest_version: Option<Latest>,
 }
 
@@ -112,16 +132,40 @@ impl Registry {
             version: version.to_owned(),
             download: download.ok_or(RegistryError::NoArchive(name))?,
             deprecated: found.deprecated == Some(true),
+            dependencies: found.dependencies.unwrap_or_default(),
             counted,
         })
     }
 
     /// The newest version of a pack.
     pub(crate) async fn newest(&self, id: &str) -> Result<String, RegistryError> {
+        let pack = self.pack(id).await?.ok_or_else(|| RegistryError::Unknown(id.to_owned()))?;
+        pack.newest.ok_or_else(|| RegistryError::Unknown(format!("version of {id}")))
+    }
+
+    /// A pack; `None` if there is no such id.
+    pub(crate) async fn pack(&self, id: &str) -> Result<Option<KnownPack>, RegistryError> {
         let id = registry_id(id)?;
-        let node: Node = self.ask(&["nodes", id], None, id).await?;
-        let latest = node.latest_version.ok_or_else(|| RegistryError::Unknown(format!("version of {id}")))?;
-        Ok(registry_version(&latest.version)?.to_owned())
+        self.known(&["nodes", id], id).await
+    }
+
+    /// The pack that has a class; `None` if it is unknown, or one of ComfyUI itself.
+    pub(crate) async fn with_class(&self, class: &str) -> Result<Option<KnownPack>, RegistryError> {
+        // These would be steps of a path.
+        if matches!(class, "" | "." | "..") {
+            return Ok(None);
+        }
+        self.known(&["comfy-nodes", class, "node"], class).await
+    }
+
+    async fn known(&self, segments: &[&str], name: &str) -> Result<Option<KnownPack>, RegistryError> {
+        let node: Node = match self.ask(segments, None, name).await {
+            Err(RegistryError::Unknown(_)) => return Ok(None),
+            other => other?,
+        };
+        let repository = node.repository.filter(|one| Repository::parse(one, Transports::ANY).is_ok());
+        let newest = node.latest_version.map(|latest| registry_version(&latest.version).map(str::to_owned));
+        Ok(Some(KnownPack { id: registry_id(&node.id)?.to_owned(), repository, newest: newest.transpose()? }))
     }
 
     /// Fetches the archive of a version.

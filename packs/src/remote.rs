@@ -11,6 +11,7 @@ use crate::{
     outcome::{Became, Outcome},
     plan::{Action, Plan, Source, Step},
     source::Transports,
+    sources::Sources,
 };
 
 /// Installs packs by the ComfyUI-Manager of a ComfyUI.
@@ -46,9 +47,28 @@ impl RemoteInstaller {
         &self.manager
     }
 
+    /// The ComfyUI that it runs in.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// What it takes for these packs to be there as they are locked, after what the Manager says is there.
     pub async fn plan_install(&self, locked: &[LockedPack]) -> Result<Plan, ManagerError> {
         Ok(Plan::install(&self.manager.installed().await?, locked, Transports::default()))
+    }
+
+    /// What it takes for packs of these names, or for all that can be, to be at their newest; and how they would be
+    /// locked then.
+    pub async fn plan_update(
+        &self,
+        names: &[String],
+        sources: &Sources,
+    ) -> Result<(Vec<LockedPack>, Plan), ManagerError> {
+        let installed = self.manager.installed().await?;
+        let (newest, refused) = sources.newest_of(&installed, names).await;
+        let mut plan = Plan::install(&installed, &newest, Transports::default());
+        plan.steps.extend(refused);
+        Ok((newest, plan))
     }
 
     /// What it takes for packs of these names to be gone.

@@ -20,6 +20,9 @@ pub struct Transports {
 }
 
 impl Transports {
+    /// All of them: for addresses that are told, and not gone to.
+    pub(crate) const ANY: Self = Self { http: true, file: true, ssh: true };
+
     /// What git is told to go by, submodules included.
     pub(crate) fn allowed(self) -> String {
         let mut allowed = vec!["https"];

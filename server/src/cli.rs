@@ -7,7 +7,10 @@ use comfyport_endpoint::Endpoint;
 use url::Url;
 use uuid::Uuid;
 
-use crate::{access::Scope, commands};
+use crate::{
+    access::Scope,
+    commands::{self, lock::arguments::Lock, models::arguments::Models, nodes::arguments::Nodes},
+};
 
 /// Serve exported ComfyUI workflows as typed HTTP endpoints.
 #[derive(Debug, Parser)]
@@ -39,6 +42,8 @@ enum Command {
     Jobs(Jobs),
     /// Fetch the models that workflows need, and look after those that are there
     Models(Models),
+    /// Install the node packs that workflows need, and look after those that are there
+    Nodes(Nodes),
     /// Make, list and take back API keys, beside a running server or without one
     Keys(Keys),
     /// See the webhooks of a running server, and have them delivered again
@@ -117,105 +122,6 @@ pub(crate) struct Add {
     /// Replace the workflow of that route
     #[arg(long)]
     pub(crate) force: bool,
-}
-
-#[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
-struct Lock {
-    #[command(subcommand)]
-    action: Option<LockAction>,
-    #[command(flatten)]
-    project: LockProject,
-}
-
-/// Without another word: the models and node packs of all workflows, into `comfyport.lock`.
-#[derive(Debug, Args)]
-pub(crate) struct LockProject {
-    /// The folder of workflows
-    #[arg(value_name = "DIR", default_value = "workflow_templates")]
-    pub(crate) folder: PathBuf,
-    /// Write nothing; exit 1 if the lock is not what the workflows need
-    #[arg(long)]
-    pub(crate) check: bool,
-    /// With --check: exit 1 also for models without hash or address, packs without version, and what is undecided
-    #[arg(long, requires = "check")]
-    pub(crate) strict: bool,
-    /// Where several node packs have a class, take the likeliest
-    #[arg(long)]
-    pub(crate) take_likely: bool,
-    /// The ComfyUI that the workflows are known to run on: a version or a commit
-    #[arg(long, value_name = "VERSION")]
-    pub(crate) comfyui: Option<String>,
-    /// `model-list.json` of a ComfyUI-Manager, for addresses of models that nobody else knows
-    #[arg(long, value_name = "FILE")]
-    pub(crate) manager_models: Option<PathBuf>,
-    /// Node definitions beside the core ones: a saved `GET /object_info` or a pulled catalog
-    #[arg(long, value_name = "FILE")]
-    pub(crate) object_info: Option<PathBuf>,
-    /// How to print the result
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub(crate) format: Format,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct LockImport {
-    /// A snapshot of ComfyUI-Manager or comfy-pack
-    pub(crate) snapshot: PathBuf,
-    /// The folder of workflows
-    #[arg(value_name = "DIR", default_value = "workflow_templates")]
-    pub(crate) folder: PathBuf,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct LockExport {
-    /// Whose form it is to have
-    #[arg(value_enum)]
-    pub(crate) kind: SnapshotKind,
-    /// The folder of workflows
-    #[arg(value_name = "DIR", default_value = "workflow_templates")]
-    pub(crate) folder: PathBuf,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum SnapshotKind {
-    /// ComfyUI-Manager's
-    Manager,
-    /// comfy-pack's, with models
-    ComfyPack,
-}
-
-#[derive(Debug, Subcommand)]
-enum LockAction {
-    /// Take over what a snapshot of ComfyUI-Manager or comfy-pack pins
-    Import(LockImport),
-    /// Print what is pinned as a snapshot of ComfyUI-Manager or comfy-pack
-    Export(LockExport),
-    /// Say which workflows would change their public API, and how; for CI
-    Check(LockCheck),
-    /// Take the API that workflows have now for their public one, and print what that changes
-    Accept(LockFiles),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct LockCheck {
-    #[command(flatten)]
-    pub(crate) files: LockFiles,
-    /// Compare with the locks below this folder, of a release or another branch; only what breaks callers is a fault
-    #[arg(long, value_name = "DIR")]
-    pub(crate) against: Option<PathBuf>,
-    /// How to print the result
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub(crate) format: Format,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct LockFiles {
-    /// Workflows, or folders of them
-    #[arg(value_name = "PATH", default_value = "workflow_templates")]
-    pub(crate) files: Vec<PathBuf>,
-    /// Node definitions beside the core ones: a saved `GET /object_info` or a pulled catalog
-    #[arg(long, value_name = "FILE")]
-    pub(crate) object_info: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -415,68 +321,6 @@ pub(crate) struct DeliveryName {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Models {
-    #[command(subcommand)]
-    pub(crate) action: ModelAction,
-    /// ComfyUI's models folder [default: `models.dir`]
-    #[arg(long, global = true, env = "COMFYPORT_MODELS_DIR", value_name = "DIR")]
-    pub(crate) to: Option<PathBuf>,
-    /// Where what was fetched is kept [default: `.comfyport` in the models folder]
-    #[arg(long, global = true, env = "COMFYPORT_MODELS_CACHE", value_name = "DIR")]
-    pub(crate) cache: Option<PathBuf>,
-    /// For this workflow alone; give it again for each further one [default: all that were compiled in, and all of the
-    /// lock]
-    #[arg(long, global = true, value_name = "PATH")]
-    pub(crate) workflow: Vec<String>,
-    /// A lock of a project, which says more of models [default: workflow_templates/comfyport.lock, if it is there]
-    #[arg(long, global = true, value_name = "FILE")]
-    pub(crate) lock: Option<PathBuf>,
-    /// A configuration file; `comfyport config default` prints one
-    #[arg(long, global = true, env = "COMFYPORT_CONFIG", value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-    /// How to print the result
-    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
-    pub(crate) format: Format,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ModelAction {
-    /// Fetch what is missing: checked before it appears, on from where a former try stopped
-    Pull(ModelPull),
-    /// Print the models that are there, and who needs them
-    List,
-    /// Compare the models that workflows need with those that are there
-    Verify(ModelVerify),
-    /// Say which models lie in the wrong folder by what is in them, and move them with --apply
-    Organize(ModelPlan),
-    /// Say which models no workflow needs, and remove them with --apply
-    Cleanup(ModelPlan),
-    /// Print what is needed, what is missing, where it can be had, and what is there twice
-    Report,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ModelPull {
-    /// Replace files that are something else
-    #[arg(long)]
-    pub(crate) overwrite: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ModelVerify {
-    /// Read all files, also those that seem not to have changed
-    #[arg(long)]
-    pub(crate) afresh: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ModelPlan {
-    /// Do it
-    #[arg(long)]
-    pub(crate) apply: bool,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct Keys {
     #[command(subcommand)]
     pub(crate) action: KeyAction,
@@ -627,13 +471,7 @@ pub(crate) fn run(endpoints: &'static [&'static Endpoint]) -> ExitCode {
         Command::Check(arguments) => commands::check::run(&arguments),
         Command::New(arguments) => commands::new::run(&arguments),
         Command::Add(arguments) => commands::add::run(&arguments),
-        Command::Lock(Lock { action, project }) => match action {
-            None => commands::lock::project::run(&project),
-            Some(LockAction::Import(arguments)) => commands::lock::project::import(&arguments),
-            Some(LockAction::Export(arguments)) => commands::lock::project::export(&arguments),
-            Some(LockAction::Check(arguments)) => commands::lock::check::run(&arguments),
-            Some(LockAction::Accept(arguments)) => commands::lock::accept(&arguments),
-        },
+        Command::Lock(arguments) => commands::lock::run(&arguments),
         Command::Openapi => commands::openapi::run(endpoints),
         Command::Client(arguments) => commands::client::run(&arguments, endpoints),
         Command::Engines(arguments) => commands::engines::run(&arguments),
@@ -641,6 +479,7 @@ pub(crate) fn run(endpoints: &'static [&'static Endpoint]) -> ExitCode {
         Command::Webhooks(arguments) => commands::webhooks::run(&arguments),
         Command::Enrich(arguments) => commands::enrich::run(&arguments),
         Command::Models(arguments) => commands::models::run(&arguments, endpoints),
+        Command::Nodes(arguments) => commands::nodes::run(&arguments, endpoints),
         Command::Keys(arguments) => commands::keys::run(&arguments),
         Command::Config(Config::Default) => crate::say::data(crate::config::DEFAULT),
         Command::Config(Config::Show { config }) => commands::config::show(config.as_deref()),

@@ -13,11 +13,13 @@ pub(crate) mod keys;
 pub(crate) mod lock;
 pub(crate) mod models;
 pub(crate) mod new;
+pub(crate) mod nodes;
 pub(crate) mod openapi;
 mod remote;
 pub(crate) mod serve;
 pub(crate) mod simulate;
 mod table;
+mod target;
 pub(crate) mod webhooks;
 mod workflow_file;
 

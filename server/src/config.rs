@@ -20,6 +20,7 @@ mod engines;
 mod fetch;
 mod issuers;
 mod models;
+mod nodes;
 mod webhooks;
 
 use crate::access::{address, token::Issuer};
@@ -47,6 +48,7 @@ pub struct Config {
     pub webhooks: Webhooks,
     pub fetch: Fetch,
     pub models: Models,
+    pub nodes: Nodes,
     pub media: Media,
     pub uploads: Uploads,
     pub artifacts: Artifacts,
@@ -162,6 +164,21 @@ sections! {
         hugging_face_token_file: PathBuf,
         civitai: Url,
         civitai_token_file: PathBuf,
+    }
+    Nodes {
+        comfyui: PathBuf,
+        python: PathBuf,
+        restart_command: String,
+        registry: Url,
+        git_transports: Vec<String>,
+        install_scripts: bool,
+        git_timeout_s: u64,
+        python_timeout_s: u64,
+        start_timeout_s: u64,
+        manager_timeout_s: u64,
+        max_archive_bytes: u64,
+        max_unpacked_bytes: u64,
+        max_archive_files: usize,
     }
     Media {
         max_pixels: u64,
@@ -455,6 +472,7 @@ impl Config {
             .map_err(|(index, message)| ConfigError::Value(format!("engine {}: {message}", index + 1)))?;
         self.fetch.check().map_err(ConfigError::Value)?;
         self.models.check().map_err(ConfigError::Value)?;
+        self.nodes.check().map_err(ConfigError::Value)?;
         self.webhooks.check().map_err(ConfigError::Value)?;
         if self.log.level.parse::<tracing_subscriber::EnvFilter>().is_err() {
             return Err(ConfigError::Value(

@@ -29,6 +29,7 @@ mod media_in;
 mod models_commands;
 mod moving;
 mod needs;
+mod nodes_commands;
 mod openapi;
 mod pictures;
 #[path = "../support/postgres.rs"]

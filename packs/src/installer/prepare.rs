@@ -45,7 +45,7 @@ impl Installer {
             }
             Action::Install(Source::Git { repository, commit }) => {
                 let new = staged(rooms, folder)?;
-                self.git.clone(repository, commit, &new).await.map_err(said)?;
+                self.git.clone_at(repository, commit, &new).await.map_err(said)?;
                 Change::Swap { place, new: Some(new), old: None }
             }
             Action::Install(Source::Registry { id, version }) => {

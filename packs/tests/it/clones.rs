@@ -2,12 +2,12 @@
 
 use std::fs;
 
-use comfyport_packs::{Became, Git, Installer, Origin};
-
-use crate::{
-    house::{House, Repository, became, git, install, locked, nodes, why},
-    served,
+use comfyport_packs::{
+    Became, Git, Installer, Origin,
+    testing::{Repository, git, git_server, locked, nodes},
 };
+
+use crate::house::{House, became, install, why};
 
 #[tokio::test]
 async fn a_pack_is_there_at_its_commit() {
@@ -57,7 +57,7 @@ async fn over_http_one_commit_is_fetched_alone() {
     let first = repository.commit(&[("__init__.py", "first")]);
     let second = repository.commit(&[("__init__.py", "second")]);
     let third = repository.commit(&[("__init__.py", "third")]);
-    let server = served::git(repository.folder.path()).await;
+    let server = git_server(repository.folder.path()).await;
     let url = format!("http://127.0.0.1:{}/pack", server.port);
     let installer = house.installer();
     let done = install(&installer, &[locked("pack", &url, &second, &[])]).await;

@@ -1,17 +1,11 @@
-//! A ComfyUI of the test's own, and repositories to install from.
+//! A ComfyUI of the test's own.
 
-use std::{
-    fs,
-    net::TcpListener,
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::{fs, net::TcpListener, path::PathBuf, time::Duration};
 
 use comfyport_comfyui::{Client, ClientConfig};
 use comfyport_needs::LockedPack;
 use comfyport_packs::{
-    Became, Engine, Git, Installer, Outcome, Place, Plan, Process, Restart, Settings, Transports,
+    Became, Engine, Git, Installer, Outcome, Place, Plan, Process, Restart, Settings, Transports, testing,
 };
 use tempfile::TempDir;
 
@@ -28,7 +22,7 @@ pub(crate) struct House {
 impl House {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("custom_nodes")).unwrap();
+        testing::furnish(folder.path());
         // Whoever takes the port in between makes the test fail, not lie.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         Self { folder, port }
@@ -40,13 +34,8 @@ impl House {
 
     /// A ComfyUI that runs as a process of ours.
     pub(crate) fn engine(&self) -> Engine {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/comfyui.py");
-        let command = vec![
-            "python3".to_owned(),
-            script.display().to_string(),
-            self.port.to_string(),
-            self.folder.path().display().to_string(),
-        ];
+        let main = self.folder.path().join("main.py").display().to_string();
+        let command = ["python3".to_owned(), main, "--port".to_owned(), self.port.to_string()].to_vec();
         let (folder, log) = (self.folder.path().to_owned(), self.folder.path().join("comfyui.log"));
         Engine::new(self.client(), Some(Restart::Process(Process { command, folder, log })), PATIENCE)
     }
@@ -99,75 +88,4 @@ pub(crate) fn why(outcome: &Outcome) -> &str {
         Became::Failed(why) | Became::RolledBack(why) | Became::Conflict(why) => why,
         other => panic!("{other:?}: {:?}", outcome.notes),
     }
-}
-
-/// The text of a pack that has these classes.
-pub(crate) fn nodes(classes: &[&str]) -> String {
-    let classes: Vec<String> = classes.iter().map(|class| format!("\"{class}\": object")).collect();
-    format!("NODE_CLASS_MAPPINGS = {{{}}}\n", classes.join(", "))
-}
-
-/// A repository whose commits are made by the test.
-pub(crate) struct Repository {
-    pub(crate) folder: TempDir,
-    name: String,
-}
-
-impl Repository {
-    pub(crate) fn new(name: &str) -> Self {
-        let repository = Self { folder: tempfile::tempdir().unwrap(), name: name.to_owned() };
-        fs::create_dir(repository.path()).unwrap();
-        repository.git(&["init", "--quiet", "--initial-branch=main"]);
-        repository
-    }
-
-    pub(crate) fn path(&self) -> PathBuf {
-        self.folder.path().join(&self.name)
-    }
-
-    pub(crate) fn url(&self) -> String {
-        format!("file://{}", self.path().display())
-    }
-
-    pub(crate) fn git(&self, args: &[&str]) -> String {
-        git(&self.path(), args)
-    }
-
-    /// Writes files and answers the commit of them.
-    pub(crate) fn commit(&self, files: &[(&str, &str)]) -> String {
-        for (name, text) in files {
-            let path = self.path().join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-        self.git(&["add", "--all"]);
-        self.git(&["commit", "--quiet", "--allow-empty", "--message=x"]);
-        self.git(&["rev-parse", "HEAD"])
-    }
-
-    /// It, locked at a commit for these classes.
-    pub(crate) fn at(&self, commit: &str, classes: &[&str]) -> LockedPack {
-        locked(&self.name, &self.url(), commit, classes)
-    }
-}
-
-pub(crate) fn locked(id: &str, url: &str, commit: &str, classes: &[&str]) -> LockedPack {
-    LockedPack {
-        id: id.to_owned(),
-        repository: Some(url.to_owned()),
-        commit: Some(commit.to_owned()),
-        classes: classes.iter().map(|class| (*class).to_owned()).collect(),
-        ..LockedPack::default()
-    }
-}
-
-pub(crate) fn git(folder: &Path, args: &[&str]) -> String {
-    let done = Command::new("git")
-        .args(["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "protocol.file.allow=always"])
-        .args(args)
-        .current_dir(folder)
-        .output()
-        .unwrap();
-    assert!(done.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&done.stderr));
-    String::from_utf8(done.stdout).unwrap().trim().to_owned()
 }

@@ -9,5 +9,4 @@ mod python;
 mod real;
 mod registry;
 mod rollback;
-mod served;
 mod upkeep;

@@ -8,10 +8,13 @@ use std::{
     time::Duration,
 };
 
-use comfyport_packs::{Became, Engine, Installer, Process, Python, Restart, Settings};
+use comfyport_packs::{
+    Became, Engine, Installer, Process, Python, Restart, Settings,
+    testing::{Repository, git},
+};
 use zip::{ZipWriter, write::SimpleFileOptions};
 
-use crate::house::{House, PATIENCE, Repository, became, install, why};
+use crate::house::{House, PATIENCE, became, install, why};
 
 const LIMIT: Duration = Duration::from_mins(3);
 
@@ -69,9 +72,9 @@ fn installer(house: &House, python: &Path, shelf: &Path, uv: Option<PathBuf>) ->
     let python = python.to_owned();
     let options = ["--no-index".to_owned(), format!("--find-links={}", shelf.display())];
     // The same Python runs it, so that what is installed is what is imported.
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/comfyui.py");
-    let (folder, port) = (house.folder.path().to_owned(), house.port.to_string());
-    let words = [python.display().to_string(), script.to_owned(), port, folder.display().to_string()];
+    let folder = house.folder.path().to_owned();
+    let main = folder.join("main.py").display().to_string();
+    let words = [python.display().to_string(), main, "--port".to_owned(), house.port.to_string()];
     let process = Process { command: words.to_vec(), log: folder.join("comfyui.log"), folder };
     let engine = Engine::new(house.client(), Some(Restart::Process(process)), PATIENCE);
     let installer = house.installer();
@@ -152,7 +155,7 @@ async fn scripts_are_run_only_if_they_may() {
     let installer = Installer { settings, ..installer };
     let done = install(&installer, &[repository.at(&next, &["Node"])]).await;
     assert!(why(&done[0]).contains("out of luck"), "{done:?}");
-    assert_eq!(crate::house::git(&house.pack("pack"), &["rev-parse", "HEAD"]), commit);
+    assert_eq!(git(&house.pack("pack"), &["rev-parse", "HEAD"]), commit);
     let done = install(&installer, &[repository.at(&last, &["Node"])]).await;
     assert_eq!(became(&done), [&Became::Updated]);
     assert!(done[0].notes[0].contains("was run") && house.pack("pack/made.txt").is_file(), "{done:?}");

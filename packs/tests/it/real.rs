@@ -3,9 +3,9 @@
 
 use std::{env, fs, path::Path, time::Duration};
 
-use comfyport_packs::{Became, Engine, Installer, Place, Process, Python, Restart};
+use comfyport_packs::{Became, Engine, Installer, Place, Process, Python, Restart, testing::Repository};
 
-use crate::house::{House, Repository, carry_out, install, why};
+use crate::house::{House, carry_out, install, why};
 
 const NODE: &str = r#"
 class Doubled:

@@ -1,79 +1,16 @@
 //! Versions of the registry, from a server of the test's own.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    io::{Cursor, Write},
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{fs, sync::Arc, time::Duration};
 
-use axum::{
-    Router,
-    body::Bytes,
-    extract::State,
-    http::{StatusCode, Uri},
-    response::IntoResponse,
-};
 use comfyport_comfyui::tls;
 use comfyport_fetch::{Client, Fetcher, Guard, Limits, Policy, SystemLookup};
 use comfyport_needs::LockedPack;
-use comfyport_packs::{ArchiveLimits, Became, Installer, Origin, Registry, Settings};
-use zip::{ZipWriter, write::SimpleFileOptions};
-
-use crate::{
-    house::{House, became, carry_out, install, nodes, why},
-    served::Server,
+use comfyport_packs::{
+    ArchiveLimits, Became, Installer, Origin, Registry, Settings,
+    testing::{FakeRegistry, nodes},
 };
 
-#[derive(Clone, Default)]
-struct Shelf {
-    answers: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
-    asked: Arc<Mutex<Vec<String>>>,
-}
-
-impl Shelf {
-    async fn serve(&self) -> Server {
-        let answer = |State(shelf): State<Self>, uri: Uri| async move {
-            let path = uri.path_and_query().unwrap().to_string();
-            shelf.asked.lock().unwrap().push(path.clone());
-            match shelf.answers.lock().unwrap().get(&path) {
-                Some(body) => Bytes::from(body.clone()).into_response(),
-                None => (StatusCode::NOT_FOUND, r#"{"error":"","message":"not found"}"#).into_response(),
-            }
-        };
-        Server::new(Router::new().fallback(answer).with_state(self.clone())).await
-    }
-
-    fn put(&self, path: &str, body: impl Into<Vec<u8>>) {
-        self.answers.lock().unwrap().insert(path.to_owned(), body.into());
-    }
-
-    /// A version of `pack` with files in its archive, as the registry tells of it.
-    fn version(&self, server: &Server, version: &str, status: &str, files: &[(&str, &str)]) {
-        let url = format!("http://127.0.0.1:{}/cdn/{version}/node.zip", server.port);
-        self.put(&format!("/cdn/{version}/node.zip"), archive(files));
-        self.put(
-            &format!("/nodes/pack/versions/{version}"),
-            format!(
-                r#"{{"id":"x","node_id":"pack","version":"{version}","status":"NodeVersionStatus{status}","deprecated":false,"dependencies":[],"downloadUrl":"{url}"}}"#
-            ),
-        );
-    }
-
-    fn was_asked(&self, path: &str) -> bool {
-        self.asked.lock().unwrap().iter().any(|asked| asked.contains(path))
-    }
-}
-
-fn archive(files: &[(&str, &str)]) -> Vec<u8> {
-    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
-    for (name, text) in files {
-        writer.start_file(*name, SimpleFileOptions::default()).unwrap();
-        writer.write_all(text.as_bytes()).unwrap();
-    }
-    writer.finish().unwrap().into_inner()
-}
+use crate::house::{House, became, carry_out, install, why};
 
 fn project(version: &str) -> String {
     format!("[project]\nname = \"pack\"\nversion = \"{version}\"\n")
@@ -89,33 +26,32 @@ fn locked(version: &str, classes: &[&str]) -> LockedPack {
     }
 }
 
-fn registry(server: &Server, largest: u64) -> Registry {
+fn registry(shelf: &FakeRegistry, largest: u64) -> Registry {
     let allow = vec!["127.0.0.1".parse().unwrap()];
     let guard = Guard::new(Policy { allow, ..Policy::default() });
     let lookup = Arc::new(SystemLookup::default());
     let client = Client::new(guard, lookup, tls(), Duration::from_secs(5)).unwrap();
     let fetcher = Fetcher::new(client, Vec::new(), Limits::default());
-    Registry::new(format!("http://127.0.0.1:{}", server.port).parse().unwrap(), fetcher, largest)
+    Registry::new(shelf.server.url().parse().unwrap(), fetcher, largest)
 }
 
 #[tokio::test]
 async fn a_version_is_installed_and_updated() {
-    let (house, shelf) = (House::new(), Shelf::default());
-    let server = shelf.serve().await;
+    let (house, shelf) = (House::new(), FakeRegistry::start().await);
     let (one, two) = (nodes(&["One"]), nodes(&["Two"]));
-    shelf.version(
-        &server,
+    shelf.put_version(
+        "pack",
         "1.0.0",
         "Active",
         &[("pyproject.toml", &project("1.0.0")), ("__init__.py", &one), ("js/", ""), ("js/old.js", "x")],
     );
-    shelf.version(
-        &server,
+    shelf.put_version(
+        "pack",
         "1.1.0",
         "Pending",
         &[("pyproject.toml", &project("1.1.0")), ("__init__.py", &two)],
     );
-    let installer = Installer { registry: Some(registry(&server, 1 << 20)), ..house.proving() };
+    let installer = Installer { registry: Some(registry(&shelf, 1 << 20)), ..house.proving() };
     let done = install(&installer, &[locked("1.0.0", &["One"])]).await;
     assert_eq!(became(&done), [&Became::Installed]);
     assert!(done[0].proved, "{done:?}");
@@ -138,8 +74,8 @@ async fn a_version_is_installed_and_updated() {
     assert!(trash.join("js/old.js").is_file());
 
     // A version that breaks leaves the former one.
-    shelf.version(
-        &server,
+    shelf.put_version(
+        "pack",
         "2.0.0",
         "Active",
         &[("pyproject.toml", &project("2.0.0")), ("__init__.py", "raise")],
@@ -152,35 +88,39 @@ async fn a_version_is_installed_and_updated() {
 
 #[tokio::test]
 async fn what_was_withdrawn_or_lies_is_not_installed() {
-    let (house, shelf) = (House::new(), Shelf::default());
-    let server = shelf.serve().await;
+    let (house, shelf) = (House::new(), FakeRegistry::start().await);
     let good = [("pyproject.toml", project("1.0.0"))];
     let good: Vec<(&str, &str)> = good.iter().map(|(name, text)| (*name, text.as_str())).collect();
     for status in ["Banned", "Flagged", "Deleted"] {
-        shelf.version(&server, status, status, &good);
+        shelf.put_version("pack", status, status, &good);
     }
-    shelf.version(&server, "3.0.0", "Active", &good);
-    shelf.version(&server, "4.0.0", "Active", &[("x.py", "")]);
-    shelf.version(&server, "5.0.0", "Active", &[("pyproject.toml", &project("5.0.0")), ("../evil.py", "x")]);
-    shelf.version(&server, "6.0.0", "Active", &[("pyproject.toml", &project("6.0.0"))]);
-    shelf.put("/cdn/6.0.0/node.zip", vec![0; 10_000]);
-    shelf.version(&server, "7.0.0", "Active", &good);
-    shelf.put("/cdn/7.0.0/node.zip", b"PK\x03\x04 no archive".as_slice());
+    shelf.put_version("pack", "3.0.0", "Active", &good);
+    shelf.put_version("pack", "4.0.0", "Active", &[("x.py", "")]);
+    shelf.put_version(
+        "pack",
+        "5.0.0",
+        "Active",
+        &[("pyproject.toml", &project("5.0.0")), ("../evil.py", "x")],
+    );
+    shelf.put_version("pack", "6.0.0", "Active", &[("pyproject.toml", &project("6.0.0"))]);
+    shelf.put("/cdn/pack/6.0.0/node.zip", vec![0; 10_000]);
+    shelf.put_version("pack", "7.0.0", "Active", &good);
+    shelf.put("/cdn/pack/7.0.0/node.zip", b"PK\x03\x04 no archive".as_slice());
     shelf
         .put("/nodes/pack/versions/8.0.0", r#"{"version":"8.0.0","downloadUrl":"http://169.254.169.254/x"}"#);
     shelf.put("/nodes/pack/versions/8.1.0", r#"{"version":"8.1.0","downloadUrl":"file:///etc/passwd"}"#);
     shelf.put("/nodes/pack/versions/8.2.0", "no JSON");
-    shelf.version(&server, "8.3.0", "Active", &good);
+    shelf.put_version("pack", "8.3.0", "Active", &good);
     shelf.put("/nodes/pack/versions/8.3.0", r#"{"version":"8.4.0","downloadUrl":"x"}"#);
-    shelf.version(
-        &server,
+    shelf.put_version(
+        "pack",
         "9.0.0",
         "Active",
         &[("pyproject.toml", &project("9.0.0")), ("zeros", &"0".repeat(200_000))],
     );
     let archive = ArchiveLimits { unpacked: 100_000, ..ArchiveLimits::default() };
     let settings = Settings { archive, ..Settings::default() };
-    let installer = Installer { registry: Some(registry(&server, 5000)), settings, ..house.installer() };
+    let installer = Installer { registry: Some(registry(&shelf, 5000)), settings, ..house.installer() };
     for (version, expected) in [
         ("Banned", "is banned"),
         ("Flagged", "is flagged"),
@@ -203,20 +143,24 @@ async fn what_was_withdrawn_or_lies_is_not_installed() {
         assert!(house.room("staging").is_empty(), "{version}");
     }
     assert!(!house.folder.path().join(".comfyport/staging/evil.py").exists());
-    assert!(!shelf.was_asked("/cdn/Banned"));
+    assert!(!shelf.was_asked("/cdn/pack/Banned"));
     let done = install(&installer, &[LockedPack { id: "a b".to_owned(), ..locked("1.0.0", &[]) }]).await;
     assert!(matches!(done[0].became, Became::Conflict(_)), "{done:?}");
 }
 
 #[tokio::test]
 async fn what_can_only_be_had_as_an_installation_is_counted_and_told() {
-    let (house, shelf) = (House::new(), Shelf::default());
-    let server = shelf.serve().await;
-    shelf.version(&server, "1.0.0", "Active", &[("pyproject.toml", &project("1.0.0")), ("__init__.py", "")]);
-    let full = shelf.answers.lock().unwrap()["/nodes/pack/versions/1.0.0"].clone();
+    let (house, shelf) = (House::new(), FakeRegistry::start().await);
+    shelf.put_version(
+        "pack",
+        "1.0.0",
+        "Active",
+        &[("pyproject.toml", &project("1.0.0")), ("__init__.py", "")],
+    );
+    let full = shelf.answer("/nodes/pack/versions/1.0.0");
     shelf.put("/nodes/pack/install?version=1.0.0", full);
     shelf.put("/nodes/pack/versions/1.0.0", r#"{"version":"1.0.0","status":"NodeVersionStatusActive"}"#);
-    let installer = Installer { registry: Some(registry(&server, 1 << 20)), ..house.installer() };
+    let installer = Installer { registry: Some(registry(&shelf, 1 << 20)), ..house.installer() };
     let done = install(&installer, &[locked("1.0.0", &[])]).await;
     assert_eq!(became(&done), [&Became::Installed]);
     assert!(done[0].notes.iter().any(|note| note.contains("counted")), "{done:?}");

@@ -2,9 +2,12 @@
 
 use std::fs;
 
-use comfyport_packs::{Became, Engine, Installer, Process, Restart};
+use comfyport_packs::{
+    Became, Engine, Installer, Process, Restart,
+    testing::{Repository, git, nodes},
+};
 
-use crate::house::{House, PATIENCE, Repository, became, git, install, nodes, why};
+use crate::house::{House, PATIENCE, became, install, why};
 
 const RAISES: &str = "raise RuntimeError('no such thing')\n";
 const ENDS: &str = "import os\nprint('out of order', flush=True)\nos._exit(3)\n";
@@ -90,11 +93,11 @@ async fn what_was_broken_before_is_not_blamed_on_a_pack() {
 async fn a_command_of_the_operator_restarts_it() {
     let (house, repository) = (House::new(), Repository::new("pack"));
     let commit = repository.commit(&[("__init__.py", &nodes(&["One"]))]);
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/comfyui.py");
-    let base = house.folder.path().display();
+    let main = house.folder.path().join("main.py");
     let pid = house.folder.path().join("pid");
     let start = format!(
-        "[ -f {pid} ] && kill -9 $(cat {pid}); python3 {script} {port} {base} & echo $! > {pid}",
+        "[ -f {pid} ] && kill -9 $(cat {pid}); python3 {main} --port {port} & echo $! > {pid}",
+        main = main.display(),
         pid = pid.display(),
         port = house.port
     );

@@ -2,9 +2,12 @@
 
 use std::fs;
 
-use comfyport_packs::{Became, WorkError};
+use comfyport_packs::{
+    Became, WorkError,
+    testing::{Repository, git, nodes},
+};
 
-use crate::house::{House, Repository, became, carry_out, git, install, nodes, why};
+use crate::house::{House, became, carry_out, install, why};
 
 #[tokio::test]
 async fn packs_are_brought_to_their_newest() {

@@ -4,14 +4,27 @@ use std::{fmt::Write as _, path::PathBuf, process::ExitCode};
 
 use comfyport_workflow::{Accepted, Diagnostic};
 
+use self::arguments::{Lock, LockAction, LockFiles};
 use super::{files, workflow_file::WorkflowFile};
-use crate::{cli::LockFiles, say};
+use crate::say;
 
-pub(crate) mod check;
+pub(crate) mod arguments;
+mod check;
 pub(crate) mod project;
 
+/// Does what is asked for.
+pub(crate) fn run(arguments: &Lock) -> ExitCode {
+    match &arguments.action {
+        None => project::run(&arguments.project),
+        Some(LockAction::Import(wanted)) => project::import(wanted),
+        Some(LockAction::Export(wanted)) => project::export(wanted),
+        Some(LockAction::Check(wanted)) => check::run(wanted),
+        Some(LockAction::Accept(wanted)) => accept(wanted),
+    }
+}
+
 /// Writes every lock anew and prints what that changes. Exits 0, or 1 if a workflow makes no endpoint.
-pub(crate) fn accept(arguments: &LockFiles) -> ExitCode {
+fn accept(arguments: &LockFiles) -> ExitCode {
     let take = |file: &WorkflowFile, text: &mut String| {
         let found = match accepted(file) {
             Ok(accepted) => accepted,

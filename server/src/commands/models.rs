@@ -1,5 +1,6 @@
 //! `comfyport models`: the models that workflows need, and those that are there.
 
+pub(crate) mod arguments;
 mod needed;
 mod pull;
 mod show;
@@ -16,9 +17,12 @@ use comfyport_depot::{Depot, Hub, ModelName, PullError, Settings, Shelf, Ways};
 use comfyport_endpoint::Endpoint;
 use comfyport_fetch::{Client, Guard, SystemLookup};
 
-use self::needed::Needed;
+use self::{
+    arguments::{ModelAction, ModelPlan, Models},
+    needed::Needed,
+};
 use crate::{
-    cli::{Format, ModelAction, ModelPlan, Models},
+    cli::Format,
     config::{Config, Overrides, seconds},
     say,
     shelves::Shelves,

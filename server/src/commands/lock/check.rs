@@ -13,11 +13,9 @@ use serde::Serialize;
 use super::{
     super::{files, workflow_file::WorkflowFile},
     Found,
+    arguments::{LockCheck, LockFiles},
 };
-use crate::{
-    cli::{Format, LockCheck, LockFiles},
-    say,
-};
+use crate::{cli::Format, say};
 
 /// What machines read.
 #[derive(Serialize)]

@@ -16,15 +16,19 @@ use comfyport_needs::{
 use comfyport_workflow::route;
 use serde_json::{Value, json};
 
-use super::{Found, workflows};
+use super::{
+    Found,
+    arguments::{LockExport, LockImport, LockProject, SnapshotKind},
+    workflows,
+};
 use crate::{
-    cli::{Format, LockExport, LockImport, LockProject, SnapshotKind},
+    cli::Format,
     commands::{files, workflow_file::WorkflowFile},
     say,
 };
 
 /// The lock of a project, in its folder of workflows.
-pub(super) const LOCK: &str = route::PROJECT_LOCK;
+pub(crate) const LOCK: &str = route::PROJECT_LOCK;
 
 /// What a project knows of models, beside it.
 const LIST: &str = route::PROJECT_MODELS;

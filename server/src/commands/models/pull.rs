@@ -3,11 +3,8 @@
 use comfyport_depot::{How, Linked, PullError, Pulled, Wanted};
 use serde_json::{Value, json};
 
-use super::{Desk, Outcome, needed::Needed, show::bytes, watch};
-use crate::{
-    cli::{Format, ModelPull},
-    say,
-};
+use super::{Desk, Outcome, arguments::ModelPull, needed::Needed, show::bytes, watch};
+use crate::{cli::Format, say};
 
 impl Desk {
     /// Fetches what is missing. What cannot even be asked for is told first.

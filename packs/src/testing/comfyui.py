@@ -1,5 +1,6 @@
 """A stand-in for ComfyUI that imports packs as it does, says what it says, and answers what is asked of it here."""
 
+import argparse
 import importlib.util
 import json
 import os
@@ -7,7 +8,13 @@ import sys
 import traceback
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-port, base = int(sys.argv[1]), os.path.realpath(sys.argv[2])
+parser = argparse.ArgumentParser()
+parser.add_argument("--port", type=int)
+parser.add_argument("--listen", default="127.0.0.1")
+parser.add_argument("--base-directory", default=os.path.dirname(os.path.abspath(__file__)))
+parser.add_argument("--cpu", action="store_true")
+arguments = parser.parse_args()
+port, base = arguments.port, os.path.realpath(arguments.base_directory)
 folder = os.path.join(base, "custom_nodes")
 classes, times = {}, []
 for name in sorted(os.listdir(folder)):
@@ -33,7 +40,7 @@ for path, good in times:
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        answers = {"/system_stats": {"system": {}}, "/object_info": classes}
+        answers = {"/system_stats": {"system": {"comfyui_version": "0.3.64", "argv": sys.argv}, "devices": []}, "/object_info": classes}
         body = json.dumps(answers.get(self.path)).encode()
         self.send_response(200 if self.path in answers else 404)
         self.send_header("content-type", "application/json")

@@ -1,4 +1,4 @@
-//! Servers of the test's own.
+//! Servers on ports of this machine.
 
 use std::{path::Path, process::Stdio};
 
@@ -13,17 +13,27 @@ use axum::{
 use tokio::{io::AsyncWriteExt, net::TcpListener, process::Command, task::JoinHandle};
 
 /// A server that goes with the test.
-pub(crate) struct Server {
-    pub(crate) port: u16,
+#[derive(Debug)]
+pub struct Server {
+    /// Its port.
+    pub port: u16,
     task: JoinHandle<()>,
 }
 
 impl Server {
-    pub(crate) async fn new(routes: Router) -> Self {
+    /// Serves these routes.
+    pub async fn new(routes: Router) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let task = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
         Self { port, task }
+    }
+}
+
+impl Server {
+    /// Its address.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
     }
 }
 
@@ -34,7 +44,7 @@ impl Drop for Server {
 }
 
 /// The repositories in a folder, by git's own server.
-pub(crate) async fn git(folder: &Path) -> Server {
+pub async fn git_server(folder: &Path) -> Server {
     let folder = folder.canonicalize().unwrap();
     let answer = move |request: Request| {
         let folder = folder.clone();
