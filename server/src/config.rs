@@ -20,6 +20,7 @@ mod engines;
 mod fetch;
 mod issuers;
 mod models;
+mod supplies;
 mod webhooks;
 
 use crate::access::{address, token::Issuer};
@@ -27,6 +28,7 @@ use crate::access::{address, token::Issuer};
 pub use credentials::FetchCredentials;
 pub use engines::EngineTable;
 pub use issuers::IssuerTable;
+pub use supplies::{InstallMissing, Supplies};
 
 /// The default configuration, commented.
 pub const DEFAULT: &str = include_str!("config.default.toml");
@@ -47,6 +49,7 @@ pub struct Config {
     pub webhooks: Webhooks,
     pub fetch: Fetch,
     pub models: Models,
+    pub supplies: Supplies,
     pub media: Media,
     pub uploads: Uploads,
     pub artifacts: Artifacts,
@@ -455,6 +458,7 @@ impl Config {
             .map_err(|(index, message)| ConfigError::Value(format!("engine {}: {message}", index + 1)))?;
         self.fetch.check().map_err(ConfigError::Value)?;
         self.models.check().map_err(ConfigError::Value)?;
+        self.supplies.check().map_err(ConfigError::Value)?;
         self.webhooks.check().map_err(ConfigError::Value)?;
         if self.log.level.parse::<tracing_subscriber::EnvFilter>().is_err() {
             return Err(ConfigError::Value(

@@ -25,12 +25,14 @@ use crate::{
     pool::{Place, Pool},
     run::RequestLimits,
     shelves::Shelves,
+    supplies::Supplies,
 };
 
 mod answer;
 pub mod body;
 mod counts;
 mod dispatch;
+mod errands;
 mod estimate;
 mod fleet;
 mod hub;
@@ -84,6 +86,7 @@ pub struct Settings {
 #[derive(Debug, Default)]
 pub struct Ears {
     queue: Notify,
+    errands: Notify,
     fleet: Notify,
     /// There is a webhook to deliver.
     pub webhooks: Notify,
@@ -95,7 +98,10 @@ impl Ears {
     /// Hears a notice.
     pub fn hear(&self, notice: Notice) {
         match notice {
-            Notice::Queue => self.queue.notify_one(),
+            Notice::Queue => {
+                self.queue.notify_one();
+                self.errands.notify_one();
+            }
             Notice::Job(id) => self.hub.news(id),
             Notice::Cancel(id) => lock(&self.controls).cancel(id),
             Notice::Webhook => self.webhooks.notify_one(),
@@ -185,6 +191,8 @@ pub struct Jobs {
     pub workshop: Workshop,
     /// Where outputs are copied to.
     pub shelves: Arc<Shelves>,
+    /// What they may need, and where that is had.
+    pub supplies: Arc<Supplies>,
     /// How they are handled.
     pub settings: Settings,
     /// What is counted.
@@ -222,6 +230,7 @@ impl Jobs {
         files: Files,
         intake: Intake,
         shelves: Arc<Shelves>,
+        supplies: Arc<Supplies>,
         pool: Arc<Pool>,
         endpoints: Arc<Endpoints>,
         name: String,
@@ -232,6 +241,7 @@ impl Jobs {
             files,
             workshop: intake.workshop().clone(),
             shelves,
+            supplies,
             intake,
             pool,
             settings,
@@ -264,6 +274,7 @@ impl Jobs {
         self.count_queued().await?;
         tokio::spawn(fleet::run(Arc::clone(self)));
         tokio::spawn(dispatch::run(Arc::clone(self)));
+        tokio::spawn(errands::run(Arc::clone(self)));
         tokio::spawn(sweep::run(Arc::clone(self)));
         Ok(())
     }

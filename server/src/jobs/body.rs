@@ -9,6 +9,7 @@ use crate::{
     compat,
     problem::{Code, Problem},
     run::{Kept, Options},
+    supplies::errand::at_desk,
 };
 
 /// A job as callers see it. What it yielded stands in the same places as in the answer to somebody who waited.
@@ -100,7 +101,7 @@ impl<'j> Body<'j> {
             queue_position_capped: standing.capped,
             estimated_start: standing.estimated_start.map(time),
             progress: job.progress.as_ref().filter(|_| running).and_then(|text| raw(text)),
-            engine: job.engine.as_deref().filter(|_| job.state != State::Queued),
+            engine: engine(job),
             simulated: kept.as_ref().is_some_and(|kept| kept.simulated),
             outputs: kept.as_ref().map(|kept| kept.outputs),
             params: kept.as_ref().map(|kept| kept.params),
@@ -122,6 +123,12 @@ impl<'j> Body<'j> {
             ..Self::of(job, Standing::default())
         }
     }
+}
+
+/// The engine that has a job, had it, or that an errand is for.
+fn engine(job: &Job) -> Option<&str> {
+    let engine = job.engine.as_deref().filter(|_| job.state != State::Queued)?;
+    Some(at_desk(engine).map_or(engine, |(engine, _)| engine))
 }
 
 /// Why a job that has ended yielded nothing.

@@ -166,7 +166,7 @@ impl Jobs {
         }
     }
 
-    async fn accept(
+    pub(super) async fn accept(
         &self,
         jobs: Vec<NewJob>,
         batch: Option<NewBatch>,
@@ -258,7 +258,13 @@ impl Jobs {
         NewJob { need: (need.id(), requirement), inputs, ..self.described(workflow, request, options, asked) }
     }
 
-    fn described(&self, workflow: &str, request: String, options: &Options, asked: &Asked) -> NewJob {
+    pub(super) fn described(
+        &self,
+        workflow: &str,
+        request: String,
+        options: &Options,
+        asked: &Asked,
+    ) -> NewJob {
         let latest = self.store.now().saturating_add(millis(self.settings.max_wait));
         NewJob {
             id: asked.id,

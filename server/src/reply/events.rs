@@ -142,6 +142,7 @@ impl Reader {
             }
             Update::Started => event("started", None, &json!({"id": id})),
             Update::Progress(step) => event("progress", None, step),
+            Update::Errand(progress) => event("progress", None, &**progress),
             Update::Unknown => event("progress_unknown", None, &json!({"id": id})),
             Update::Preview { node, content_type, data } if self.previews => {
                 let data = STANDARD.encode(data);
