@@ -45,6 +45,7 @@ mod sweep;
 pub use answer::Answer;
 pub use body::{Body, Standing, Words};
 pub use counts::{Counts, JobCounter};
+pub use errands::Waiting;
 pub use hub::{Expected, View, Watcher};
 pub use submit::{Accepted, Asked, Idempotent};
 
@@ -208,6 +209,8 @@ pub struct Jobs {
     strays: Mutex<HashMap<Uuid, Instant>>,
     /// By priority.
     far_behind: Mutex<HashMap<u8, FarBehind>>,
+    /// Jobs that wait for errands in our hands, by these.
+    waiting: Mutex<HashMap<Uuid, Vec<Uuid>>>,
     /// How many jobs wait, as last counted.
     queued: AtomicUsize,
     tasks: TaskTracker,
@@ -255,6 +258,7 @@ impl Jobs {
             probe: probe::Probe::default(),
             strays: Mutex::default(),
             far_behind: Mutex::default(),
+            waiting: Mutex::default(),
             queued: AtomicUsize::new(0),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
@@ -318,6 +322,12 @@ impl Jobs {
         if job.state != State::Queued {
             return Standing::default();
         }
+        let fetched = match Waiting::read(job) {
+            Some(waiting) => {
+                self.store.job(waiting.job).await.ok().flatten().and_then(|errand| errand.progress)
+            }
+            None => None,
+        };
         let Ok(position) = self.place(job).await else { return Standing::default() };
         let capped = position >= MOST_COUNTED;
         let slots: usize = self.pool.places().iter().map(|place| place.slots().min(1)).sum();
@@ -329,7 +339,7 @@ impl Jobs {
             let wait = wait as i64;
             self.store.now().saturating_add(wait)
         });
-        Standing { position: Some(position), capped, estimated_start }
+        Standing { position: Some(position), capped, estimated_start, fetched }
     }
 
     /// How many jobs are before one that waits. Counting far is dear: behind a job that was just found to be far behind,

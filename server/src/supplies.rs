@@ -8,6 +8,7 @@ pub mod board;
 pub mod errand;
 mod give;
 mod lock;
+mod mend;
 mod needed;
 mod pull;
 mod site;

@@ -259,3 +259,108 @@ async fn failures_and_limits_say_what_to_do() {
         assert!(!home.model(&format!("checkpoints/{CHECKPOINT}")).exists());
     }
 }
+
+const WAITS: (&str, &str) = ("COMFYPORT_SUPPLIES_INSTALL_MISSING", "models");
+
+/// A lock that says where the checkpoint of `sd15/txt2img` can be had.
+fn lock(home: &Home, file: &str) -> String {
+    let path = home.folder.path().join("comfyport.lock");
+    let lock = format!(
+        "version = 1\n[[model]]\nfolder = \"checkpoints\"\nfile = \"{CHECKPOINT}\"\n\
+         urls = [\"https://huggingface.co/o/n/resolve/main/{file}\"]\nsize = {}\nworkflows = [\"sd15/txt2img\"]\n",
+        home.checkpoint.len()
+    );
+    std::fs::write(&path, lock).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_wait_for_their_models_and_run_then() {
+    let home = Home::new().await;
+    let (data, go_on) = (tempfile::tempdir().unwrap(), Arc::new(Notify::new()));
+    let lock = lock(&home, "checkpoint.safetensors");
+    let server = home.serve(data.path(), &[WAITS, ("COMFYPORT_SUPPLIES_LOCK", &lock)]);
+    home.hub.storage.fault(Fault::Hold(100_000, Arc::clone(&go_on)));
+    let ask = || {
+        let post = server.post("/sd15/txt2img").header("prefer", "respond-async");
+        server.expect(post.body(json!({"prompt": "a fox", "steps": 1}).to_string()), 202)
+    };
+    let (one, two) = (id_of(&ask().await.json()), id_of(&ask().await.json()));
+    let is_told = |job: &Value| job["waiting"]["progress"]["items"][0]["done_bytes"].as_u64() > Some(0);
+    let waiting = until(&server, &one, is_told).await;
+    assert_eq!((&waiting["status"], &waiting["waiting"]["for"]), (&json!("queued"), &json!("models")));
+    assert_eq!(waiting["waiting"]["items"], json!([format!("checkpoints/{CHECKPOINT}")]));
+    let other = until(&server, &two, |job| job["waiting"].is_object()).await;
+    assert_eq!(other["waiting"]["job"], waiting["waiting"]["job"], "one errand for both");
+    let errand =
+        server.read(&format!("/jobs/{}", waiting["waiting"]["job"].as_str().unwrap()), 200).await.json();
+    assert_eq!((&errand["workflow"], &errand["status"]), (&json!("models:pull"), &json!("running")));
+    go_on.notify_one();
+    for id in [&one, &two] {
+        let (events, job) = follow(&server, id).await;
+        assert_eq!((&job["status"], &job["attempt"]), (&json!("succeeded"), &json!(1)), "{job:#}");
+        assert!(job.get("waiting").is_none(), "{job:#}");
+        let names: Vec<&str> = events.iter().map(|(name, _)| name.as_str()).collect();
+        let at =
+            |name: &str| names.iter().position(|one| *one == name).unwrap_or_else(|| panic!("{names:?}"));
+        assert!(at("queued") < at("waiting") && at("waiting") < at("running"), "{names:?}");
+    }
+    let files = home.hub.storage.host.seen().iter().filter(|seen| seen.method == "GET").count();
+    assert_eq!(files, 1, "it was fetched once");
+    // Whoever waits for the answer waits for the file as well.
+    std::fs::remove_dir_all(home.model("checkpoints")).unwrap();
+    std::fs::remove_dir_all(home.model(".comfyport")).unwrap();
+    let server =
+        home.serve(tempfile::tempdir().unwrap().path(), &[WAITS, ("COMFYPORT_SUPPLIES_LOCK", &lock)]);
+    server.call("/sd15/txt2img", &json!({"prompt": "a fox", "steps": 1}), 200).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_fail_with_the_name_of_what_cannot_be_had() {
+    let home = Home::new().await;
+    let data = tempfile::tempdir().unwrap();
+    let lock = lock(&home, "none.safetensors");
+    let server = home.serve(data.path(), &[WAITS, ("COMFYPORT_SUPPLIES_LOCK", &lock)]);
+    let problem = server.call("/sd15/txt2img", &json!({"prompt": "a fox"}), 502).await;
+    assert_eq!(problem["code"], "supplies_failed");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("none.safetensors") && detail.contains("check the address"), "{detail}");
+    // What nobody said a source of is refused at once, as where nothing is fetched.
+    let nowhere = server.call("/flux/txt2img", &json!({"prompt": "a fox"}), 503).await;
+    assert_eq!(nowhere["code"], "workflow_not_ready");
+    // An engine that reads another folder does not have what was fetched.
+    drop(server);
+    let elsewhere = Simulator::start(Options { models: Models::In("/nowhere".into()), ..Options::default() });
+    let other = Home { engine: elsewhere.await.unwrap(), ..home };
+    let lock = self::lock(&other, "checkpoint.safetensors");
+    let server = other.serve(data.path(), &[WAITS, ("COMFYPORT_SUPPLIES_LOCK", &lock)]);
+    let problem = server.call("/sd15/txt2img", &json!({"prompt": "a fox"}), 502).await;
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains(CHECKPOINT) && detail.contains("does not list it"), "{detail}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_that_wait_outlive_the_server_and_can_be_cancelled() {
+    let home = Home::new().await;
+    let data = tempfile::tempdir().unwrap();
+    let lock = lock(&home, "checkpoint.safetensors");
+    let settings = [WAITS, ("COMFYPORT_SUPPLIES_LOCK", lock.as_str())];
+    let server = home.serve(data.path(), &settings);
+    home.hub.storage.fault(Fault::Hold(100_000, Arc::new(Notify::new())));
+    let ask = || {
+        let post = server.post("/sd15/txt2img").header("prefer", "respond-async");
+        server.expect(post.body(json!({"prompt": "a fox", "steps": 1}).to_string()), 202)
+    };
+    let (kept, dropped) = (id_of(&ask().await.json()), id_of(&ask().await.json()));
+    for id in [&kept, &dropped] {
+        until(&server, id, |job| job["waiting"].is_object()).await;
+    }
+    let cancelled = server.expect(server.delete(&format!("/jobs/{dropped}")), 200).await.json();
+    assert_eq!(cancelled["status"], "cancelled");
+    server.signal("KILL");
+    drop(server);
+    let server = home.serve(data.path(), &settings);
+    let (_, job) = follow(&server, &kept).await;
+    assert_eq!(job["status"], "succeeded", "{job:#}");
+    assert_eq!(server.read(&format!("/jobs/{dropped}"), 200).await.json()["status"], "cancelled");
+}

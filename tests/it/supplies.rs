@@ -74,32 +74,53 @@ async fn models_are_told_with_who_needs_them_and_who_lacks_them() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_are_told_with_their_packs_and_the_module_that_proves_them() {
-    let server = Comfyport::simulated();
+    let folder = tempfile::tempdir().unwrap();
+    let graph = json!({
+        "1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": 0}},
+        "2": {"class_type": "MyInvert", "inputs": {"image": ["1", 0]}},
+        "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "x"}},
+    });
+    std::fs::write(folder.path().join("inverted.json"), graph.to_string()).unwrap();
+    let pack =
+        "[node_packs.my-pack]\nrepository = \"https://example.com/my-pack\"\nclasses = [\"MyInvert\"]\n";
+    std::fs::write(folder.path().join("inverted.toml"), pack).unwrap();
+    let lock = folder.path().join("project.lock");
+    let pinned = "version = 1\n[[pack]]\nid = \"My-Pack\"\nversion = \"1.2.0\"\nclasses = [\"MyInvert\"]\n\
+                  workflows = [\"inverted\"]\n";
+    std::fs::write(&lock, pinned).unwrap();
+    let settings = [
+        ("COMFYPORT_WORKFLOWS_DIR", folder.path().to_str().unwrap()),
+        ("COMFYPORT_SUPPLIES_LOCK", lock.to_str().unwrap()),
+    ];
+    let server = Comfyport::simulated_with(&settings);
     let list = server.read("/nodes", 200).await.json();
     let nodes = list["nodes"].as_array().unwrap();
     let node = |class: &str| nodes.iter().find(|node| node["class_type"] == class).unwrap();
     let sampler = node("KSampler");
-    assert_eq!(sampler["engines"], json!({"simulator": {"state": "present"}}));
-    assert_eq!(sampler["packs"], json!([]));
-    let foreign: Vec<&Value> = nodes.iter().filter(|node| node["packs"] != json!([])).collect();
-    assert!(!foreign.is_empty(), "some workflow needs a pack");
-    for node in &foreign {
-        assert_eq!(
-            node["engines"]["simulator"],
-            json!({"state": "present", "module": "custom_nodes.simulated"}),
-            "{node}"
-        );
-    }
-    for pack in list["packs"].as_array().unwrap() {
-        assert_eq!(pack["engines"], json!({"simulator": "present"}), "{pack}");
-        assert!(pack["evidence"].as_array().unwrap().contains(&json!("workflow")), "{pack}");
-    }
-    // An engine without them.
+    assert_eq!(
+        (&sampler["engines"], &sampler["packs"]),
+        (&json!({"simulator": {"state": "present"}}), &json!([]))
+    );
+    assert!(sampler["needed_by"].as_array().unwrap().contains(&json!("sd15/txt2img")), "{sampler}");
+    let foreign = json!({
+        "class_type": "MyInvert", "needed_by": ["inverted"], "packs": ["My-Pack"],
+        "engines": {"simulator": {"state": "present", "module": "custom_nodes.simulated"}},
+    });
+    assert_eq!(node("MyInvert"), &foreign);
+    let pack = json!({
+        "id": "My-Pack", "repository": "https://example.com/my-pack", "version": "1.2.0", "classes": ["MyInvert"],
+        "needed_by": ["inverted"], "evidence": ["lock", "workflow"], "engines": {"simulator": "present"},
+    });
+    assert_eq!(list["packs"], json!([pack]));
+    // An engine without it, and one that does not answer.
     let bare = Simulator::start(Options::default()).await.unwrap();
-    let server = Comfyport::in_front_of(&bare.url());
+    let server = Comfyport::in_front_of_with(&bare.url(), &settings);
     let list = server.read("/nodes", 200).await.json();
-    let packs = list["packs"].as_array().unwrap();
-    assert!(!packs.is_empty() && packs.iter().all(|pack| pack["engines"] == json!({"comfyui": "missing"})));
+    assert_eq!(list["packs"][0]["engines"], json!({"comfyui": "missing"}));
+    let server = Comfyport::in_front_of_with("http://127.0.0.1:9", &settings);
+    let list = server.read("/nodes", 200).await.json();
+    assert_eq!(list["packs"][0]["engines"], json!({"comfyui": "unknown"}));
+    assert_eq!(list["engines"][0]["answers"], false);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,7 +168,7 @@ async fn model_files_are_given_to_those_who_may_have_them() {
         String::from_utf8(made.stdout).unwrap().trim().to_owned()
     };
     let (reads, fetches, admin) = (key("read"), key("models"), key("admin"));
-    while server.get("/models").send().await.unwrap().status() != 401 {
+    while server.get("/models").bearer_auth(&admin).send().await.unwrap().status() != 200 {
         tokio::task::yield_now().await;
     }
     server.expect(server.get(path).bearer_auth(&reads), 403).await;

@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json, value::RawValue};
 use uuid::Uuid;
 
+use super::Waiting;
 use crate::{
     compat,
     problem::{Code, Problem},
@@ -45,6 +46,8 @@ pub struct Body<'j> {
     #[serde(skip_serializing_if = "Option::is_none")]
     estimated_start: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    waiting: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     progress: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     engine: Option<&'j str>,
@@ -64,7 +67,7 @@ pub struct Body<'j> {
 }
 
 /// What is known of a job that waits.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Standing {
     /// How many are before it.
     pub position: Option<i64>,
@@ -72,6 +75,8 @@ pub struct Standing {
     pub capped: bool,
     /// When it probably starts, in milliseconds since 1970.
     pub estimated_start: Option<i64>,
+    /// How far what it waits for is, as JSON.
+    pub fetched: Option<String>,
 }
 
 impl<'j> Body<'j> {
@@ -100,6 +105,7 @@ impl<'j> Body<'j> {
             queue_position: standing.position,
             queue_position_capped: standing.capped,
             estimated_start: standing.estimated_start.map(time),
+            waiting: waiting(job, standing.fetched.as_deref()),
             progress: job.progress.as_ref().filter(|_| running).and_then(|text| raw(text)),
             engine: engine(job),
             simulated: kept.as_ref().is_some_and(|kept| kept.simulated),
@@ -123,6 +129,15 @@ impl<'j> Body<'j> {
             ..Self::of(job, Standing::default())
         }
     }
+}
+
+/// What a queued job waits for, if that is anything but an engine.
+fn waiting(job: &Job, fetched: Option<&str>) -> Option<Value> {
+    let mut waiting = serde_json::to_value(Waiting::read(job)?).ok()?;
+    if let Some(progress) = fetched.and_then(|text| serde_json::from_str(text).ok()) {
+        waiting["progress"] = progress;
+    }
+    Some(waiting)
 }
 
 /// The engine that has a job, had it, or that an errand is for.

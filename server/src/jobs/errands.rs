@@ -4,6 +4,8 @@
 //! *desk* that stands for the engine whose folders are on this machine; another server that shares the store leaves them
 //! to us. An errand that was left halfway goes back into the queue, and goes on from what it left.
 
+mod missing;
+
 use std::{
     collections::BTreeMap,
     sync::Arc,
@@ -35,6 +37,8 @@ use crate::{
     },
 };
 
+pub use missing::Waiting;
+
 /// Without any news, the queue is looked at this often.
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -53,6 +57,9 @@ const COUNTED: (&str, &str) = ("supplies", "fetched_bytes");
 /// Gives out errands until the server does not take any more.
 pub(super) async fn run(jobs: Arc<Jobs>) {
     while !jobs.draining.is_cancelled() {
+        if let Err(error) = missing::look(&jobs).await {
+            tracing::error!(%error, "jobs that nobody can run cannot be looked for");
+        }
         match round(&jobs).await {
             Ok(0) => {}
             Ok(_) => continue,
@@ -201,7 +208,7 @@ impl Runner {
             }
             Some(errand) => match self.work(&errand).await {
                 Ok(done) => settle(jobs, job, &errand, done, begun).await,
-                Err(why) => stop(jobs, job, why).await,
+                Err(why) => stop(jobs, job, &errand, why).await,
             },
         }
         lock(&jobs.ears.controls).remove(job);
@@ -248,7 +255,9 @@ impl Runner {
                 }
             });
         }
-        self.jobs.hub().live(self.job.id, Update::Errand(Arc::new(progress)));
+        let progress = Arc::new(progress);
+        missing::tell(&self.jobs, self.job.id, &progress);
+        self.jobs.hub().live(self.job.id, Update::Errand(progress));
     }
 }
 
@@ -259,6 +268,7 @@ async fn settle(jobs: &Jobs, job: &Job, errand: &Errand, done: Done, begun: Inst
         place.readiness.forget();
     }
     if let Some(fault) = done.fault {
+        missing::fail(jobs, job, errand, &fault).await;
         let problem = Problem::new(Code::SuppliesFailed, fault).with_items(done.items);
         return end(jobs, job, State::Failed, &problem).await;
     }
@@ -274,6 +284,7 @@ async fn settle(jobs: &Jobs, job: &Job, errand: &Errand, done: Done, begun: Inst
         "engine": errand.engine,
         "timing": timing,
     });
+    missing::succeeded(jobs, job, errand).await;
     if succeed(jobs, job, result.to_string()).await {
         tracing::info!(job = %job.id, errand = job.workflow, engine = errand.engine, "errand done");
         jobs.counts.ended(job, State::Succeeded, &errand.engine, None);
@@ -281,10 +292,11 @@ async fn settle(jobs: &Jobs, job: &Job, errand: &Errand, done: Done, begun: Inst
 }
 
 /// Writes down why an errand was not done.
-async fn stop(jobs: &Jobs, job: &Job, stop: Stop) {
+async fn stop(jobs: &Jobs, job: &Job, errand: &Errand, stop: Stop) {
     match stop {
         Stop::Taken => {}
         Stop::Cancelled => {
+            missing::fail(jobs, job, errand, "somebody cancelled what was to fetch it").await;
             let problem =
                 Problem::new(Code::Cancelled, "somebody cancelled the job; what has arrived is kept");
             end(jobs, job, State::Cancelled, &problem).await;
@@ -297,6 +309,7 @@ async fn stop(jobs: &Jobs, job: &Job, stop: Stop) {
                  (`supplies.max_day_bytes`); ask for less, try again tomorrow, or raise the limit",
                 settings.max_job_bytes, settings.max_day_bytes
             );
+            missing::fail(jobs, job, errand, &detail).await;
             end(jobs, job, State::Failed, &Problem::new(Code::SuppliesFailed, detail)).await;
         }
         Stop::Store(error) => {

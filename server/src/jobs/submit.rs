@@ -239,6 +239,8 @@ impl Jobs {
         match chosen {
             None | Some(Ok(_)) => {}
             Some(Err(RunError::Unreachable { .. } | RunError::NoEngine { .. })) if asked.patient => {}
+            // It waits until that is there.
+            Some(Err(RunError::NotReady { .. })) if self.mend(&need).await.is_some() => {}
             Some(Err(error)) => return Err(Problem::from(error)),
         }
         let files = kept.files().to_vec();

@@ -71,7 +71,7 @@ pub async fn pull(
     let wanted: Pull = read(&body)?;
     let engine = engine(&app, wanted.engine.as_deref(), Kind::Pull)?;
     let models = models(&app, &wanted)?;
-    let errand = Errand { engine, models, overwrite: wanted.overwrite, packs: Vec::new(), waited_for: None };
+    let errand = Errand { models, overwrite: wanted.overwrite, ..Errand::of(&engine) };
     accept(&app, &caller, &headers, &body, Kind::Pull, &errand).await
 }
 

@@ -77,6 +77,17 @@ pub struct Errand {
 }
 
 impl Errand {
+    /// Nothing yet, for an engine.
+    pub fn of(engine: &str) -> Self {
+        let engine = engine.to_owned();
+        Self { engine, models: Vec::new(), overwrite: false, packs: Vec::new(), waited_for: None }
+    }
+
+    /// What kind it is: packs come with a start of ComfyUI.
+    pub fn kind(&self) -> Kind {
+        if self.packs.is_empty() { Kind::Pull } else { Kind::Install }
+    }
+
     /// What it is about, for callers: no addresses, which may hold secrets.
     pub fn params(&self) -> Value {
         let models: Vec<String> = self.models.iter().map(Needed::name).collect();
