@@ -5,7 +5,7 @@ mod transfer;
 
 use std::{path::PathBuf, sync::Arc};
 
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 
 use crate::{
     Found, Kept, Linked, Listener, ModelName, PullError, Settings, Sha256, Wanted, Ways,
@@ -74,8 +74,9 @@ impl Depot {
     pub async fn pull(&self, wanted: &[Wanted], listener: &Listener) -> Vec<Result<Pulled, PullError>> {
         let each = wanted.iter().enumerate().map(|(item, wanted)| {
             let run = run::Run { depot: Arc::clone(&self.0), item, wanted, listener };
+            // Boxed here, so that callers may send it to other threads: no closure is left that takes references.
             async move {
-                let outcome = Box::pin(run.pull()).await;
+                let outcome = run.pull().await;
                 let step = match &outcome {
                     Ok(pulled) => Step::Done(pulled),
                     Err(error) => Step::Failed(error),
@@ -83,7 +84,9 @@ impl Depot {
                 listener.tell(Event { item, name: &wanted.name, step });
                 outcome
             }
+            .boxed()
         });
+        let each: Vec<_> = each.collect();
         stream::iter(each).buffered(self.0.settings.parallel.max(1)).collect().await
     }
 

@@ -56,6 +56,11 @@ impl Shelf {
         Ok(Self { root, links_may_leave: false, index: Index::read(index) })
     }
 
+    /// Whether a file is called as models are.
+    pub fn is_model(name: &ModelName) -> bool {
+        MODELS.contains(&name.extension().as_str())
+    }
+
     /// Lets folders be links that leave the models folder.
     #[must_use]
     pub fn links_may_leave(self, links_may_leave: bool) -> Self {

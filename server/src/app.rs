@@ -90,9 +90,10 @@ pub fn router(app: AppState) -> Router {
     let needs = |scope, methods: MethodRouter<AppState>| {
         methods.route_layer(middleware::from_fn_with_state(Guard { app: app.clone(), scope }, guard))
     };
-    let read = |methods| needs(Scope::Read, methods);
-    let run = |methods| needs(Scope::Run, methods);
-    let admin = |methods| needs(Scope::Admin, methods);
+    let read = |methods| needs(Some(Scope::Read), methods);
+    let run = |methods| needs(Some(Scope::Run), methods);
+    let admin = |methods| needs(Some(Scope::Admin), methods);
+    let known = |methods| needs(None, methods);
     let others = if app.config.compat.comfy_v2 { comfy_v2::router(read, run) } else { Router::new() };
     Router::new()
         .merge(others)
@@ -105,10 +106,14 @@ pub fn router(app: AppState) -> Router {
         .route("/docs/errors", read(get(routes::docs::errors)))
         .route("/docs/{*path}", read(get(routes::docs::ui)))
         .route("/workflows", read(get(routes::workflows::list)))
+        .route("/models", read(get(routes::models::list)))
+        .route("/models/{*path}", known(get(routes::models::show)))
+        .route("/nodes", read(get(routes::nodes::list)))
         .route("/usage", read(get(routes::usage::show)))
         .route("/metrics", admin(get(routes::health::metrics)))
         .route("/engines", admin(get(routes::engines::list)))
         .route("/engines/{name}", admin(get(routes::engines::show).post(routes::engines::steer)))
+        .route("/admin/models:pull", admin(post(routes::admin::pull)))
         .route("/webhooks", admin(get(routes::webhooks::list)))
         .route("/prompt", run(post(routes::prompt::post)))
         .route("/jobs", read(get(routes::jobs::list)))

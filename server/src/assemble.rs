@@ -24,6 +24,7 @@ use crate::{
     readiness::Ages,
     run::{OptionLimits, RequestLimits},
     shelves::Shelves,
+    supplies::Supplies,
     webhooks::{self, DeliveryCounter, Schedule, Targets, Webhooks},
 };
 
@@ -40,8 +41,9 @@ pub async fn assemble(
     let places = config.engines().into_iter().map(|engine| place(engine, ages, away, kind));
     let pool = Arc::new(Pool::new(places.collect::<Result<_, _>>()?, pool_settings(&config.engines)));
     let endpoints = Arc::new(Endpoints::new(endpoints));
+    let supplies = Arc::new(Supplies::open(&config, &pool)?);
     let targets = targets(&config)?;
-    let jobs = jobs(&config, pool, Arc::clone(&endpoints), &targets, simulated).await?;
+    let jobs = jobs(&config, pool, supplies, Arc::clone(&endpoints), &targets, simulated).await?;
     let metrics = Arc::new(Metrics::default());
     let access = Arc::new(access(&config, &jobs.store).await?);
     jobs.counts.tell(Arc::clone(&metrics) as _);
@@ -132,6 +134,7 @@ fn webhooks(
 async fn jobs(
     config: &Config,
     pool: Arc<Pool>,
+    supplies: Arc<Supplies>,
     endpoints: Arc<Endpoints>,
     targets: &Targets,
     simulated: bool,
@@ -153,7 +156,8 @@ async fn jobs(
     let name = std::env::var("HOSTNAME").unwrap_or_else(|_| format!("process {}", std::process::id()));
     let shelves = Arc::new(Shelves::open(&config.bucket, &kept.bucket, seconds(kept.link_s))?);
     let intake = intake(config, Arc::clone(&shelves))?;
-    Ok(Jobs::new(store, ears, files, intake, shelves, pool, endpoints, name, job_settings(config, targets)))
+    let settings = job_settings(config, targets);
+    Ok(Jobs::new(store, ears, files, intake, shelves, supplies, pool, endpoints, name, settings))
 }
 
 fn intake(config: &Config, shelves: Arc<Shelves>) -> Result<Intake, String> {

@@ -21,6 +21,7 @@ mod fetch;
 mod issuers;
 mod models;
 mod nodes;
+mod supplies;
 mod webhooks;
 
 use crate::access::{address, token::Issuer};
@@ -28,6 +29,7 @@ use crate::access::{address, token::Issuer};
 pub use credentials::FetchCredentials;
 pub use engines::EngineTable;
 pub use issuers::IssuerTable;
+pub use supplies::{InstallMissing, Supplies};
 
 /// The default configuration, commented.
 pub const DEFAULT: &str = include_str!("config.default.toml");
@@ -49,6 +51,7 @@ pub struct Config {
     pub fetch: Fetch,
     pub models: Models,
     pub nodes: Nodes,
+    pub supplies: Supplies,
     pub media: Media,
     pub uploads: Uploads,
     pub artifacts: Artifacts,
@@ -473,6 +476,7 @@ impl Config {
         self.fetch.check().map_err(ConfigError::Value)?;
         self.models.check().map_err(ConfigError::Value)?;
         self.nodes.check().map_err(ConfigError::Value)?;
+        self.supplies.check().map_err(ConfigError::Value)?;
         self.webhooks.check().map_err(ConfigError::Value)?;
         if self.log.level.parse::<tracing_subscriber::EnvFilter>().is_err() {
             return Err(ConfigError::Value(

@@ -89,6 +89,8 @@ pub struct Capabilities {
     /// Of each class, the inputs that a prompt has to give, with their types. Those that are made of parts, of which
     /// there may be none, are left out.
     pub required: Arc<BTreeMap<String, BTreeMap<String, String>>>,
+    /// The modules that classes are from, ComfyUI's own left out: `custom_nodes.pack`.
+    pub modules: Arc<BTreeMap<String, String>>,
     /// Of each class, the inputs that take the name of a file that was uploaded, and what it must hold. Classes without
     /// are left out.
     pub uploads: Arc<BTreeMap<String, BTreeMap<String, MediaKind>>>,

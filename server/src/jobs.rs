@@ -25,12 +25,14 @@ use crate::{
     pool::{Place, Pool},
     run::RequestLimits,
     shelves::Shelves,
+    supplies::Supplies,
 };
 
 mod answer;
 pub mod body;
 mod counts;
 mod dispatch;
+mod errands;
 mod estimate;
 mod fleet;
 mod hub;
@@ -43,6 +45,7 @@ mod sweep;
 pub use answer::Answer;
 pub use body::{Body, Standing, Words};
 pub use counts::{Counts, JobCounter};
+pub use errands::Waiting;
 pub use hub::{Expected, View, Watcher};
 pub use submit::{Accepted, Asked, Idempotent};
 
@@ -84,6 +87,7 @@ pub struct Settings {
 #[derive(Debug, Default)]
 pub struct Ears {
     queue: Notify,
+    errands: Notify,
     fleet: Notify,
     /// There is a webhook to deliver.
     pub webhooks: Notify,
@@ -95,7 +99,10 @@ impl Ears {
     /// Hears a notice.
     pub fn hear(&self, notice: Notice) {
         match notice {
-            Notice::Queue => self.queue.notify_one(),
+            Notice::Queue => {
+                self.queue.notify_one();
+                self.errands.notify_one();
+            }
             Notice::Job(id) => self.hub.news(id),
             Notice::Cancel(id) => lock(&self.controls).cancel(id),
             Notice::Webhook => self.webhooks.notify_one(),
@@ -185,6 +192,8 @@ pub struct Jobs {
     pub workshop: Workshop,
     /// Where outputs are copied to.
     pub shelves: Arc<Shelves>,
+    /// What they may need, and where that is had.
+    pub supplies: Arc<Supplies>,
     /// How they are handled.
     pub settings: Settings,
     /// What is counted.
@@ -200,6 +209,8 @@ pub struct Jobs {
     strays: Mutex<HashMap<Uuid, Instant>>,
     /// By priority.
     far_behind: Mutex<HashMap<u8, FarBehind>>,
+    /// Jobs that wait for errands in our hands, by these.
+    waiting: Mutex<HashMap<Uuid, Vec<Uuid>>>,
     /// How many jobs wait, as last counted.
     queued: AtomicUsize,
     tasks: TaskTracker,
@@ -222,6 +233,7 @@ impl Jobs {
         files: Files,
         intake: Intake,
         shelves: Arc<Shelves>,
+        supplies: Arc<Supplies>,
         pool: Arc<Pool>,
         endpoints: Arc<Endpoints>,
         name: String,
@@ -232,6 +244,7 @@ impl Jobs {
             files,
             workshop: intake.workshop().clone(),
             shelves,
+            supplies,
             intake,
             pool,
             settings,
@@ -245,6 +258,7 @@ impl Jobs {
             probe: probe::Probe::default(),
             strays: Mutex::default(),
             far_behind: Mutex::default(),
+            waiting: Mutex::default(),
             queued: AtomicUsize::new(0),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
@@ -264,6 +278,7 @@ impl Jobs {
         self.count_queued().await?;
         tokio::spawn(fleet::run(Arc::clone(self)));
         tokio::spawn(dispatch::run(Arc::clone(self)));
+        tokio::spawn(errands::run(Arc::clone(self)));
         tokio::spawn(sweep::run(Arc::clone(self)));
         Ok(())
     }
@@ -307,6 +322,12 @@ impl Jobs {
         if job.state != State::Queued {
             return Standing::default();
         }
+        let fetched = match Waiting::read(job) {
+            Some(waiting) => {
+                self.store.job(waiting.job).await.ok().flatten().and_then(|errand| errand.progress)
+            }
+            None => None,
+        };
         let Ok(position) = self.place(job).await else { return Standing::default() };
         let capped = position >= MOST_COUNTED;
         let slots: usize = self.pool.places().iter().map(|place| place.slots().min(1)).sum();
@@ -318,7 +339,7 @@ impl Jobs {
             let wait = wait as i64;
             self.store.now().saturating_add(wait)
         });
-        Standing { position: Some(position), capped, estimated_start }
+        Standing { position: Some(position), capped, estimated_start, fetched }
     }
 
     /// How many jobs are before one that waits. Counting far is dear: behind a job that was just found to be far behind,

@@ -30,6 +30,7 @@ pub mod routes;
 pub mod run;
 mod say;
 pub mod shelves;
+pub mod supplies;
 pub mod versions;
 pub mod webhooks;
 

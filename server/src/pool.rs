@@ -4,7 +4,7 @@
 //! waiting jobs goes next is decided elsewhere; here it is decided where it may go.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fmt,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    engine::{Capabilities, EngineError},
+    engine::Capabilities,
     readiness::{Contracts, Report, Requirement},
     run::{Prepared, RunError, check_models, engine_error},
 };
@@ -28,6 +28,7 @@ mod prompts;
 mod rank;
 mod settings;
 mod state;
+mod stock;
 mod uploaded;
 mod verdict;
 mod view;
@@ -37,6 +38,7 @@ use health::Table;
 pub use place::{Occupied, Place, PlaceSettings};
 pub use settings::Settings;
 pub use state::{Affinity, Note, Room, State};
+pub use stock::Stock;
 pub(crate) use uploaded::Uploaded;
 use verdict::Verdict;
 pub use view::{EngineView, MemoryView, QueueView};
@@ -223,28 +225,6 @@ impl Pool {
             }
         }
         Err(refusal.unwrap_or_else(no_engine))
-    }
-
-    /// The model files of all engines that answer, by folder. Those that take their time are left out.
-    pub async fn models(&self) -> Result<BTreeMap<String, BTreeSet<String>>, RunError> {
-        let of = async |place: &Arc<Place>| {
-            let models = tokio::time::timeout(LOOKERS_WAIT, place.readiness.models());
-            let late = || Err(EngineError::Unreachable("it takes its time".to_owned()));
-            models.await.unwrap_or_else(|_| late()).map_err(|error| engine_error(place.name(), error))
-        };
-        let (mut all, mut refusal, mut answers) = (BTreeMap::<_, BTreeSet<_>>::new(), None, false);
-        for models in futures_util::future::join_all(self.places.iter().map(of)).await {
-            match models {
-                Ok(models) => {
-                    answers = true;
-                    for (folder, files) in models {
-                        all.entry(folder).or_default().extend(files);
-                    }
-                }
-                Err(error) => refusal = Some(error),
-            }
-        }
-        if answers { Ok(all) } else { Err(refusal.unwrap_or_else(no_engine)) }
     }
 
     /// An engine that has what a request needs; of several, the one with the least to do. LoRAs that the request tells

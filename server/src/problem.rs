@@ -37,6 +37,9 @@ pub struct Problem {
     errors: Vec<Detail>,
     #[serde(skip_serializing_if = "Option::is_none")]
     missing: Option<Missing>,
+    /// What became of each thing, where there were several to be done.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    items: Vec<serde_json::Value>,
     /// The job it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     job: Option<Uuid>,
@@ -72,6 +75,7 @@ impl Problem {
             source: code.origin(),
             errors: Vec::new(),
             missing: None,
+            items: Vec::new(),
             job: None,
             allow: None,
         }
@@ -109,6 +113,12 @@ impl Problem {
     #[must_use]
     pub fn about(self, job: Uuid) -> Self {
         Self { job: Some(job), ..self }
+    }
+
+    /// Says what became of each thing.
+    #[must_use]
+    pub fn with_items(self, items: Vec<serde_json::Value>) -> Self {
+        Self { items, ..self }
     }
 
     /// What happened, in words.

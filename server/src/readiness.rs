@@ -287,7 +287,9 @@ impl Readiness {
         let mut models = BTreeMap::new();
         for folder in folders.into_iter().take(MOST_FOLDERS) {
             let files = self.files(&folder).await?;
-            models.insert(folder, files.as_ref().clone().unwrap_or_default());
+            models
+                .entry(canonical(&folder).to_owned())
+                .or_insert_with(|| files.as_ref().clone().unwrap_or_default());
         }
         Ok(models)
     }
@@ -439,7 +441,7 @@ pub fn plain(file: &str) -> String {
 }
 
 /// ComfyUI renamed two folders, and keeps the old names as aliases.
-fn canonical(folder: &str) -> &str {
+pub(crate) fn canonical(folder: &str) -> &str {
     match folder {
         "unet" => "diffusion_models",
         "clip" => "text_encoders",

@@ -4,6 +4,7 @@ pub mod accept;
 pub mod bytes;
 pub mod events;
 pub mod form;
+pub mod model;
 pub mod prefer;
 pub mod sheet;
 pub mod watched;

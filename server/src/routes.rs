@@ -1,5 +1,6 @@
 //! One file for each group of routes.
 
+pub mod admin;
 pub mod batches;
 mod caller;
 mod check;
@@ -10,6 +11,8 @@ pub mod health;
 pub mod index;
 pub mod jobs;
 pub mod links;
+pub mod models;
+pub mod nodes;
 mod origin;
 pub mod prompt;
 mod standing;

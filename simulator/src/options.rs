@@ -1,6 +1,12 @@
 //! What a simulator is started with.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use comfyport_workflow::catalog::{Catalog, NodeDef, OutputDef};
 
@@ -14,6 +20,8 @@ pub enum Models {
     Any(ModelFiles),
     /// Lists and accepts exactly these.
     Exact(ModelFiles),
+    /// Lists and accepts what is in this folder at that moment.
+    In(PathBuf),
 }
 
 /// How a simulator behaves.
@@ -106,11 +114,28 @@ const COMMON: [(&str, &str); 10] = [
     ("text_encoders", "clip_l.safetensors"),
 ];
 
+/// The files below a folder, hidden ones left out, with `/` between folders.
+fn found(folder: &Path, prefix: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        let path = entry.path();
+        if path.is_dir() {
+            names.extend(found(&path, &format!("{prefix}{name}/")));
+        } else if !name.starts_with('.') {
+            names.push(format!("{prefix}{name}"));
+        }
+    }
+    names
+}
+
 impl Models {
     /// The files of a folder.
     pub(crate) fn list(&self, folder: &str) -> Vec<String> {
-        let (Self::Any(files) | Self::Exact(files)) = self;
-        let mut names: Vec<String> = files.get(folder).cloned().unwrap_or_default();
+        let mut names: Vec<String> = match self {
+            Self::Any(files) | Self::Exact(files) => files.get(folder).cloned().unwrap_or_default(),
+            Self::In(root) => found(&root.join(folder), ""),
+        };
         if matches!(self, Self::Any(_)) {
             names.extend(COMMON.iter().filter(|(of, _)| *of == folder).map(|(_, name)| (*name).to_owned()));
         }

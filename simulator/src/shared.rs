@@ -92,7 +92,7 @@ impl Engine {
         let new: Vec<&NodeDef> =
             classes.iter().filter(|class| installed.catalog.get(&class.class_type).is_none()).collect();
         installed.catalog.extend(catalog_of(new.into_iter()));
-        let (Models::Any(present) | Models::Exact(present)) = &mut installed.models;
+        let (Models::Any(present) | Models::Exact(present)) = &mut installed.models else { return };
         for (folder, files) in files {
             let present = present.entry(folder).or_default();
             present.extend(files);

@@ -27,6 +27,7 @@ pub mod submit;
 pub mod transition;
 pub mod uploads;
 pub mod usage;
+mod waiting;
 
 pub use error::StoreError;
 pub use job::{Job, State};

@@ -208,15 +208,16 @@ pub(crate) fn cancel(
     })
 }
 
-/// `which` has the time as `?2`.
-fn end_waiting(
+/// Ends a job where it waits. `which` has the time as `?2`, and perhaps the problem as `?3`.
+pub(crate) fn end_waiting(
     tx: &mut dyn Tx,
     state: State,
     which: &str,
-    values: &[Value; 2],
+    values: &[Value],
 ) -> Result<Option<Job>, StoreError> {
+    let problem = if values.len() > 2 { ", problem = ?3" } else { "" };
     let sql = format!(
-        "UPDATE jobs SET state = '{state}', ended_at = ?2, ready = 0, run_after = NULL, cancel = 0 \
+        "UPDATE jobs SET state = '{state}', ended_at = ?2, ready = 0, run_after = NULL, cancel = 0{problem} \
          WHERE {which} AND state = 'queued' RETURNING {}",
         Job::COLUMNS
     );
@@ -224,7 +225,12 @@ fn end_waiting(
 }
 
 /// What every end has in common.
-fn ended(tx: &mut dyn Tx, render: &Arc<dyn Render>, job: &mut Job, now: i64) -> Result<(), StoreError> {
+pub(crate) fn ended(
+    tx: &mut dyn Tx,
+    render: &Arc<dyn Render>,
+    job: &mut Job,
+    now: i64,
+) -> Result<(), StoreError> {
     events::add(tx, job, now, job.state.as_str(), "{}")?;
     announce(tx, render, job, &format!("job.{}", job.state), now)
 }

@@ -88,7 +88,7 @@ async fn every_example_runs_and_every_answer_is_what_the_document_says() {
         assert_described(&document, answer(&document, path, "get"), &described, path);
     }
     assert_eq!(ran, endpoints(&document).count() * 2, "each has a minimal example and one with defaults");
-    for path in ["/workflows", "/health", "/ready", "/engines", "/engines/simulator"] {
+    for path in ["/workflows", "/models", "/nodes", "/health", "/ready", "/engines", "/engines/simulator"] {
         let found = server.read(path, 200).await.json();
         assert_described(&document, answer(&document, path, "get"), &found, path);
     }

@@ -45,7 +45,7 @@ impl Caller {
 
     /// Refuses what needs more than the key allows.
     #[expect(clippy::result_large_err, reason = "once a request, on its way out")]
-    pub(super) fn must_have(&self, scope: Scope) -> Result<(), Problem> {
+    pub(crate) fn must_have(&self, scope: Scope) -> Result<(), Problem> {
         if self.grant.has(scope) {
             return Ok(());
         }

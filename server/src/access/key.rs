@@ -30,6 +30,8 @@ pub enum Scope {
     Read,
     /// Run workflows; cancel and repeat one's own jobs
     Run,
+    /// Fetch model files from this server, where it gives them out
+    Models,
     /// Everything, of everybody: engines, webhooks, metrics, usage
     Admin,
 }
@@ -40,6 +42,7 @@ impl Scope {
         match self {
             Self::Read => "read",
             Self::Run => "run",
+            Self::Models => "models",
             Self::Admin => "admin",
         }
     }
@@ -49,7 +52,10 @@ impl FromStr for Scope {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        [Self::Read, Self::Run, Self::Admin].into_iter().find(|scope| scope.as_str() == text).ok_or(())
+        [Self::Read, Self::Run, Self::Models, Self::Admin]
+            .into_iter()
+            .find(|scope| scope.as_str() == text)
+            .ok_or(())
     }
 }
 

@@ -1,7 +1,6 @@
 //! `comfyport models`: the models that workflows need, and those that are there.
 
 pub(crate) mod arguments;
-mod needed;
 mod pull;
 mod show;
 mod watch;
@@ -9,23 +8,17 @@ mod watch;
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::Arc,
-    time::Duration,
 };
 
-use comfyport_depot::{Depot, Hub, ModelName, PullError, Settings, Shelf, Ways};
+use comfyport_depot::{Depot, ModelName, PullError, Settings, Shelf};
 use comfyport_endpoint::Endpoint;
-use comfyport_fetch::{Client, Guard, SystemLookup};
 
-use self::{
-    arguments::{ModelAction, ModelPlan, Models},
-    needed::Needed,
-};
+use self::arguments::{ModelAction, ModelPlan, Models};
 use crate::{
     cli::Format,
-    config::{Config, Overrides, seconds},
+    config::{Config, Overrides},
     say,
-    shelves::Shelves,
+    supplies::{Needed, gather, read_lock, ways},
 };
 
 /// What files hash to, beside the cache.
@@ -71,7 +64,7 @@ impl Desk {
             return Err(format!("{}: there is no such folder; name ComfyUI's models folder", dir.display()));
         }
         let settings = config.models.settings(&dir)?;
-        let needed = needed::gather(endpoints, arguments.lock.as_deref(), &arguments.workflow)?;
+        let needed = gather(endpoints, &read_lock(arguments.lock.as_deref())?, &arguments.workflow)?;
         Ok(Self { config, settings, needed, format: arguments.format })
     }
 
@@ -103,21 +96,7 @@ impl Desk {
     }
 
     fn depot(&self, settings: Settings) -> Result<Depot, String> {
-        let (config, models) = (&self.config, &self.config.models);
-        let guard = Guard::new(config.fetch.policy()?);
-        let timeout = seconds(config.fetch.connect_timeout_s);
-        let lookup = Arc::new(SystemLookup::default());
-        let client = Client::new(guard, lookup, comfyport_comfyui::tls(), timeout)
-            .map_err(|error| format!("the client of `[fetch]`: {error}"))?;
-        let shelves = Shelves::open(&config.bucket, "", Duration::ZERO)?;
-        let ways = Ways {
-            client,
-            credentials: config.fetch.credentials()?,
-            buckets: shelves.buckets(),
-            hugging_face: Hub { endpoint: models.hugging_face.clone(), token: models.hugging_face_token()? },
-            civitai: Hub { endpoint: models.civitai.clone(), token: models.civitai_token()? },
-        };
-        Depot::new(settings, ways).map_err(in_words)
+        Depot::new(settings, ways(&self.config)?).map_err(in_words)
     }
 
     fn list(&self) -> Outcome {

@@ -61,8 +61,6 @@ pub enum Call {
     Interrupt,
     /// Fetch a model.
     Download,
-    /// Which models there are.
-    Models,
 }
 
 impl Call {
@@ -75,7 +73,6 @@ impl Call {
         match (method == Method::POST, path) {
             (true, "interrupt") => Some(Self::Interrupt),
             (true, "download") => Some(Self::Download),
-            (false, "models") => Some(Self::Models),
             (true, path) => {
                 let endpoint = now.find(path.strip_prefix("workflow/")?)?.endpoint.clone()?;
                 Some(Self::Workflow(endpoint))
@@ -98,7 +95,6 @@ impl Call {
             Self::Download => Err(Problem::not_implemented(
                 "models are not fetched by this server: put the file into the engine's models folder",
             )),
-            Self::Models => models(app).await,
         };
         done.unwrap_or_else(|problem| said(&problem))
     }
@@ -274,7 +270,7 @@ async fn interrupt(app: &AppState, caller: &Caller, body: &Bytes) -> Result<Resp
 }
 
 /// The model files of all engines that answer, by folder.
-async fn models(app: &AppState) -> Result<Response, Problem> {
+pub async fn models(app: &AppState) -> Result<Response, Problem> {
     let all = app.jobs.pool.models().await?;
     Ok(json(StatusCode::OK, serde_json::json!(all).to_string()))
 }

@@ -1,6 +1,6 @@
 //! The engines of a configuration: `[[engine]]` tables, addresses on the command line, or the one of `[comfyui]`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
@@ -9,7 +9,7 @@ use url::Url;
 use super::{ComfyUi, Secret, one_line, unknown};
 
 /// The keys of an `[[engine]]` table, in the order of the documentation.
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 13] = [
     "name",
     "url",
     "weight",
@@ -19,6 +19,10 @@ const KEYS: [&str; 9] = [
     "connect_timeout_s",
     "request_timeout_s",
     "stall_timeout_s",
+    "comfyui",
+    "models_dir",
+    "python",
+    "restart_command",
 ];
 
 /// Longest name of an engine, in bytes.
@@ -46,6 +50,18 @@ pub struct EngineTable {
     pub request_timeout_s: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stall_timeout_s: Option<u64>,
+    #[serde(default, skip_serializing_if = "is_empty")]
+    pub comfyui: PathBuf,
+    #[serde(default, skip_serializing_if = "is_empty")]
+    pub models_dir: PathBuf,
+    #[serde(default, skip_serializing_if = "is_empty")]
+    pub python: PathBuf,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub restart_command: String,
+}
+
+fn is_empty(path: &PathBuf) -> bool {
+    path.as_os_str().is_empty()
 }
 
 fn one() -> f64 {
@@ -69,6 +85,10 @@ impl EngineTable {
             connect_timeout_s: None,
             request_timeout_s: None,
             stall_timeout_s: None,
+            comfyui: PathBuf::new(),
+            models_dir: PathBuf::new(),
+            python: PathBuf::new(),
+            restart_command: String::new(),
         }
     }
 

@@ -87,7 +87,7 @@ fn scope_claims() -> Vec<String> {
 }
 
 fn scopes() -> BTreeMap<String, Scope> {
-    [Scope::Read, Scope::Run, Scope::Admin]
+    [Scope::Read, Scope::Run, Scope::Models, Scope::Admin]
         .into_iter()
         .map(|scope| (format!("comfyport:{}", scope.as_str()), scope))
         .collect()

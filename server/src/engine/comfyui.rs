@@ -48,7 +48,13 @@ impl Engine for ComfyUi {
                 .ok_or_else(|| EngineError::Protocol("its nodes are no object".to_owned()))?;
             let is_output = |node: &Value| node.get("output_node").and_then(Value::as_bool).unwrap_or(false);
             let outputs = nodes.iter().filter(|(_, node)| is_output(node)).map(|(class, _)| class.clone());
+            let module = |node: &Value| node.get("python_module").and_then(Value::as_str).map(str::to_owned);
+            let modules = nodes.iter().filter_map(|(class, node)| {
+                let module = module(node).filter(|module| module.starts_with("custom_nodes."))?;
+                Some((class.clone(), module))
+            });
             Ok(Capabilities {
+                modules: Arc::new(modules.collect()),
                 output_classes: Arc::new(outputs.collect()),
                 classes: Arc::new(nodes.keys().cloned().collect()),
                 required: Arc::new(

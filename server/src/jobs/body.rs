@@ -5,10 +5,12 @@ use serde::Serialize;
 use serde_json::{Map, Value, json, value::RawValue};
 use uuid::Uuid;
 
+use super::Waiting;
 use crate::{
     compat,
     problem::{Code, Problem},
     run::{Kept, Options},
+    supplies::errand::at_desk,
 };
 
 /// A job as callers see it. What it yielded stands in the same places as in the answer to somebody who waited.
@@ -44,6 +46,8 @@ pub struct Body<'j> {
     #[serde(skip_serializing_if = "Option::is_none")]
     estimated_start: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    waiting: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     progress: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     engine: Option<&'j str>,
@@ -63,7 +67,7 @@ pub struct Body<'j> {
 }
 
 /// What is known of a job that waits.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Standing {
     /// How many are before it.
     pub position: Option<i64>,
@@ -71,6 +75,8 @@ pub struct Standing {
     pub capped: bool,
     /// When it probably starts, in milliseconds since 1970.
     pub estimated_start: Option<i64>,
+    /// How far what it waits for is, as JSON.
+    pub fetched: Option<String>,
 }
 
 impl<'j> Body<'j> {
@@ -99,8 +105,9 @@ impl<'j> Body<'j> {
             queue_position: standing.position,
             queue_position_capped: standing.capped,
             estimated_start: standing.estimated_start.map(time),
+            waiting: waiting(job, standing.fetched.as_deref()),
             progress: job.progress.as_ref().filter(|_| running).and_then(|text| raw(text)),
-            engine: job.engine.as_deref().filter(|_| job.state != State::Queued),
+            engine: engine(job),
             simulated: kept.as_ref().is_some_and(|kept| kept.simulated),
             outputs: kept.as_ref().map(|kept| kept.outputs),
             params: kept.as_ref().map(|kept| kept.params),
@@ -122,6 +129,21 @@ impl<'j> Body<'j> {
             ..Self::of(job, Standing::default())
         }
     }
+}
+
+/// What a queued job waits for, if that is anything but an engine.
+fn waiting(job: &Job, fetched: Option<&str>) -> Option<Value> {
+    let mut waiting = serde_json::to_value(Waiting::read(job)?).ok()?;
+    if let Some(progress) = fetched.and_then(|text| serde_json::from_str(text).ok()) {
+        waiting["progress"] = progress;
+    }
+    Some(waiting)
+}
+
+/// The engine that has a job, had it, or that an errand is for.
+fn engine(job: &Job) -> Option<&str> {
+    let engine = job.engine.as_deref().filter(|_| job.state != State::Queued)?;
+    Some(at_desk(engine).map_or(engine, |(engine, _)| engine))
 }
 
 /// Why a job that has ended yielded nothing.

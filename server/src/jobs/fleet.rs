@@ -13,7 +13,7 @@ use comfyport_store::{
 
 use uuid::Uuid;
 
-use super::{Jobs, dispatch};
+use super::{Jobs, dispatch, errands};
 use crate::run::Start;
 
 /// What is remembered between two looks.
@@ -119,6 +119,9 @@ async fn look(jobs: &Arc<Jobs>, memory: &mut Memory) -> Result<(), StoreError> {
 pub(super) async fn take_over(jobs: &Arc<Jobs>) -> Result<usize, StoreError> {
     let mut taken = 0;
     for orphan in jobs.store.orphans().await? {
+        if errands::take_back(jobs, &orphan).await? {
+            continue;
+        }
         let place = orphan.engine.as_deref().and_then(|name| jobs.pool.place(name)).cloned();
         // The engine of a server that is gone may be gone with it: then the job goes back into the queue.
         let Some(place) = place else {

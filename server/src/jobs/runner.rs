@@ -227,7 +227,7 @@ impl Jobs {
 
 /// Writes something down, however long the store is not available: what is known of a run that has ended is known
 /// nowhere else.
-async fn persist<T, F: Future<Output = Result<T, StoreError>>>(
+pub(super) async fn persist<T, F: Future<Output = Result<T, StoreError>>>(
     job: &Job,
     mut write: impl FnMut() -> F,
 ) -> Option<T> {
@@ -272,7 +272,7 @@ async fn succeed(jobs: &Jobs, job: &Job, done: &Yield) {
 }
 
 /// Ends a job that yielded nothing.
-async fn end(jobs: &Jobs, job: &Job, state: State, problem: &Problem) {
+pub(super) async fn end(jobs: &Jobs, job: &Job, state: State, problem: &Problem) {
     let text = String::from_utf8(problem.to_json()).ok();
     let ended = persist(job, || {
         let ending = Ending { state, result: None, problem: text.clone(), artifacts: Vec::new() };
@@ -352,7 +352,7 @@ async fn leave(jobs: &Jobs, job: &Job, submitted: bool) {
     }
 }
 
-fn poison() -> Problem {
+pub(super) fn poison() -> Problem {
     let detail =
         "engines or servers went down again and again while they had this job, so it is not tried any more";
     Problem::new(Code::Poison, detail)

@@ -166,7 +166,7 @@ impl Jobs {
         }
     }
 
-    async fn accept(
+    pub(super) async fn accept(
         &self,
         jobs: Vec<NewJob>,
         batch: Option<NewBatch>,
@@ -239,6 +239,8 @@ impl Jobs {
         match chosen {
             None | Some(Ok(_)) => {}
             Some(Err(RunError::Unreachable { .. } | RunError::NoEngine { .. })) if asked.patient => {}
+            // It waits until that is there.
+            Some(Err(RunError::NotReady { .. })) if self.mend(&need).await.is_some() => {}
             Some(Err(error)) => return Err(Problem::from(error)),
         }
         let files = kept.files().to_vec();
@@ -258,7 +260,13 @@ impl Jobs {
         NewJob { need: (need.id(), requirement), inputs, ..self.described(workflow, request, options, asked) }
     }
 
-    fn described(&self, workflow: &str, request: String, options: &Options, asked: &Asked) -> NewJob {
+    pub(super) fn described(
+        &self,
+        workflow: &str,
+        request: String,
+        options: &Options,
+        asked: &Asked,
+    ) -> NewJob {
         let latest = self.store.now().saturating_add(millis(self.settings.max_wait));
         NewJob {
             id: asked.id,

@@ -121,7 +121,7 @@ impl Engine for Fake {
     fn capabilities(&self) -> BoxFuture<'_, Result<Capabilities, EngineError>> {
         let classes = Arc::new(self.classes.lock().unwrap().clone());
         let (output_classes, required, uploads) = (Arc::default(), Arc::default(), Arc::default());
-        self.answer(Capabilities { output_classes, classes, required, uploads })
+        self.answer(Capabilities { output_classes, classes, required, uploads, modules: Arc::default() })
     }
 
     fn models<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, Result<Option<BTreeSet<String>>, EngineError>> {

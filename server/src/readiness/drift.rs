@@ -145,6 +145,7 @@ mod tests {
             classes: Arc::new(required.keys().cloned().collect()),
             required: Arc::new(required),
             uploads: Arc::default(),
+            modules: Arc::default(),
         }
     }
 

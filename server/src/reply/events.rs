@@ -1,4 +1,4 @@
-//! A job as server-sent events: `queued`, `running`, `started`, `progress`, `progress_unknown`, `preview`, `retrying`, and last `result` or
+//! A job as server-sent events: `queued`, `waiting`, `running`, `started`, `progress`, `progress_unknown`, `preview`, `retrying`, and last `result` or
 //! `problem`.
 //!
 //! What is kept of a job has a number as its id, so that whoever comes back with `Last-Event-ID` misses none of it,
@@ -142,6 +142,11 @@ impl Reader {
             }
             Update::Started => event("started", None, &json!({"id": id})),
             Update::Progress(step) => event("progress", None, step),
+            // Whoever waits for it is not the one that is fetched.
+            Update::Errand(progress) if job.state == State::Queued => {
+                event("waiting", None, &json!({"id": id, "progress": &**progress}))
+            }
+            Update::Errand(progress) => event("progress", None, &**progress),
             Update::Unknown => event("progress_unknown", None, &json!({"id": id})),
             Update::Preview { node, content_type, data } if self.previews => {
                 let data = STANDARD.encode(data);

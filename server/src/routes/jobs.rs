@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::caller::unnamed;
 use crate::{
-    access::Caller,
+    access::{Caller, Scope},
     app::AppState,
     jobs::{Accepted, Asked, Body},
     problem::{Code, Problem},
@@ -30,6 +30,7 @@ use crate::{
         form,
     },
     run::Options,
+    supplies::errand::Kind,
 };
 
 /// Jobs on a page, if the caller does not say.
@@ -176,7 +177,11 @@ pub async fn post(
         Problem::method_not_allowed("GET, HEAD, DELETE", detail)
     })?;
     let job = find(&app, &caller, id).await?;
-    caller.may_run(&job.workflow)?;
+    if Kind::of(&job.workflow).is_some() {
+        caller.must_have(Scope::Admin)?;
+    } else {
+        caller.may_run(&job.workflow)?;
+    }
     if !job.state.is_final() {
         let detail = format!("the job is {}: it has not ended yet", job.state);
         return Err(Problem::new(Code::JobEnded, detail).about(job.id));

@@ -1,12 +1,13 @@
 //! What happens on the way, for those who watch.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use comfyport_comfyui::Event;
 use serde::Serialize;
 
 use super::failure::Names;
+use crate::supplies::board;
 
 /// Something that happened to a run.
 #[derive(Debug, Clone)]
@@ -20,6 +21,8 @@ pub enum Update {
     Started,
     /// It came further.
     Progress(Step),
+    /// An errand of this server came further.
+    Errand(Arc<board::Progress>),
     /// The engine does not say how far it is. It is looked after all the same.
     Unknown,
     /// A picture of the present state.

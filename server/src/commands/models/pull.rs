@@ -1,10 +1,14 @@
 //! `comfyport models pull`
 
-use comfyport_depot::{How, Linked, PullError, Pulled, Wanted};
+use comfyport_depot::{How, PullError, Pulled, Wanted};
 use serde_json::{Value, json};
 
-use super::{Desk, Outcome, arguments::ModelPull, needed::Needed, show::bytes, watch};
-use crate::{cli::Format, say};
+use super::{Desk, Outcome, arguments::ModelPull, show::bytes, watch};
+use crate::{
+    cli::Format,
+    say,
+    supplies::{self, Needed},
+};
 
 impl Desk {
     /// Fetches what is missing. What cannot even be asked for is told first.
@@ -65,42 +69,15 @@ fn how(how: How) -> &'static str {
     }
 }
 
-fn linked(linked: Linked) -> &'static str {
-    match linked {
-        Linked::Already => "already",
-        Linked::Reflink => "reflink",
-        Linked::Hard => "hard_link",
-        Linked::Copy => "copy",
-        Linked::Symbolic => "symlink",
-    }
-}
-
 fn line(pulled: &Pulled) -> String {
     let unsure = if pulled.sha256.is_none() { "\tnot compared with anything" } else { "" };
     format!("{}\t{}\t{}{unsure}\n", pulled.name, bytes(pulled.size), how(pulled.how))
 }
 
 fn described(wanted: &Wanted, outcome: &Result<Pulled, PullError>) -> Value {
-    match outcome {
-        Ok(pulled) => json!({
-            "name": pulled.name.to_string(),
-            "path": pulled.path,
-            "size": pulled.size,
-            "sha256": pulled.sha256,
-            "how": match pulled.how {
-                How::Present => "present",
-                How::Cached => "cached",
-                How::Fetched { .. } => "fetched",
-            },
-            "bytes_fetched": if let How::Fetched { bytes, .. } = pulled.how { bytes } else { 0 },
-            "bytes_resumed": if let How::Fetched { resumed, .. } = pulled.how { resumed } else { 0 },
-            "linked": linked(pulled.linked),
-            "source": pulled.source,
-            "commit": pulled.commit,
-        }),
-        Err(error) => json!({
-            "name": wanted.name.to_string(),
-            "error": {"code": error.code(), "message": error.to_string(), "next_step": error.next_step()},
-        }),
+    let mut told = supplies::pulled(&wanted.name.to_string(), outcome);
+    if let Ok(pulled) = outcome {
+        told["path"] = json!(pulled.path);
     }
+    told
 }

@@ -5,8 +5,7 @@ use std::fmt::Write as _;
 use comfyport_depot::{Duplicate, Model, Plan, PullError, Task, Verdict, VerifyState};
 use serde_json::{Value, json};
 
-use super::needed::Needed;
-use crate::{cli::Format, commands::table::table};
+use crate::{cli::Format, commands::table::table, supplies::Needed};
 
 /// A number of bytes as people read it.
 pub(super) fn bytes(count: u64) -> String {

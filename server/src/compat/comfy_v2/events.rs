@@ -89,7 +89,7 @@ impl Reader {
                     &json!({"node_id": node, "content_type": content_type, "data_base64": data}),
                 ))
             }
-            Update::Queued { .. } | Update::Started | Update::Unknown => None,
+            Update::Queued { .. } | Update::Started | Update::Errand(_) | Update::Unknown => None,
         }
     }
 }

@@ -1,47 +1,42 @@
 //! Which models workflows need, as the workflows and a lock say.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    path::Path,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use comfyport_depot::{ModelName, Sha256, Source, Trust, Wanted};
 use comfyport_endpoint::Endpoint;
 use comfyport_needs::ProjectLock;
-
-/// Where a project has its lock.
-const LOCK: &str = "workflow_templates/comfyport.lock";
+use serde::{Deserialize, Serialize};
 
 /// What a folder is called that was not found out.
 const UNKNOWN: &str = "unknown";
 
 /// A model that workflows need.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Needed {
-    pub(super) folder: String,
-    pub(super) file: String,
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Needed {
+    pub(crate) folder: String,
+    pub(crate) file: String,
     /// As they are written: not to be shown, since they may hold secrets.
-    urls: Vec<String>,
-    pub(super) size: Option<u64>,
-    sha256: Option<String>,
-    pub(super) workflows: BTreeSet<String>,
+    pub(crate) urls: Vec<String>,
+    pub(crate) size: Option<u64>,
+    pub(crate) sha256: Option<String>,
+    pub(crate) workflows: BTreeSet<String>,
     /// A node fetches it by itself.
-    pub(super) by_node: bool,
+    pub(crate) by_node: bool,
 }
 
 impl Needed {
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         format!("{}/{}", self.folder, self.file)
     }
 
     /// Its name as far as it matters for not removing it: the folder may be unknown.
-    pub(super) fn any_name(&self) -> Option<ModelName> {
+    pub(crate) fn any_name(&self) -> Option<ModelName> {
         ModelName::new(&self.folder, &self.file).ok()
     }
 
     /// What is asked for, or what is wrong with it.
-    pub(super) fn wanted(&self) -> Result<Wanted, String> {
+    pub(crate) fn wanted(&self) -> Result<Wanted, String> {
         let name = self.name();
         if self.folder == UNKNOWN {
             return Err(format!(
@@ -62,7 +57,7 @@ impl Needed {
     }
 
     /// Where it can be had, for people.
-    pub(super) fn sources(&self) -> Vec<String> {
+    pub(crate) fn sources(&self) -> Vec<String> {
         self.urls.iter().filter_map(|url| Some(url.parse::<Source>().ok()?.to_string())).collect()
     }
 
@@ -74,17 +69,17 @@ impl Needed {
 }
 
 /// What workflows need, in the order of folders and files. What a lock says is binding, and comes first.
-pub(super) fn gather(
+pub(crate) fn gather(
     endpoints: &[&Endpoint],
-    lock: Option<&Path>,
+    lock: &ProjectLock,
     workflows: &[String],
 ) -> Result<Vec<Needed>, String> {
     let chosen = |path: &str| workflows.is_empty() || workflows.iter().any(|one| one == path);
     let mut found: BTreeMap<(String, String), Needed> = BTreeMap::new();
     let mut known = BTreeSet::new();
-    for model in read(lock)?.models {
+    for model in &lock.models {
         known.extend(model.workflows.iter().cloned());
-        let users: BTreeSet<String> = model.workflows.into_iter().filter(|path| chosen(path)).collect();
+        let users: BTreeSet<String> = model.workflows.iter().filter(|path| chosen(path)).cloned().collect();
         if users.is_empty() {
             continue;
         }
@@ -92,7 +87,7 @@ pub(super) fn gather(
         for url in &model.urls {
             needed.add_url(url);
         }
-        (needed.size, needed.sha256) = (model.size, model.sha256);
+        (needed.size, needed.sha256) = (model.size, model.sha256.clone());
         needed.by_node = model.fetched_by_node;
         needed.workflows.extend(users);
     }
@@ -128,13 +123,4 @@ fn entry<'f>(found: &'f mut BTreeMap<(String, String), Needed>, folder: &str, fi
         file: file.to_owned(),
         ..Needed::default()
     })
-}
-
-fn read(lock: Option<&Path>) -> Result<ProjectLock, String> {
-    let usual = Path::new(LOCK);
-    let Some(path) = lock.or_else(|| usual.is_file().then_some(usual)) else {
-        return Ok(ProjectLock::default());
-    };
-    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    ProjectLock::parse(&text).map_err(|error| format!("{}: {error}", path.display()))
 }
