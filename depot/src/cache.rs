@@ -25,7 +25,7 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 
-pub use self::room::Kept;
+pub use self::room::{Kept, free_space};
 pub(crate) use self::{
     alias::Alias,
     blob::{Held, Record, modified},

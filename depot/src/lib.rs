@@ -12,6 +12,7 @@ mod cache;
 mod digest;
 mod error;
 mod files;
+mod inquiry;
 mod link;
 mod name;
 mod progress;
@@ -29,9 +30,10 @@ mod trouble;
 mod wanted;
 mod ways;
 
-pub use cache::Kept;
+pub use cache::{Kept, free_space};
 pub use digest::{BadDigest, Sha256};
 pub use error::PullError;
+pub use inquiry::{Described, Inquiry};
 pub use link::Linked;
 pub use name::{BadName, ModelName};
 pub use progress::{Event, Listener, Progress, Step};
@@ -43,4 +45,4 @@ pub use shelf::{Duplicate, Model, Plan, Planned, Shelf, Task, Verdict, VerifySta
 pub use source::{Address, BadSource, CivitFile, HubFile, Source};
 pub use token::{BadToken, Token};
 pub use wanted::{Trust, Wanted};
-pub use ways::{Found, Hub, Ways};
+pub use ways::{Found, Hub, Named, Ways};

@@ -8,10 +8,9 @@ use std::{path::PathBuf, sync::Arc};
 use futures_util::{FutureExt, StreamExt, stream};
 
 use crate::{
-    Found, Kept, Linked, Listener, ModelName, PullError, Settings, Sha256, Wanted, Ways,
+    Found, Inquiry, Kept, Linked, Listener, ModelName, PullError, Settings, Sha256, Wanted, Ways,
     cache::Cache,
     progress::{Event, Step},
-    trouble::Trouble,
 };
 
 /// Models, fetched, checked, kept and linked. Cloning it is cheap.
@@ -92,16 +91,7 @@ impl Depot {
 
     /// Asks CivitAI who has some content: a suggestion where no source is known. `None` if it does not know.
     pub async fn find_by_hash(&self, sha256: &Sha256) -> Result<Option<Found>, PullError> {
-        let place = || format!("civitai:sha256:{sha256}");
-        self.0.ways.look_up(sha256).await.map_err(|trouble| match trouble {
-            Trouble::Fatal(error) => error,
-            Trouble::Limited(pause) => PullError::RateLimited {
-                host: self.0.ways.civitai.endpoint.host_str().unwrap_or_default().to_owned(),
-                wait_s: pause.map_or(60, |pause| pause.as_secs()),
-            },
-            Trouble::Passing(why) => PullError::Network { place: place(), why, tries: 1 },
-            Trouble::Expired | Trouble::Changed => PullError::Expired { place: place(), tries: 1 },
-        })
+        Inquiry::new(self.0.ways.clone(), self.0.settings.retries).find_by_hash(sha256).await
     }
 
     /// What is in the cache. Blocks while folders are read.

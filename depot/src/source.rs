@@ -163,7 +163,7 @@ impl HubFile {
         Self { repository, revision, path: parts.next()?.to_owned() }.checked()
     }
 
-    fn checked(self) -> Option<Self> {
+    pub(crate) fn checked(self) -> Option<Self> {
         let plain = |text: &str| {
             !text.is_empty()
                 && !text.chars().any(char::is_control)

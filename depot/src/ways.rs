@@ -3,6 +3,7 @@
 mod bucket;
 mod civitai;
 mod hub;
+mod search;
 mod web;
 
 use std::sync::Arc;
@@ -14,8 +15,8 @@ use futures_util::stream::BoxStream;
 use http::{HeaderMap, HeaderValue, header};
 use url::Url;
 
-pub use self::civitai::Found;
 pub(crate) use self::web::Conditions;
+pub use self::{civitai::Found, search::Named};
 use crate::{PullError, Sha256, Source, Token, Trust, Wanted, trouble::Trouble};
 
 /// How many redirects are followed.

@@ -307,7 +307,8 @@ impl ProjectLock {
                 ),
             };
             LockedPack {
-                id: need.id.clone(),
+                // The registry may write it otherwise, and knows it by that alone.
+                id: known.map_or_else(|| need.id.clone(), |locked| locked.id.clone()),
                 repository: need.repository.clone().or_else(|| known?.repository.clone()),
                 version,
                 commit,

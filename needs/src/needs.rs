@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::{
     hidden,
     list::ModelList,
+    lock::{LockedPack, ProjectLock},
     manager::ManagerModels,
     model::{Evidence, ModelNeed, Use},
     pack::{PackNeed, plain},
@@ -181,11 +182,27 @@ impl Needs {
                 )
             };
             let Some(repository) = known.iter().find(is_named).map(|one| (*one).clone()) else { continue };
-            pack.id = last_part(&repository);
-            pack.repository = Some(repository);
-            pack.doubtful.clear();
-            pack.settle();
-            pack.evidence = format!("the engine has these classes from custom_nodes/{folder}");
+            let evidence = format!("the engine has these classes from custom_nodes/{folder}");
+            pack.decide(last_part(&repository), repository, evidence);
+        }
+    }
+
+    /// Takes over what somebody decided when a lock was written: of several packs that have a class, the one that is
+    /// locked for it.
+    pub fn learn_lock(&mut self, lock: &ProjectLock) {
+        for pack in self.packs.iter_mut().filter(|pack| pack.is_ambiguous()) {
+            let is_candidate = |locked: &&LockedPack| {
+                let known = pack.repository.iter().chain(&pack.candidates);
+                let named = locked
+                    .repository
+                    .as_deref()
+                    .is_some_and(|one| known.clone().any(|other| plain(other) == plain(one)));
+                named && pack.doubtful.iter().all(|class| locked.classes.contains(class))
+            };
+            let locked = lock.packs.iter().find(is_candidate);
+            if let Some((locked, repository)) = locked.and_then(|one| Some((one, one.repository.clone()?))) {
+                pack.decide(locked.id.clone(), repository, "the lock".to_owned());
+            }
         }
     }
 

@@ -37,6 +37,15 @@ impl PackNeed {
         }
     }
 
+    /// It is this one, whatever else was likely.
+    pub(crate) fn decide(&mut self, id: String, repository: String, evidence: String) {
+        self.id = id;
+        self.repository = Some(repository);
+        self.evidence = evidence;
+        self.doubtful.clear();
+        self.settle();
+    }
+
     /// Forgets the others where there is no doubt.
     pub(crate) fn settle(&mut self) {
         if self.doubtful.is_empty() {

@@ -113,6 +113,11 @@ impl Classes {
         self.0.contains_key(class)
     }
 
+    /// The module that a class is from, such as `custom_nodes.pack`.
+    pub fn module(&self, class: &str) -> Option<&str> {
+        self.0.get(class).map(String::as_str)
+    }
+
     /// Whether any class is from the pack in this folder or file below `custom_nodes`.
     pub fn any_of(&self, folder: &str) -> bool {
         let module = folder.strip_suffix(".py").unwrap_or(folder);

@@ -96,6 +96,11 @@ impl Sources {
         }
     }
 
+    /// The repository of a pack of the registry, if that is known.
+    pub async fn repository(&self, id: &str) -> Option<String> {
+        self.registry.as_ref()?.pack(id).await.ok()??.repository
+    }
+
     /// How a pack would be locked at its newest.
     pub async fn newest(&self, installed: &Installed) -> Result<LockedPack, String> {
         let said = |error: &dyn std::fmt::Display| error.to_string();

@@ -26,6 +26,7 @@ mod jobs;
 mod jobs_commands;
 mod lifecycle;
 mod listener;
+mod lock_resolve;
 mod media_in;
 mod models_commands;
 mod moving;

@@ -9,7 +9,7 @@ use crate::process::{command, repository};
 const HASH: &str = "aa00000000000000000000000000000000000000000000000000000000000000";
 
 /// A picture made with a checkpoint, passed through nodes of these classes.
-fn graph(checkpoint: &str, classes: &[&str]) -> String {
+pub(crate) fn graph(checkpoint: &str, classes: &[&str]) -> String {
     let mut graph = json!({
         "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": checkpoint}},
         "2": {"class_type": "CLIPTextEncode", "inputs": {"text": "a fox", "clip": ["1", 1]}},

@@ -25,14 +25,14 @@ pub struct Kept {
 }
 
 /// How many bytes are free for us on the disk of a folder.
-pub(crate) fn free(folder: &Path) -> Result<u64, PullError> {
+pub fn free_space(folder: &Path) -> Result<u64, PullError> {
     let state = rustix::fs::statvfs(folder).map_err(|error| PullError::io(folder)(error.into()))?;
     Ok(state.f_bavail.saturating_mul(state.f_frsize))
 }
 
 /// Fails unless so many bytes fit onto the disk of a folder.
 pub(crate) fn ask_for(folder: &Path, needed: u64, reserve: u64) -> Result<(), PullError> {
-    let free = free(folder)?;
+    let free = free_space(folder)?;
     if free >= needed.saturating_add(reserve) {
         return Ok(());
     }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use serde_json::{Value, json};
 
 use super::{FileHost, Host, Reply, Seen};
 use crate::Sha256;
@@ -80,11 +81,35 @@ impl FakeHub {
 }
 
 impl State {
+    /// Repositories whose names have all words that are looked for, with all their files.
+    fn search(&self, seen: &Seen) -> Reply {
+        let query = seen.target.split("search=").nth(1).and_then(|rest| rest.split('&').next()).unwrap_or("");
+        let query = query.replace('+', " ").to_lowercase();
+        let mut found: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for name in self.files.keys() {
+            let end = name.match_indices('/').nth(1).map_or(name.len(), |(end, _)| end);
+            let (repository, file) = (&name[..end], name.get(end + 1..).unwrap_or_default());
+            if query.split(' ').all(|word| repository.to_lowercase().contains(word)) {
+                found.entry(repository).or_default().push(file);
+            }
+        }
+        let entry = |(repository, files): (&str, Vec<&str>)| {
+            let siblings: Vec<Value> = files.iter().map(|file| json!({"rfilename": file})).collect();
+            let gated = if self.gates.contains_key(repository) { json!("auto") } else { json!(false) };
+            json!({"id": repository, "downloads": 7, "gated": gated, "siblings": siblings})
+        };
+        let found: Vec<Value> = found.into_iter().map(entry).collect();
+        Reply::new(200, json!(found).to_string()).with("content-type", "application/json")
+    }
+
     fn answer(&mut self, seen: &Seen, storage: &FileHost) -> Reply {
         if let Some(reply) = self.replies.pop_front() {
             return reply;
         }
         let path = seen.path().trim_start_matches('/');
+        if path == "api/models" {
+            return self.search(seen);
+        }
         let Some((repository, rest)) = path.split_once("/resolve/") else { return Reply::new(404, "") };
         if let Some(renamed) = self.renamed.get(repository) {
             return Reply::redirect(307, format!("/{renamed}/resolve/{rest}"));

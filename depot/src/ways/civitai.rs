@@ -95,6 +95,8 @@ impl File {
 pub struct Found {
     /// The file as a source.
     pub source: Source,
+    /// The number of the version.
+    pub id: u64,
     /// The number of the model.
     pub model: Option<u64>,
     /// What the version is called.
@@ -114,6 +116,7 @@ impl Ways {
         let file = version.files.iter().find(|file| file.sha256() == Some(*sha256));
         Ok(file.map(|file| Found {
             source: Source::CivitAi(CivitFile::Hash(*sha256)),
+            id: version.id,
             model: version.model_id,
             version: version.name.clone(),
             file: file.name.clone(),

@@ -8,6 +8,7 @@ mod cache;
 mod children;
 mod civitai;
 mod hub;
+mod inquiry;
 mod links;
 mod names;
 mod room;

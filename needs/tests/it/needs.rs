@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use comfyport_needs::{Evidence, ModelList, manager::ManagerModels};
+use comfyport_needs::{Difference, Evidence, ModelList, ProjectLock, manager::ManagerModels};
 
 use crate::{graph, needs, understood};
 
@@ -90,6 +90,15 @@ fn one_of_several_packs_is_a_guess_until_somebody_decides() {
     assert_eq!((settled.packs.len(), settled.packs[0].is_ambiguous()), (1, false));
     assert_eq!(settled.packs[0].repository.as_deref(), Some(other.as_str()));
     assert_eq!(settled.packs[0].version.as_deref(), Some("1.0.0"));
+
+    // What is locked for it was decided before.
+    let lock = ProjectLock::default().updated(&settled);
+    let mut again = needs(std::slice::from_ref(&endpoint));
+    again.learn_lock(&ProjectLock::default());
+    assert!(again.packs[0].is_ambiguous());
+    again.learn_lock(&lock);
+    assert_eq!(again.packs[0].repository.as_deref(), Some(other.as_str()));
+    assert!(!again.packs[0].is_ambiguous() && lock.compare(&again).iter().all(Difference::is_loose));
 
     // An engine that has it knows from where.
     let folders = BTreeMap::from([("somewhere".to_owned(), chosen.clone())]);

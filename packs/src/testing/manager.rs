@@ -36,13 +36,15 @@ pub struct FakeManager {
     /// What was asked of it.
     pub asked: Vec<String>,
     /// Folders that were there when ComfyUI started.
-    loaded: Vec<String>,
-    queue: Vec<Value>,
-    history: BTreeMap<String, Value>,
+    pub loaded: Vec<String>,
+    /// Tasks that wait.
+    pub queue: Vec<Value>,
+    /// What became of tasks.
+    pub history: BTreeMap<String, Value>,
     /// Looks at the queue until it is done.
-    busy: usize,
+    pub busy: usize,
     /// Looks at ComfyUI until it is there again.
-    down: usize,
+    pub down: usize,
 }
 
 /// A Manager that is shared with its server.

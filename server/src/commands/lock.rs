@@ -11,6 +11,7 @@ use crate::say;
 pub(crate) mod arguments;
 mod check;
 pub(crate) mod project;
+mod resolve;
 
 /// Does what is asked for.
 pub(crate) fn run(arguments: &Lock) -> ExitCode {

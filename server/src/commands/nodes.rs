@@ -21,6 +21,7 @@ use crate::{
     commands::files,
     config::{Config, Overrides},
     say,
+    supplies::read_lock,
 };
 
 /// What there is to print, and whether all is as it should be.
@@ -140,7 +141,7 @@ impl Desk {
     /// The lock follows what was updated, or the next installation would take it back. Answers what was written.
     fn pin_anew(&self, newest: &[LockedPack], outcomes: &[Outcome]) -> Result<Option<String>, String> {
         let Some(path) = &self.needed.lock else { return Ok(None) };
-        let mut lock = needed::read(path)?;
+        let mut lock = read_lock(Some(path))?;
         let before = lock.clone();
         for pin in newest {
             let Some(outcome) = outcomes.iter().find(|outcome| outcome.pack == pin.id && outcome.is_good())

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use url::Url;
 
 use crate::cli::Format;
 
@@ -39,6 +40,19 @@ pub(crate) struct LockProject {
     /// Node definitions beside the core ones: a saved `GET /object_info` or a pulled catalog
     #[arg(long, value_name = "FILE")]
     pub(crate) object_info: Option<PathBuf>,
+    /// Ask sources what is not known yet: hosts for sizes and hashes of models, the Comfy Registry and repositories for
+    /// versions, commits and requirements of node packs
+    #[arg(long, conflicts_with = "check")]
+    pub(crate) resolve: bool,
+    /// With --resolve: an engine of the configuration, asked which packs it has classes from, and at which versions
+    #[arg(long, value_name = "NAME", requires = "resolve", conflicts_with = "comfyui_url")]
+    pub(crate) engine: Option<String>,
+    /// The same by its address
+    #[arg(long, value_name = "URL", requires = "resolve")]
+    pub(crate) comfyui_url: Option<Url>,
+    /// With --resolve: a configuration file; `comfyport config default` prints one
+    #[arg(long, env = "COMFYPORT_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// How to print the result
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,

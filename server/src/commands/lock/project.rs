@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use super::{
     Found,
     arguments::{LockExport, LockImport, LockProject, SnapshotKind},
+    resolve::{Resolved, Resolver, Suggestion},
     workflows,
 };
 use crate::{
@@ -56,6 +57,8 @@ struct Outcome {
     loose: Vec<Difference>,
     /// Workflows that make no endpoint.
     faulty: Vec<String>,
+    /// What came of asking others.
+    resolved: Option<Resolved>,
 }
 
 fn locked(arguments: &LockProject) -> Result<(String, bool), String> {
@@ -66,18 +69,24 @@ fn locked(arguments: &LockProject) -> Result<(String, bool), String> {
         let list = ManagerModels::parse(&bytes).map_err(|error| format!("{}: {error}", file.display()))?;
         needs.learn_manager(&list);
     }
+    let before = place.lock()?;
+    needs.learn_lock(&before);
+    let resolver = if arguments.resolve { Some(Resolver::open(arguments)?) } else { None };
+    if let Some(resolver) = &resolver {
+        resolver.learn(&mut needs);
+    }
     if arguments.take_likely {
         for pack in &mut needs.packs {
             pack.take();
         }
     }
-    let before = place.lock()?;
     let changes: Vec<Difference> =
         before.compare(&needs).into_iter().filter(|difference| !difference.is_loose()).collect();
     let mut lock = before.updated(&needs);
     if let Some(version) = &arguments.comfyui {
         lock.comfyui = Some(version.clone());
     }
+    let resolved = resolver.map(|resolver| resolver.resolve(&needs, &mut lock));
     let loose: Vec<Difference> = lock.compare(&needs).into_iter().filter(Difference::is_loose).collect();
     let undecided = needs.packs.iter().any(comfyport_needs::PackNeed::is_ambiguous);
     let fine = if arguments.check {
@@ -88,7 +97,7 @@ fn locked(arguments: &LockProject) -> Result<(String, bool), String> {
         }
         faulty.is_empty()
     };
-    let outcome = Outcome { path: place.file(LOCK), needs, lock, changes, loose, faulty };
+    let outcome = Outcome { path: place.file(LOCK), needs, lock, changes, loose, faulty, resolved };
     let report = match arguments.format {
         Format::Text => outcome.text(arguments.check),
         Format::Json => format!("{:#}\n", outcome.json()),
@@ -184,11 +193,12 @@ impl Outcome {
         for change in &self.changes {
             let _ = writeln!(text, "  {change}");
         }
+        self.tell_resolved(&mut text);
         for loose in &self.loose {
             let help = match loose {
                 Difference::LooseModel { lacks: "a hash", .. } => "`sha256` in models.toml",
                 Difference::LooseModel { .. } => "say where it comes from in models.toml",
-                _ => "give `version` in a sidecar file, [node_packs.<id>]",
+                _ => "give `version` in a sidecar file, [node_packs.<id>]; `--resolve` pins the newest",
             };
             let _ = writeln!(text, "warning: {loose}: {help}");
         }
@@ -224,6 +234,22 @@ impl Outcome {
         text
     }
 
+    fn tell_resolved(&self, text: &mut String) {
+        let Some(resolved) = &self.resolved else { return };
+        for found in &resolved.found {
+            let _ = writeln!(text, "  {found}");
+        }
+        for failure in &resolved.failures {
+            let _ = writeln!(text, "warning: {failure}");
+        }
+        for Suggestion { what, file, lines } in &resolved.suggestions {
+            let _ = writeln!(text, "suggestion: {what}\n  if it is, in {file}:");
+            for line in lines.lines() {
+                let _ = writeln!(text, "    {line}");
+            }
+        }
+    }
+
     fn json(&self) -> Value {
         let said =
             |differences: &[Difference]| differences.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -233,6 +259,7 @@ impl Outcome {
             "changes": said(&self.changes),
             "loose": said(&self.loose),
             "faulty": self.faulty,
+            "resolved": self.resolved,
         })
     }
 }

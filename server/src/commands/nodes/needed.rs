@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
     path::{Path, PathBuf},
 };
 
@@ -10,7 +9,10 @@ use comfyport_endpoint::Endpoint;
 use comfyport_needs::{LockedPack, ProjectLock, same_repository};
 use serde::Serialize;
 
-use crate::commands::lock::project::{LOCK, Project};
+use crate::{
+    commands::lock::project::{LOCK, Project},
+    supplies::read_lock,
+};
 
 /// Where a project has its workflows.
 const WORKFLOWS: &str = "workflow_templates";
@@ -49,7 +51,7 @@ impl Needed {
         let mut known = BTreeSet::new();
         match &found.lock {
             Some(path) => {
-                let lock = read(path)?;
+                let lock = read_lock(Some(path))?;
                 known.extend(lock.models.iter().flat_map(|model| model.workflows.iter().cloned()));
                 found.add(lock.packs, &mut known, workflows);
             }
@@ -176,10 +178,4 @@ fn merge(workflows: &mut Vec<String>, path: String) {
 
 fn is_chosen(path: &str, workflows: &[String]) -> bool {
     workflows.is_empty() || workflows.iter().any(|one| one == path)
-}
-
-/// Reads a lock.
-pub(crate) fn read(path: &Path) -> Result<ProjectLock, String> {
-    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    ProjectLock::parse(&text).map_err(|error| format!("{}: {error}", path.display()))
 }
