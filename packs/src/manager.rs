@@ -97,7 +97,7 @@ impl Generation {
     }
 
     /// What has to be changed so that packs of the registry can be installed.
-    fn how_to_install(self) -> &'static str {
+    pub fn how_to_install(self) -> &'static str {
         match self {
             Self::Gets | Self::Posts => {
                 "set `security_level = normal` (or `normal-`, `weak`) in its `config.ini`, in `user/__manager` or \

@@ -9,7 +9,10 @@ use uuid::Uuid;
 
 use crate::{
     access::Scope,
-    commands::{self, lock::arguments::Lock, models::arguments::Models, nodes::arguments::Nodes},
+    commands::{
+        self, doctor::arguments::Doctor, lock::arguments::Lock, models::arguments::Models,
+        nodes::arguments::Nodes,
+    },
 };
 
 /// Serve exported ComfyUI workflows as typed HTTP endpoints.
@@ -44,6 +47,8 @@ enum Command {
     Models(Models),
     /// Install the node packs that workflows need, and look after those that are there
     Nodes(Nodes),
+    /// Say what is wrong with engines and with a ComfyUI on this machine, and what mends it
+    Doctor(Doctor),
     /// Make, list and take back API keys, beside a running server or without one
     Keys(Keys),
     /// See the webhooks of a running server, and have them delivered again
@@ -480,6 +485,7 @@ pub(crate) fn run(endpoints: &'static [&'static Endpoint]) -> ExitCode {
         Command::Enrich(arguments) => commands::enrich::run(&arguments),
         Command::Models(arguments) => commands::models::run(&arguments, endpoints),
         Command::Nodes(arguments) => commands::nodes::run(&arguments, endpoints),
+        Command::Doctor(arguments) => commands::doctor::run(&arguments, endpoints),
         Command::Keys(arguments) => commands::keys::run(&arguments),
         Command::Config(Config::Default) => crate::say::data(crate::config::DEFAULT),
         Command::Config(Config::Show { config }) => commands::config::show(config.as_deref()),

@@ -5,6 +5,7 @@ pub(crate) mod catalog;
 pub(crate) mod check;
 pub(crate) mod client;
 pub(crate) mod config;
+pub(crate) mod doctor;
 pub(crate) mod engines;
 pub(crate) mod enrich;
 mod files;

@@ -15,6 +15,7 @@ mod compat_comfyui_api;
 #[path = "../support/containers.rs"]
 mod containers;
 mod derived;
+mod doctor;
 mod dynamic;
 mod engines;
 mod enrich;
@@ -39,6 +40,7 @@ mod pictures;
 mod postgres;
 mod process;
 mod project;
+mod real_comfyui;
 mod requests;
 mod saved_files;
 mod sink;

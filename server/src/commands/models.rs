@@ -2,7 +2,7 @@
 
 pub(crate) mod arguments;
 mod pull;
-mod show;
+pub(crate) mod show;
 mod watch;
 
 use std::{

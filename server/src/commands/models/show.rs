@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{cli::Format, commands::table::table, supplies::Needed};
 
 /// A number of bytes as people read it.
-pub(super) fn bytes(count: u64) -> String {
+pub(crate) fn bytes(count: u64) -> String {
     let units = [("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)];
     let count_f = count as f64;
     match units.into_iter().find(|(_, size)| count_f >= *size) {
