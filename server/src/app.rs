@@ -114,6 +114,7 @@ pub fn router(app: AppState) -> Router {
         .route("/engines", admin(get(routes::engines::list)))
         .route("/engines/{name}", admin(get(routes::engines::show).post(routes::engines::steer)))
         .route("/admin/models:pull", admin(post(routes::admin::pull)))
+        .route("/admin/nodes:install", admin(post(routes::admin::install)))
         .route("/webhooks", admin(get(routes::webhooks::list)))
         .route("/prompt", run(post(routes::prompt::post)))
         .route("/jobs", read(get(routes::jobs::list)))

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use comfyport_comfyui::{Client, ClientConfig};
+use comfyport_comfyui::Client;
 use comfyport_endpoint::{DecodeLimits, Endpoint};
 use comfyport_fetch::{Client as FetchClient, Fetcher, Guard, Policy, SystemLookup};
 use comfyport_pictures::Limits;
@@ -276,17 +276,10 @@ fn place(
         Some(Simulated::Shared) => format!("simulator-{}", std::process::id()),
     };
     let simulated = simulated.is_some();
-    let mut client = ClientConfig::new(engine.url);
+    let mut client = engine.client(&name)?;
     client.unreachable_after = away;
-    client.connect_timeout = engine.connect_timeout_s.map_or(client.connect_timeout, seconds);
-    client.request_timeout = engine.request_timeout_s.map_or(client.request_timeout, seconds);
     client.stall_after = engine.stall_timeout_s.filter(|stall| *stall > 0).map(seconds);
     let stall_after = client.stall_after;
-    for (header, value) in &engine.headers {
-        if !client.headers.insert(header, value.expose()) {
-            return Err(format!("the headers of engine {name}: `{header}` is not one that can be set"));
-        }
-    }
     let client = Client::new(client).map_err(|error| format!("the client of engine {name}: {error}"))?;
     let settings = PlaceSettings {
         weight: engine.weight,

@@ -7,6 +7,7 @@
 pub mod board;
 pub mod errand;
 mod give;
+mod install;
 mod lock;
 mod mend;
 mod needed;
@@ -31,12 +32,13 @@ pub(crate) use told::pulled;
 pub(crate) use ways::ways;
 
 use crate::{
-    config::{self, Config},
+    config::{self, Config, InstallMissing},
     endpoints::Snapshot,
     pool::Pool,
 };
 use board::Board;
 use errand::{Errand, Kind};
+use install::Workshop;
 use lock::Locked;
 
 /// What is needed, and the folders of engines.
@@ -47,6 +49,7 @@ pub struct Supplies {
     lock: Locked,
     sites: Vec<Site>,
     ways: Ways,
+    workshop: Workshop,
 }
 
 impl Supplies {
@@ -62,6 +65,7 @@ impl Supplies {
             lock: Locked::open(lock)?,
             sites: sites?,
             ways: ways(config)?,
+            workshop: Workshop::open(config)?,
         };
         if config.supplies.give && !this.sites.iter().any(|site| site.models.is_some()) {
             return Err(
@@ -97,7 +101,8 @@ impl Supplies {
     pub fn does(&self, kind: Kind, engine: &str) -> bool {
         self.site(engine).is_some_and(|site| match kind {
             Kind::Pull => site.models.is_some(),
-            Kind::Install => false,
+            // Where there is no folder, ComfyUI-Manager is asked.
+            Kind::Install => self.settings.install || self.settings.install_missing == InstallMissing::All,
         })
     }
 
@@ -119,7 +124,11 @@ impl Supplies {
             );
             return async { Done { items: Vec::new(), fault: Some(why), fetched: 0 } }.boxed();
         };
-        self.pull(site, errand, board).boxed()
+        let models = self.pull(site, errand, board);
+        match kind {
+            Kind::Pull => models.boxed(),
+            Kind::Install => install::all(&self.workshop, site, &errand.packs, board, models).boxed(),
+        }
     }
 
     /// The models folders of this machine.

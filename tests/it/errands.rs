@@ -310,8 +310,8 @@ async fn jobs_wait_for_their_models_and_run_then() {
     // Whoever waits for the answer waits for the file as well.
     std::fs::remove_dir_all(home.model("checkpoints")).unwrap();
     std::fs::remove_dir_all(home.model(".comfyport")).unwrap();
-    let server =
-        home.serve(tempfile::tempdir().unwrap().path(), &[WAITS, ("COMFYPORT_SUPPLIES_LOCK", &lock)]);
+    let data = tempfile::tempdir().unwrap();
+    let server = home.serve(data.path(), &[WAITS, ("COMFYPORT_SUPPLIES_LOCK", &lock)]);
     server.call("/sd15/txt2img", &json!({"prompt": "a fox", "steps": 1}), 200).await;
 }
 

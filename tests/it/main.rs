@@ -22,6 +22,7 @@ mod enrich;
 mod errands;
 mod host;
 mod hostile;
+mod installs;
 mod issuer;
 mod jobs;
 mod jobs_commands;

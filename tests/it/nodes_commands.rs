@@ -10,7 +10,7 @@ use std::{
 use comfyport_packs::testing::{FakeManager, FakeRegistry, Repository, furnish, git, nodes};
 use serde_json::{Value, json};
 
-use crate::process::command;
+use crate::process::{command, python};
 
 /// A folder of ComfyUI, a lock and a registry.
 struct Desk {
@@ -84,12 +84,6 @@ fn said(output: &Output) -> String {
 
 fn json_of(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(output)))
-}
-
-fn python() -> String {
-    let paths = std::env::var_os("PATH").unwrap();
-    let found = std::env::split_paths(&paths).map(|path| path.join("python3")).find(|path| path.is_file());
-    found.unwrap().to_str().unwrap().to_owned()
 }
 
 fn project(id: &str, version: &str) -> String {

@@ -282,6 +282,13 @@ pub(crate) fn run(arguments: &[&str]) -> Output {
     command(arguments).output().unwrap()
 }
 
+/// Where Python is.
+pub(crate) fn python() -> String {
+    let paths = std::env::var_os("PATH").unwrap();
+    let found = std::env::split_paths(&paths).map(|path| path.join("python3")).find(|path| path.is_file());
+    found.unwrap().to_str().unwrap().to_owned()
+}
+
 /// A path in the repository.
 pub(crate) fn repository(path: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path).to_str().unwrap().to_owned()

@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use comfyport_comfyui::ClientConfig;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 use url::Url;
 
-use super::{ComfyUi, Secret, one_line, unknown};
+use super::{ComfyUi, Secret, one_line, seconds, unknown};
 
 /// The keys of an `[[engine]]` table, in the order of the documentation.
 const KEYS: [&str; 13] = [
@@ -110,6 +111,19 @@ impl EngineTable {
         self.request_timeout_s.get_or_insert(common.request_timeout_s);
         self.stall_timeout_s.get_or_insert(common.stall_timeout_s);
         self
+    }
+
+    /// How it is asked.
+    pub fn client(&self, name: &str) -> Result<ClientConfig, String> {
+        let mut client = ClientConfig::new(self.url.clone());
+        client.connect_timeout = self.connect_timeout_s.map_or(client.connect_timeout, seconds);
+        client.request_timeout = self.request_timeout_s.map_or(client.request_timeout, seconds);
+        for (header, value) in &self.headers {
+            if !client.headers.insert(header, value.expose()) {
+                return Err(format!("the headers of engine {name}: `{header}` is not one that can be set"));
+            }
+        }
+        Ok(client)
     }
 
     fn check(&self) -> Result<(), String> {

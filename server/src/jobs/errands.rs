@@ -28,6 +28,7 @@ use super::{
     runner::{end, persist, poison},
 };
 use crate::{
+    pool::Occupied,
     problem::{Code, Problem},
     run::{Options, Timing, Update},
     supplies::{
@@ -221,17 +222,22 @@ impl Runner {
         let allowance = jobs.allowance().await.map_err(Stop::Store)?;
         let board = Arc::new(Board::new(errand.names(), allowance));
         let kind = Kind::of(&job.workflow).unwrap_or(Kind::Pull);
+        // ComfyUI is started anew for packs: what runs there comes to its end first, and nothing more is sent.
+        let _held = self.hold(kind, errand, &board).await?;
         let mut work = jobs.supplies.run(kind, errand, &board);
+        // What was begun of packs is carried through.
+        let stops = kind == Kind::Pull;
         let mut tick = tokio::time::interval(TELL);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut kept = (Instant::now(), -KEEP.1);
         let outcome = loop {
             tokio::select! {
                 biased;
-                () = control.cancelled.cancelled() => break Err(Stop::Cancelled),
+                () = control.cancelled.cancelled(), if stops => break Err(Stop::Cancelled),
                 () = control.taken.cancelled() => break Err(Stop::Taken),
                 // What has arrived is kept, and the next server goes on from there.
-                () = jobs.draining.cancelled() => break Err(Stop::Left),
+                () = jobs.draining.cancelled(), if stops => break Err(Stop::Left),
+                () = jobs.leaving.cancelled() => break Err(Stop::Left),
                 () = board.spent.cancelled() => break Err(Stop::Spent),
                 done = &mut work => break Ok(done),
                 _ = tick.tick() => self.tell(board.progress(), &mut kept),
@@ -240,6 +246,26 @@ impl Runner {
         drop(work);
         jobs.count_fetched(outcome.as_ref().map_or_else(|_| board.fetched(), |done| done.fetched)).await;
         outcome
+    }
+
+    /// Takes all the room of an engine that is to be started anew, as soon as it is free.
+    async fn hold(&self, kind: Kind, errand: &Errand, board: &Board) -> Result<Vec<Occupied>, Stop> {
+        let Self { jobs, control, .. } = self;
+        let Some(place) = jobs.pool.place(&errand.engine).filter(|_| kind == Kind::Install) else {
+            return Ok(Vec::new());
+        };
+        board.all("waiting for what runs");
+        let mut changes = jobs.pool.changed();
+        let held: Vec<Occupied> = (0..place.slots()).map(|_| place.occupy()).collect();
+        while place.outstanding() > held.len() {
+            tokio::select! {
+                _ = changes.changed() => {}
+                () = control.cancelled.cancelled() => return Err(Stop::Cancelled),
+                () = jobs.draining.cancelled() => return Err(Stop::Left),
+                () = control.taken.cancelled() => return Err(Stop::Taken),
+            }
+        }
+        Ok(held)
     }
 
     /// Tells those who watch, and keeps it now and then.

@@ -10,6 +10,7 @@ use axum::{
 use bytes::Bytes;
 use comfyport_depot::ModelName;
 use comfyport_endpoint::nearest;
+use comfyport_needs::LockedPack;
 use serde::{Deserialize, de::DeserializeOwned};
 use uuid::Uuid;
 
@@ -73,6 +74,83 @@ pub async fn pull(
     let models = models(&app, &wanted)?;
     let errand = Errand { models, overwrite: wanted.overwrite, ..Errand::of(&engine) };
     accept(&app, &caller, &headers, &body, Kind::Pull, &errand).await
+}
+
+/// Which node packs to install.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Install {
+    /// The engine whose ComfyUI is meant. The only one, if it is left out.
+    engine: Option<String>,
+    /// Those of the lock that these workflows need; all of them, if nothing is said of packs either.
+    workflows: Vec<String>,
+    /// These, wherever they are from.
+    packs: Vec<Pack>,
+}
+
+/// A node pack to install.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pack {
+    id: String,
+    repository: Option<String>,
+    version: Option<String>,
+    commit: Option<String>,
+    #[serde(default)]
+    classes: Vec<String>,
+}
+
+/// `POST /admin/nodes:install`
+pub async fn install(
+    State(app): State<AppState>,
+    caller: Caller,
+    request: Request<HttpBody>,
+) -> Result<Response, Problem> {
+    if !app.config.supplies.install {
+        let detail =
+            "this server installs no node packs; the operator can allow it with `supplies.install = true`";
+        return Err(Problem::new(Code::SuppliesOff, detail));
+    }
+    let headers = request.headers().clone();
+    let body = read_body(&app, request.into_body()).await?;
+    let wanted: Install = read(&body)?;
+    let engine = engine(&app, wanted.engine.as_deref(), Kind::Install)?;
+    let errand = Errand { packs: packs(&app, wanted)?, ..Errand::of(&engine) };
+    accept(&app, &caller, &headers, &body, Kind::Install, &errand).await
+}
+
+/// What is asked for, each at its pin.
+#[expect(clippy::result_large_err, reason = "once a request, on its way out")]
+fn packs(app: &AppState, wanted: Install) -> Result<Vec<LockedPack>, Problem> {
+    let lock = app.jobs.supplies.locked();
+    let all = wanted.workflows.is_empty() && wanted.packs.is_empty();
+    for (index, workflow) in wanted.workflows.iter().enumerate() {
+        let locked = lock.packs.iter().any(|pack| pack.workflows.contains(workflow));
+        if !locked && app.endpoints.now().find(workflow).is_none() {
+            return Err(invalid(format!("`workflows/{index}`: there is no workflow `{workflow}`")));
+        }
+    }
+    let chosen =
+        |pack: &&LockedPack| all || wanted.workflows.iter().any(|path| pack.workflows.contains(path));
+    let mut packs: Vec<LockedPack> = lock.packs.iter().filter(chosen).cloned().collect();
+    for pack in wanted.packs {
+        let Pack { id, repository, version, commit, classes } = pack;
+        packs.retain(|other| !other.id.eq_ignore_ascii_case(&id));
+        packs.push(LockedPack { id, repository, version, commit, classes, ..LockedPack::default() });
+    }
+    if let Some(loose) = packs.iter().find(|pack| pack.pin().is_none()) {
+        return Err(invalid(format!(
+            "`{}` has neither a version nor a commit: name one, or pin it with `comfyport lock --resolve`",
+            loose.id
+        )));
+    }
+    if packs.len() > MOST {
+        return Err(invalid(format!("{} packs are asked for, and {MOST} may be at once", packs.len())));
+    }
+    if packs.is_empty() {
+        return Err(invalid("the lock pins no node pack that is needed there".to_owned()));
+    }
+    Ok(packs)
 }
 
 #[expect(clippy::result_large_err, reason = "once a request, on its way out")]

@@ -102,10 +102,10 @@ impl Errand {
         params
     }
 
-    /// The names of what is fetched or installed.
+    /// The names of what is installed and fetched, in this order.
     pub fn names(&self) -> Vec<String> {
         let packs = self.packs.iter().map(|pack| pack.id.clone());
-        self.models.iter().map(Needed::name).chain(packs).collect()
+        packs.chain(self.models.iter().map(Needed::name)).collect()
     }
 }
 

@@ -1,5 +1,7 @@
 //! What it takes for an engine to have what it lacks.
 
+use comfyport_needs::LockedPack;
+
 use super::{
     Needed, Supplies,
     errand::{Errand, Kind},
@@ -20,16 +22,35 @@ impl Supplies {
             return None;
         }
         let mut errand = Errand::of(&site.engine);
-        // Packs first: nodes of theirs may know of further folders.
         if !missing.classes.is_empty() {
-            return None;
+            if self.settings.install_missing != InstallMissing::All || !self.does(Kind::Install, &site.engine)
+            {
+                return None;
+            }
+            errand.packs = self.packs(missing)?;
         }
-        if !self.does(Kind::Pull, &site.engine) {
+        if !missing.models.is_empty() && !self.does(Kind::Pull, &site.engine) {
             return None;
         }
         let needed = self.needed(endpoints);
         errand.models = missing.models.iter().map(|model| source(model, &needed)).collect::<Option<_>>()?;
         Some(errand)
+    }
+}
+
+impl Supplies {
+    /// The packs that have what is missing; nothing if one of the classes is in none that the lock pins.
+    fn packs(&self, missing: &Missing) -> Option<Vec<LockedPack>> {
+        let lock = self.locked();
+        let mut packs: Vec<LockedPack> = Vec::new();
+        for class in &missing.classes {
+            let has = |pack: &&LockedPack| pack.pin().is_some() && pack.classes.contains(&class.class_type);
+            let pack = lock.packs.iter().find(has)?;
+            if !packs.iter().any(|other| other.id == pack.id) {
+                packs.push(pack.clone());
+            }
+        }
+        Some(packs)
     }
 }
 

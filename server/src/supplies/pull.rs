@@ -42,8 +42,12 @@ impl Supplies {
                 }
             }
         }
+        if errand.models.is_empty() {
+            return Done { items, fault, fetched: 0 };
+        }
+        let on_board: Vec<usize> = places.iter().map(|place| errand.packs.len() + place).collect();
         let outcomes = match self.depot(site, errand) {
-            Ok(depot) => fetch(&depot, &wanted, &places, board).await,
+            Ok(depot) => fetch(&depot, &wanted, &on_board, board).await,
             Err(why) => {
                 fault.get_or_insert_with(|| why.clone());
                 let settings = "correct the settings of the server";
