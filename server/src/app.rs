@@ -18,6 +18,7 @@ use crate::{
     metrics::Metrics,
     problem::{Code, Problem},
     routes,
+    warm_up::WarmUp,
     webhooks::Webhooks,
 };
 
@@ -38,6 +39,8 @@ pub struct Inner {
     pub jobs: Arc<Jobs>,
     /// What is sent of them.
     pub webhooks: Arc<Webhooks>,
+    /// What is run before anybody asks.
+    pub warm_up: Arc<WarmUp>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Whether the engine makes its results up.
@@ -67,6 +70,7 @@ impl AppState {
         metrics: Arc<Metrics>,
         simulated: bool,
     ) -> Self {
+        let warm_up = WarmUp::new(config.warm_up.clone());
         let (stopping, closing) = (CancellationToken::new(), CancellationToken::new());
         Self(Arc::new(Inner {
             config,
@@ -74,6 +78,7 @@ impl AppState {
             access,
             jobs,
             webhooks,
+            warm_up,
             metrics,
             simulated,
             stopping,

@@ -22,6 +22,7 @@ mod issuers;
 mod models;
 mod nodes;
 mod supplies;
+mod warm_up;
 mod webhooks;
 
 use crate::access::{address, token::Issuer};
@@ -30,6 +31,7 @@ pub use credentials::FetchCredentials;
 pub use engines::EngineTable;
 pub use issuers::IssuerTable;
 pub use supplies::{InstallMissing, Supplies};
+pub use warm_up::WarmUp;
 
 /// The default configuration, commented.
 pub const DEFAULT: &str = include_str!("config.default.toml");
@@ -52,6 +54,7 @@ pub struct Config {
     pub models: Models,
     pub nodes: Nodes,
     pub supplies: Supplies,
+    pub warm_up: WarmUp,
     pub media: Media,
     pub uploads: Uploads,
     pub artifacts: Artifacts,
@@ -477,6 +480,7 @@ impl Config {
         self.models.check().map_err(ConfigError::Value)?;
         self.nodes.check().map_err(ConfigError::Value)?;
         self.supplies.check().map_err(ConfigError::Value)?;
+        self.warm_up.check().map_err(ConfigError::Value)?;
         self.webhooks.check().map_err(ConfigError::Value)?;
         if self.log.level.parse::<tracing_subscriber::EnvFilter>().is_err() {
             return Err(ConfigError::Value(

@@ -32,6 +32,7 @@ mod say;
 pub mod shelves;
 pub mod supplies;
 pub mod versions;
+pub mod warm_up;
 pub mod webhooks;
 
 use std::process::ExitCode;

@@ -49,6 +49,7 @@ mod streaming;
 mod supplies;
 mod tokens;
 mod twins;
+mod warm_up;
 mod webhooks;
 
 /// The server that is tested.

@@ -19,7 +19,7 @@ use crate::{
         acme::{self, Acme},
         tls::{Certificate, Tls},
     },
-    say,
+    say, warm_up,
 };
 
 pub(crate) fn run(arguments: &Serve, endpoints: &'static [&'static Endpoint]) -> ExitCode {
@@ -85,6 +85,7 @@ async fn serve(
     let begun = app.jobs.begin(app.config.store.url.expose().is_empty()).await;
     begun.map_err(|error| error.to_string())?;
     app.webhooks.begin();
+    tokio::spawn(warm_up::run(app.clone()));
     let access = Arc::clone(&app.access);
     access.issuers().begin(&app.closing);
     let keeping = tokio::spawn(access.keep_fresh(app.jobs.store.clone(), app.closing.clone()));

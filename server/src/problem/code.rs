@@ -129,6 +129,8 @@ codes! {
         "The engine lacks node classes or model files that the workflow needs; `missing` names all of them. Nothing was queued."
     WorkflowIncompatible "workflow_incompatible" SERVICE_UNAVAILABLE Engine false "Workflow out of date"
         "A node class of the engine requires an input that the workflow does not give: the node pack changed since the workflow was exported. `missing.inputs` names node and input; export it again. Nothing was queued."
+    WarmingUp "warming_up" SERVICE_UNAVAILABLE Server true "Warming up"
+        "The server has just started and runs each workflow once (`[warm_up]`). Requests are accepted; `/ready` is not green yet."
     SuppliesOff "supplies_off" FORBIDDEN Request false "Off"
         "This server does not fetch models or install node packs, unless the operator sets `supplies.pull` or `supplies.install`."
     SuppliesFailed "supplies_failed" BAD_GATEWAY Server true "Not all is there"

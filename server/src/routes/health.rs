@@ -14,6 +14,7 @@ use crate::{
     metrics::Now,
     pool::EngineView,
     problem::{Code, Problem},
+    warm_up::Summary,
 };
 
 /// `GET /health`: alive.
@@ -58,8 +59,16 @@ pub async fn ready(State(app): State<AppState>) -> Response {
             .collect();
         return Problem::new(Code::EngineUnreachable, reasons.join("; ")).into_response();
     }
+    let warm_up = app.warm_up.summary();
+    if let Some(Summary { over: false, done, all, .. }) = &warm_up {
+        let detail = format!("workflows are run once before anybody waits for them: {done} of {all} were");
+        return Problem::new(Code::WarmingUp, detail).into_response();
+    }
     let mut said =
         json!({"ready": true, "workflows": app.endpoints.now().served().count(), "engines": engines});
+    if let Some(warm_up) = warm_up {
+        said["warm_up"] = json!({"done": warm_up.done, "all": warm_up.all, "not_done": warm_up.not_done});
+    }
     if app.config.compat.comfyui_api {
         said["status"] = "ready".into();
         said["version"] = env!("CARGO_PKG_VERSION").into();
