@@ -97,6 +97,8 @@ pub enum Kind {
         most: usize,
         /// Whether each has a strength of its own for the text encoder.
         clip: bool,
+        /// Whether one that is told by its address is fetched from there if the engine has none of its name.
+        from_url: bool,
         /// The least strength.
         min: f64,
         /// The greatest strength.

@@ -20,7 +20,8 @@ pub struct Lora {
     /// The file, with `/` between folders.
     pub name: Option<String>,
     /// Where the file comes from: an http or https address of at most 2048 bytes whose path ends in the file's name.
-    /// The engine's own file of that name is used, whatever folder it is in; nothing is fetched.
+    /// The engine's own file of that name is used, whatever folder it is in; it is fetched only where the workflow has
+    /// it so.
     ///
     /// In a request that was read it is there only if no name was given. Then it has no query, which may hold a
     /// secret, and `name` is the file name in it until the engine's file is known.

@@ -19,6 +19,7 @@ pub(crate) struct Attributes {
     pub(crate) encoding: Option<LitStr>,
     pub(crate) table: Option<Path>,
     pub(crate) clip: bool,
+    pub(crate) from_url: bool,
 }
 
 impl Attributes {
@@ -29,6 +30,10 @@ impl Attributes {
                 let key = meta.path.get_ident().map(ToString::to_string).unwrap_or_default();
                 if key == "table" {
                     read.table = Some(meta.value()?.parse()?);
+                    return Ok(());
+                }
+                if key == "from_url" {
+                    read.from_url = true;
                     return Ok(());
                 }
                 if key == "clip" {

@@ -185,11 +185,12 @@ fn kind(ty: &Type, attributes: &Attributes) -> syn::Result<TokenStream> {
             let folder = attributes.folder.as_ref().map_or_else(|| "loras".to_owned(), syn::LitStr::value);
             let most = attributes.max_length.as_ref().map_or_else(|| quote!(16), |most| quote!(#most));
             let (min, max) = (bound(min, quote!(-100.0)), bound(max, quote!(100.0)));
-            let clip = attributes.clip;
+            let (clip, from_url) = (attributes.clip, attributes.from_url);
             quote!(Loras {
                 folder: ::comfyport_endpoint::Held::Static(#folder),
                 most: #most,
                 clip: #clip,
+                from_url: #from_url,
                 min: #min as f64,
                 max: #max as f64
             })

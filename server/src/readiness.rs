@@ -85,6 +85,9 @@ pub struct MissingModel {
     /// A file of the engine with nearly this name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub did_you_mean: Option<String>,
+    /// Whether it may be fetched from where its caller says.
+    #[serde(skip)]
+    pub from_url: bool,
 }
 
 impl MissingModel {
@@ -96,6 +99,8 @@ impl MissingModel {
             input: model.input.clone(),
             url: model.url.clone(),
             did_you_mean: similar(files, &model.file),
+            // Where there are several of its name, one more is of no use.
+            from_url: model.from_url && find_lora(&model.file, true, files).is_none(),
         }
     }
 
@@ -107,6 +112,7 @@ impl MissingModel {
             input: model.input.to_string(),
             url: model.url.as_ref().map(ToString::to_string),
             did_you_mean,
+            from_url: false,
         }
     }
 }

@@ -106,6 +106,11 @@ impl Supplies {
         })
     }
 
+    /// Whether there is anything at all that could be done here for jobs that need what no engine has.
+    pub fn may_help(&self) -> bool {
+        self.settings.install_missing != InstallMissing::Never || self.models().next().is_some()
+    }
+
     /// How many errands of a kind are done for an engine at the same time.
     pub fn at_once(&self, kind: Kind) -> u32 {
         match kind {

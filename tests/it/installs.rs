@@ -123,7 +123,7 @@ async fn packs_are_installed_at_their_pins_proved_and_taken_back() {
     let (_, job) = follow(&server, &id_of(&accepted)).await;
     let detail = job["error"]["detail"].as_str().unwrap();
     assert_eq!((&job["status"], &job["error"]["code"]), (&json!("failed"), &json!("supplies_failed")));
-    assert!(detail.contains("rolled back") && detail.contains("no such thing"), "{detail}");
+    assert!(detail.contains("rolled back") && detail.contains("none of its classes"), "{detail}");
     assert!(home.at("comfyui/custom_nodes/one").is_dir() && !home.at("comfyui/custom_nodes/bad").exists());
     for (wrong, said) in [
         (json!({"packs": [{"id": "loose"}]}), "neither a version nor a commit"),

@@ -295,8 +295,13 @@ fn loras(param: &Param) -> Value {
             "format": "uri",
             "maxLength": 2048,
             "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://",
-            "description": "Instead of `name`: an address that ends in the name of a file, which is looked for in all \
-                            folders. Nothing is fetched.",
+            "description": if param.loras.unwrap_or_default().from_url {
+                "Instead of `name`: an address that ends in the name of a file, which is looked for in all folders, \
+                 and fetched if it is in none."
+            } else {
+                "Instead of `name`: an address that ends in the name of a file, which is looked for in all folders. \
+                 Nothing is fetched."
+            },
         },
         "strength": strength("How strongly it changes the diffusion model."),
     });

@@ -73,6 +73,9 @@ pub struct ParamRule {
     pub required: Option<bool>,
     /// One sentence for callers.
     pub description: Option<String>,
+    /// Whether LoRAs that callers name by an address are fetched from it.
+    #[serde(default)]
+    pub from_url: bool,
 }
 
 /// Where a parameter is exposed.
@@ -403,7 +406,7 @@ impl ParamRule {
         if other {
             diagnostics.push(
                 Diagnostic::error("sidecar", format!("[params.\"{key}\"]: no node has this value"))
-                    .help("`name`, `description`, `min`, `max` and `hide` can be decided; its default follows from the inputs it sets"),
+                    .help("`name`, `description`, `min`, `max`, `from_url` and `hide` can be decided; its default follows from the inputs it sets"),
             );
         }
         let kept = Self {
@@ -411,6 +414,7 @@ impl ParamRule {
             description: self.description.clone(),
             min: self.min.clone(),
             max: self.max.clone(),
+            from_url: self.from_url,
             ..Self::default()
         };
         kept.apply(param, key, diagnostics);
@@ -445,6 +449,16 @@ impl ParamRule {
                 Some(None) => odd("`min`, `max` and `step` are numbers", "write them without quotes"),
                 None => {}
             }
+        }
+        match &mut param.loras {
+            Some(shape) => shape.from_url = self.from_url,
+            None if self.from_url => {
+                odd(
+                    "`from_url` is for lists of LoRAs",
+                    "leave it out: other models are not fetched by address",
+                );
+            }
+            None => {}
         }
         if let Some(options) = &self.options {
             let options: Vec<Value> = options.iter().filter_map(value).collect();

@@ -147,6 +147,9 @@ fn field(param: &Param, lists: &OptionLists) -> TokenStream {
         if shape.clip {
             keys.push(quote!(clip));
         }
+        if shape.from_url {
+            keys.push(quote!(from_url));
+        }
         let default = param.default.as_ref().map(Value::to_json);
         keys.extend(default.map(|json| quote!(default_json = #json)));
     } else if let Some(default) = param.default.as_ref().and_then(value).filter(|_| !param.required) {

@@ -1,4 +1,4 @@
-//! Addresses that LoRAs come from. They are looked at, never fetched.
+//! Addresses that LoRAs come from. They are looked at here, never fetched.
 
 use percent_encoding::percent_decode_str;
 use url::Url;

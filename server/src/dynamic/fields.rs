@@ -77,6 +77,7 @@ fn common(param: &Param) -> Kind {
             folder: text(param.folder.as_deref().unwrap_or("loras")),
             most: param.loras.unwrap_or_default().most,
             clip: param.loras.unwrap_or_default().clip,
+            from_url: param.loras.unwrap_or_default().from_url,
             min: param.min.as_ref().map_or(-100.0, Number::as_f64),
             max: param.max.as_ref().map_or(100.0, Number::as_f64),
         },

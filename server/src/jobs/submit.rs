@@ -240,7 +240,8 @@ impl Jobs {
             None | Some(Ok(_)) => {}
             Some(Err(RunError::Unreachable { .. } | RunError::NoEngine { .. })) if asked.patient => {}
             // It waits until that is there.
-            Some(Err(RunError::NotReady { .. })) if self.mend(&need).await.is_some() => {}
+            Some(Err(RunError::NotReady { .. } | RunError::Request { .. }))
+                if self.mend(&need).await.is_some() => {}
             Some(Err(error)) => return Err(Problem::from(error)),
         }
         let files = kept.files().to_vec();

@@ -65,6 +65,7 @@ pub(super) fn need(classes: &[&str], files: &[(&str, Choice)]) -> Requirement {
         input: "lora_name".to_owned(),
         url: None,
         choice: *choice,
+        from_url: false,
     };
     let classes = classes.iter().map(|class| (*class).to_owned()).collect();
     Requirement { models: files.iter().map(model).collect(), ..Requirement::of_classes("test", classes) }

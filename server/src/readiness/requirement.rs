@@ -41,6 +41,9 @@ pub struct RequiredModel {
     /// Who wants this file.
     #[serde(default, skip_serializing_if = "Choice::is_workflow")]
     pub choice: Choice,
+    /// Whether it is fetched from where its caller says.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub from_url: bool,
 }
 
 /// Who chose a model file, and how it is told.
@@ -95,11 +98,15 @@ impl Requirement {
         });
         let loras = decoded.loras();
         let loras = loras.iter().flat_map(|(_, field, loras)| {
-            let Kind::Loras { folder, .. } = &field.kind else { return vec![] };
+            let Kind::Loras { folder, from_url, .. } = &field.kind else { return vec![] };
             let one = |lora: &comfyport_endpoint::Lora| {
                 let choice = if lora.url.is_some() { Choice::Address } else { Choice::Caller };
                 let model = chosen(folder, lora.name.as_deref()?, &field.at, choice)?;
-                Some(RequiredModel { url: lora.url.clone(), ..model })
+                Some(RequiredModel {
+                    url: lora.url.clone(),
+                    from_url: *from_url && lora.url.is_some(),
+                    ..model
+                })
             };
             loras.iter().filter_map(one).collect()
         });
@@ -150,6 +157,7 @@ impl Requirement {
             input: model.input.to_string(),
             url: model.url.as_ref().map(ToString::to_string),
             choice: Choice::Workflow,
+            from_url: false,
         };
         let pack = |pack: &comfyport_endpoint::NodePack| {
             let of_pack = pack.classes.iter().map(ToString::to_string);
@@ -183,6 +191,7 @@ fn chosen(
         input: input.to_owned(),
         url: None,
         choice,
+        from_url: false,
     })
 }
 

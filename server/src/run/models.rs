@@ -79,8 +79,8 @@ fn missing_lora(field: &Field, folder: &str, item: usize, lora: &Lora, files: &F
         return Fault { message: format!("item {item}: {}", fault.message), ..fault };
     };
     let message = format!(
-        "item {item}: the engine has no file `{name}` in its models folder `{folder}`, and this release does not fetch \
-         it from {url}: put it there, or say in `name` which file to use"
+        "item {item}: the engine has no file `{name}` in its models folder `{folder}`, and it is not \
+         fetched from {url}: put it there, or say in `name` which file to use"
     );
     Fault { did_you_mean: nearest(files, name), ..fault(field, message) }
 }

@@ -13,27 +13,34 @@ use crate::{
     readiness::{Missing, MissingModel, canonical, plain},
 };
 
+/// The folder of files that callers told by their addresses.
+const BY_ADDRESS: &str = "from-url";
+
 impl Supplies {
     /// What would have to be fetched for an engine; nothing if it would not be enough. Only what the project itself named
     /// is fetched, from where it says.
     pub(crate) fn mend(&self, site: &Site, missing: &Missing, endpoints: &Snapshot) -> Option<Errand> {
-        let hopeless = !missing.inputs.is_empty() || !missing.chosen.is_empty() || missing.is_empty();
-        if hopeless || self.settings.install_missing == InstallMissing::Never {
+        let Missing { classes, models, chosen, inputs } = missing;
+        let refused = self.settings.install_missing == InstallMissing::Never;
+        if missing.is_empty() || !inputs.is_empty() || (refused && !(classes.is_empty() && models.is_empty()))
+        {
             return None;
         }
         let mut errand = Errand::of(&site.engine);
-        if !missing.classes.is_empty() {
+        if !classes.is_empty() {
             if self.settings.install_missing != InstallMissing::All || !self.does(Kind::Install, &site.engine)
             {
                 return None;
             }
             errand.packs = self.packs(missing)?;
         }
-        if !missing.models.is_empty() && !self.does(Kind::Pull, &site.engine) {
+        if !(models.is_empty() && chosen.is_empty()) && !self.does(Kind::Pull, &site.engine) {
             return None;
         }
         let needed = self.needed(endpoints);
-        errand.models = missing.models.iter().map(|model| source(model, &needed)).collect::<Option<_>>()?;
+        let named = models.iter().map(|model| source(model, &needed));
+        let told = chosen.iter().map(by_address);
+        errand.models = named.chain(told).collect::<Option<_>>()?;
         Some(errand)
     }
 }
@@ -52,6 +59,20 @@ impl Supplies {
         }
         Some(packs)
     }
+}
+
+/// Where a model can be had that its caller told by its address, if its workflow has it fetched.
+fn by_address(model: &MissingModel) -> Option<Needed> {
+    let url = model.url.clone().filter(|_| model.from_url)?;
+    // It is looked for by its name alone, in whatever folder it is.
+    let file = model.file.rsplit('/').next().unwrap_or(&model.file);
+    let found = Needed {
+        folder: model.folder.clone(),
+        file: format!("{BY_ADDRESS}/{file}"),
+        urls: vec![url],
+        ..Needed::default()
+    };
+    found.wanted().is_ok().then_some(found)
 }
 
 /// Where a model can be had, if that is known.

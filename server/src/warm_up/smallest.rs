@@ -11,7 +11,7 @@ const FEW: i64 = 2;
 
 /// A request that loads what a workflow needs and costs as little as it may. `None` where it wants a file that nobody
 /// could make up.
-pub fn request(endpoint: &Endpoint) -> Option<Value> {
+pub(super) fn request(endpoint: &Endpoint) -> Option<Value> {
     let document: Value = serde_json::from_str(&endpoint.openapi).ok()?;
     let operation = &document["paths"][format!("/{}", endpoint.path)]["post"];
     let examples = &operation["requestBody"]["content"]["application/json"]["examples"];

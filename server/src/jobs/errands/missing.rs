@@ -11,7 +11,6 @@ use uuid::Uuid;
 
 use super::{MOST, read};
 use crate::{
-    config::InstallMissing,
     jobs::{Accepted, Asked, Jobs, dispatch, lock},
     problem::{Code, Problem},
     readiness::Requirement,
@@ -56,7 +55,7 @@ impl Waiting {
 
 /// Looks for jobs that no engine can run and that can be helped.
 pub(super) async fn look(jobs: &Arc<Jobs>) -> Result<(), StoreError> {
-    if jobs.supplies.settings.install_missing == InstallMissing::Never {
+    if !jobs.supplies.may_help() {
         return Ok(());
     }
     let (mut after, mut seen) = (None::<Lane>, BTreeSet::new());
@@ -172,7 +171,7 @@ impl Jobs {
     /// What would have to be fetched for an engine of ours to have what is needed; nothing if that is not allowed, or
     /// would not be enough.
     pub(in crate::jobs) async fn mend(&self, need: &Requirement) -> Option<Errand> {
-        if self.supplies.settings.install_missing == InstallMissing::Never {
+        if !self.supplies.may_help() {
             return None;
         }
         let endpoints = self.endpoints.now();
