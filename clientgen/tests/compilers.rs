@@ -90,7 +90,14 @@ fn field(name: &str, index: usize) -> Field {
         5 => Kind::Float { min: f64::NEG_INFINITY, max: f64::INFINITY },
         6 => Kind::Boolean,
         7 => Kind::Seed { min: 0, max: u64::MAX },
-        8 => Kind::Loras { folder: text("loras"), most: 4, clip: true, min: -2.0, max: 2.0 },
+        8 => Kind::Loras {
+            folder: text("loras"),
+            most: 4,
+            clip: true,
+            min: -2.0,
+            max: 2.0,
+            from_url: index.is_multiple_of(2),
+        },
         _ => Kind::Media { kind: MediaKind::File, encoding: MediaEncoding::UploadName },
     };
     let field = Field::new("", kind, None, &[]);
