@@ -263,6 +263,36 @@ async fn where_there_is_no_shell_its_manager_does_it() {
 }
 
 #[tokio::test]
+async fn engines_of_the_configuration_may_have_their_folders_here() {
+    let (desk, one) = (Desk::new().await, Repository::new("one"));
+    let commit = one.commit(&[("__init__.py", &nodes(&["One"]))]);
+    desk.lock(&[("one", at(&one, &commit), "One")]);
+    let config = desk.at("config.toml");
+    let table = format!(
+        "[[engine]]\nname = \"here\"\nurl = \"http://127.0.0.1:1\"\ncomfyui = {:?}\n\n[[engine]]\nname = \"away\"\n\
+         url = \"http://127.0.0.1:2\"\n",
+        desk.at("comfyui")
+    );
+    fs::write(&config, table).unwrap();
+    let config = config.to_str().unwrap();
+    let done = desk.run_anywhere(&["install", "--engine", "here", "--config", config]).await;
+    assert_eq!(done.status.code(), Some(0), "{}", said(&done));
+    assert!(text(&done.stdout).starts_with("installed    one, not proved"), "{}", said(&done));
+    assert!(desk.pack("one").is_dir());
+    fs::create_dir_all(desk.at("comfyui/models/vae")).unwrap();
+    fs::write(desk.at("comfyui/models/vae/mine.safetensors"), "x").unwrap();
+    let models =
+        |engine: &str| command(&["models", "list", "--engine", engine, "--config", config]).output().unwrap();
+    assert!(text(&models("here").stdout).contains("vae/mine.safetensors"), "{}", said(&models("here")));
+    assert_eq!(models("away").status.code(), Some(2));
+    assert!(
+        said(&models("away")).contains("has no models folder on this machine"),
+        "{}",
+        said(&models("away"))
+    );
+}
+
+#[tokio::test]
 async fn what_is_not_pinned_is_told_and_not_installed() {
     let desk = Desk::new().await;
     desk.lock(&[("loose", "repository = \"https://github.com/o/loose\"".to_owned(), "Loose")]);

@@ -53,27 +53,30 @@ async fn examine(arguments: &Doctor, endpoints: &[&Endpoint]) -> Result<(String,
     let packs = Needed::gather(endpoints, lock, &arguments.workflow)?;
     let known = read_lock(lock)?;
     let comfyui = known.comfyui.clone();
-    let usual = Some(&config.nodes.comfyui).filter(|dir| !dir.as_os_str().is_empty());
-    let folder = arguments.comfyui.as_ref().or(usual).cloned();
-    let expected = Expected {
-        config: &config,
-        endpoints: endpoints.iter().filter(chosen).copied().collect(),
-        models: gather(endpoints, &known, &arguments.workflow)?,
-        packs,
-        comfyui,
-        folder,
-    };
     let targets = match Target::choose(&config, arguments.engine.as_deref(), arguments.comfyui_url.as_ref())?
     {
         Some(target) => vec![target],
         None => Target::all(&config)?,
     };
-    let mut found = Vec::new();
+    // What is said of all is said of the only one.
+    let usual = Some(&config.nodes.comfyui).filter(|dir| targets.len() == 1 && !dir.as_os_str().is_empty());
+    let mut expected = Expected {
+        config: &config,
+        endpoints: endpoints.iter().filter(chosen).copied().collect(),
+        models: gather(endpoints, &known, &arguments.workflow)?,
+        packs,
+        comfyui,
+        folder: None,
+    };
+    let (mut found, mut seen) = (Vec::new(), Vec::new());
     for target in targets {
+        let folder = arguments.comfyui.clone().or_else(|| target.comfyui.clone()).or_else(|| usual.cloned());
+        let python = arguments.python.clone().or_else(|| target.python.clone());
+        expected.folder.clone_from(&folder);
         found.extend(engine::examine(target, &expected).await.all);
-    }
-    if let Some(folder) = &expected.folder {
-        found.extend(place::examine(folder, arguments.python.as_deref(), &expected).await?.all);
+        let Some(folder) = folder.filter(|folder| !seen.contains(folder)) else { continue };
+        found.extend(place::examine(&folder, python.as_deref(), &expected).await?.all);
+        seen.push(folder);
     }
     Ok(report(&found, arguments.format))
 }

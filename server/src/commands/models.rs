@@ -16,6 +16,7 @@ use comfyport_endpoint::Endpoint;
 use self::arguments::{ModelAction, ModelPlan, Models};
 use crate::{
     cli::Format,
+    commands::target::Target,
     config::{Config, Overrides},
     say,
     supplies::{Needed, gather, read_lock, ways},
@@ -55,7 +56,10 @@ impl Desk {
         if let Some(cache) = &arguments.cache {
             config.models.cache.clone_from(cache);
         }
-        let dir = arguments.to.clone().unwrap_or_else(|| config.models.dir.clone());
+        let of_engine = Target::choose(&config, arguments.engine.as_deref(), None)?;
+        let of_engine = of_engine.map(|engine| engine.models.ok_or_else(|| unknown_folder(&engine.name)));
+        let dir =
+            arguments.to.clone().or(of_engine.transpose()?).unwrap_or_else(|| config.models.dir.clone());
         if dir.as_os_str().is_empty() {
             return Err("which models folder? Say --to DIR, or set `models.dir`".to_owned());
         }
@@ -137,6 +141,13 @@ impl Desk {
         let duplicates = shelf.duplicates().map_err(in_words)?;
         Ok(show::report(&self.needed, &models, &duplicates, self.format))
     }
+}
+
+fn unknown_folder(engine: &str) -> String {
+    format!(
+        "engine {engine} has no models folder on this machine: name it as `models_dir` or `comfyui` of its [[engine]], or \
+         say --to DIR"
+    )
 }
 
 /// An error with what to do about it.

@@ -133,7 +133,7 @@ impl Desk {
     /// Says what is going to happen, and does it.
     async fn carry_out(&self, plan: &Plan) -> Result<Vec<Outcome>, String> {
         for step in &plan.steps {
-            say::line(step);
+            say::line(show::harmless(&step.to_string()));
         }
         self.site.carry_out(plan).await
     }

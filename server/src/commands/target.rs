@@ -1,5 +1,7 @@
 //! Which ComfyUI a command talks to.
 
+use std::path::PathBuf;
+
 use comfyport_comfyui::{Client, ClientConfig};
 use url::Url;
 
@@ -11,6 +13,14 @@ pub(super) struct Target {
     pub(super) name: String,
     pub(super) url: Url,
     pub(super) client: Client,
+    /// Its folder, if it is on this machine.
+    pub(super) comfyui: Option<PathBuf>,
+    /// Its models folder, if that is on this machine.
+    pub(super) models: Option<PathBuf>,
+    /// The Python it runs with.
+    pub(super) python: Option<PathBuf>,
+    /// What restarts it.
+    pub(super) restart_command: Option<String>,
 }
 
 impl Target {
@@ -50,6 +60,18 @@ impl Target {
             }
         }
         let client = Client::new(client).map_err(|error| format!("engine {name}: {error}"))?;
-        Ok(Self { name, url: engine.url, client })
+        let said = |path: PathBuf| Some(path).filter(|path| !path.as_os_str().is_empty());
+        let comfyui = said(engine.comfyui);
+        let models = said(engine.models_dir).or_else(|| Some(comfyui.as_ref()?.join("models")));
+        let restart_command = Some(engine.restart_command).filter(|command| !command.is_empty());
+        Ok(Self {
+            name,
+            url: engine.url,
+            client,
+            comfyui,
+            models,
+            python: said(engine.python),
+            restart_command,
+        })
     }
 }

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     cli::Format,
-    commands::{files, workflow_file::WorkflowFile},
+    commands::{files, remote::printable, workflow_file::WorkflowFile},
     say,
 };
 
@@ -237,10 +237,10 @@ impl Outcome {
     fn tell_resolved(&self, text: &mut String) {
         let Some(resolved) = &self.resolved else { return };
         for found in &resolved.found {
-            let _ = writeln!(text, "  {found}");
+            let _ = writeln!(text, "  {}", printable(found));
         }
         for failure in &resolved.failures {
-            let _ = writeln!(text, "warning: {failure}");
+            let _ = writeln!(text, "warning: {}", printable(failure));
         }
         for Suggestion { what, file, lines } in &resolved.suggestions {
             let _ = writeln!(text, "suggestion: {what}\n  if it is, in {file}:");

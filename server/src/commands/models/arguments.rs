@@ -13,6 +13,9 @@ pub(crate) struct Models {
     /// ComfyUI's models folder [default: `models.dir`]
     #[arg(long, global = true, env = "COMFYPORT_MODELS_DIR", value_name = "DIR")]
     pub(crate) to: Option<PathBuf>,
+    /// An engine of the configuration, for its models folder on this machine
+    #[arg(long, global = true, value_name = "NAME", conflicts_with = "to")]
+    pub(crate) engine: Option<String>,
     /// Where what was fetched is kept [default: `.comfyport` in the models folder]
     #[arg(long, global = true, env = "COMFYPORT_MODELS_CACHE", value_name = "DIR")]
     pub(crate) cache: Option<PathBuf>,

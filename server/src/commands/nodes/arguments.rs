@@ -38,7 +38,8 @@ pub(crate) struct SiteArguments {
     /// The Python it runs with [default: `nodes.python`, or that of `venv` or `.venv` in its folder or beside it]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) python: Option<PathBuf>,
-    /// An engine of the configuration: packs are installed by its ComfyUI-Manager, or proved there with --comfyui
+    /// An engine of the configuration: packs are installed in its folder, if it has one on this machine, or else by its
+    /// ComfyUI-Manager; with --comfyui, they are proved there
     #[arg(long, global = true, value_name = "NAME", conflicts_with = "comfyui_url")]
     pub(crate) engine: Option<String>,
     /// The same by its address

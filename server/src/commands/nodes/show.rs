@@ -7,7 +7,10 @@ use comfyport_packs::{Classes, Installed, Origin, Outcome, Plan};
 use serde_json::{Value, json};
 
 use super::needed::{Loose, Needed};
-use crate::{cli::Format, commands::table::table};
+use crate::{
+    cli::Format,
+    commands::{remote::printable, table::table},
+};
 
 /// What was to be done, and what came of it.
 pub(super) struct Report<'r> {
@@ -48,6 +51,8 @@ impl Report<'_> {
             let users = workflows.join(", ");
             let _ = writeln!(text, "not pinned   {pack} of {users}: {why}\n             help: {help}");
         }
+        // Managers and logs of ComfyUI are quoted.
+        let mut text = harmless(&text);
         if let Some(lock) = &self.lock {
             let _ = writeln!(text, "{lock}: pinned anew");
         }
@@ -58,6 +63,16 @@ impl Report<'_> {
         }
         text
     }
+}
+
+/// Text of several lines without what terminals obey.
+pub(super) fn harmless(text: &str) -> String {
+    text.split_inclusive('\n')
+        .map(|line| {
+            let (line, end) = line.strip_suffix('\n').map_or((line, ""), |line| (line, "\n"));
+            printable(line) + end
+        })
+        .collect()
 }
 
 /// A pack that is there, needed, or both.
@@ -103,6 +118,7 @@ pub(super) fn list(
                     loose.workflows.join(", "),
                 ]
             }));
+            let cells: Vec<_> = cells.into_iter().map(|row| row.map(|cell| printable(&cell))).collect();
             table(["PACK", "AT", "LOCKED AT", "STATE", "NEEDED BY"], &cells)
         }
     }

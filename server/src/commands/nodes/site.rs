@@ -34,8 +34,9 @@ impl Site {
         let sources = config.pack_sources()?;
         // Whoever names an address alone has no folder in mind.
         let usual = Some(&config.nodes.comfyui).filter(|dir| target.is_none() && !dir.as_os_str().is_empty());
-        match (arguments.comfyui.as_ref().or(usual), target) {
-            (Some(dir), target) => Self::local(dir, target, arguments, config, sources).await,
+        let own = target.as_ref().and_then(|target| target.comfyui.clone());
+        match (arguments.comfyui.clone().or(own).or_else(|| usual.cloned()), target) {
+            (Some(dir), target) => Self::local(&dir, target, arguments, config, sources).await,
             (None, Some(target)) => {
                 let alone =
                     [(arguments.trial, "--trial"), (arguments.restart_by_manager, "--restart-by-manager")];
@@ -63,7 +64,8 @@ impl Site {
     ) -> Result<Self, String> {
         let nodes = &config.nodes;
         let usual = Some(&nodes.python).filter(|python| !python.as_os_str().is_empty());
-        let python = arguments.python.as_ref().or(usual);
+        let own = target.as_ref().and_then(|target| target.python.as_ref());
+        let python = arguments.python.as_ref().or(own).or(usual);
         let place = Place::new(dir, python.map(PathBuf::as_path)).map_err(|error| error.to_string())?;
         let engine = engine(&place, target, arguments, config)?;
         let uv = Python::find_uv().await;
@@ -165,7 +167,8 @@ fn engine(
         return trial(place, &arguments.trial_arg, patience).map(Some);
     }
     let usual = Some(config.nodes.restart_command.as_str()).filter(|command| !command.is_empty());
-    let command = arguments.restart_command.as_deref().or(usual);
+    let own = target.as_ref().and_then(|target| target.restart_command.as_deref());
+    let command = arguments.restart_command.as_deref().or(own).or(usual);
     let restart = match command {
         _ if arguments.restart_by_manager => Some(Restart::Manager),
         Some(command) => Some(Restart::Command(shell(command))),
