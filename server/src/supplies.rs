@@ -48,7 +48,8 @@ pub struct Supplies {
     pub settings: config::Supplies,
     lock: Locked,
     sites: Vec<Site>,
-    ways: Ways,
+    /// Or why nobody can be asked.
+    ways: Result<Ways, String>,
     workshop: Workshop,
 }
 
@@ -64,9 +65,14 @@ impl Supplies {
             settings: config.supplies.clone(),
             lock: Locked::open(lock)?,
             sites: sites?,
-            ways: ways(config)?,
+            ways: ways(config),
             workshop: Workshop::open(config)?,
         };
+        if let Err(why) = this.ways.as_ref().map(drop).map_err(String::clone)
+            && config.supplies.are_used()
+        {
+            return Err(why);
+        }
         if config.supplies.give && !this.sites.iter().any(|site| site.models.is_some()) {
             return Err(
                 "`supplies.give` gives out the files of a models folder, and none is named: set `models_dir` or `comfyui` of an engine, or `models.dir`".to_owned(),

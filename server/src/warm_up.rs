@@ -29,6 +29,9 @@ use crate::{
 
 mod smallest;
 
+/// How long engines have to take prompts back when time is up.
+const FAREWELL: Duration = Duration::from_secs(5);
+
 /// What was run, or is to be.
 #[derive(Debug)]
 pub struct WarmUp {
@@ -101,6 +104,14 @@ impl WarmUp {
         }
     }
 
+    /// What has not come to an end does not any more.
+    fn give_up(&self) {
+        let why = format!("not within {} s (`warm_up.limit_s`)", self.settings.limit_s);
+        for run in self.runs().iter_mut().filter(|run| matches!(run.state, "waiting" | "running")) {
+            (run.state, run.why) = ("failed", Some(why.clone()));
+        }
+    }
+
     fn is_chosen(&self, path: &str) -> bool {
         let matches = |pattern: &String| match pattern.strip_suffix('*') {
             Some(beginning) => path.starts_with(beginning),
@@ -130,44 +141,51 @@ pub async fn run(app: AppState) {
         }));
     }
     let limit = seconds(warm_up.settings.limit_s);
+    let stop = app.stopping.child_token();
     let each = places.iter().enumerate().map(|(number, place)| {
-        let (app, place, served) = (app.clone(), Arc::clone(place), served.clone());
-        tokio::spawn(async move { engine(&app, &place, &served, number * served.len()).await })
+        let (app, place, served, stop) = (app.clone(), Arc::clone(place), served.clone(), stop.clone());
+        tokio::spawn(async move { engine(&app, &place, &served, number * served.len(), &stop).await })
     });
-    let each: Vec<_> = each.collect();
-    let stops: Vec<_> = each.iter().map(tokio::task::JoinHandle::abort_handle).collect();
+    let mut all = futures_util::future::join_all(each.collect::<Vec<_>>());
     tokio::select! {
-        _ = futures_util::future::join_all(each) => {}
+        _ = &mut all => {}
         () = tokio::time::sleep(limit) => {
             tracing::warn!(limit_s = limit.as_secs(), "warming up takes too long; going on without");
-            for (index, run) in warm_up.runs().iter_mut().enumerate() {
-                if matches!(run.state, "waiting" | "running") {
-                    tracing::debug!(index, "not warmed up");
-                    run.why = Some(format!("not within {} s (`warm_up.limit_s`)", limit.as_secs()));
-                    run.state = "failed";
-                }
-            }
+            // Prompts are taken back, as far as engines listen.
+            stop.cancel();
+            tokio::time::timeout(FAREWELL, all).await.ok();
+            warm_up.give_up();
         }
-        () = app.stopping.cancelled() => {}
     }
-    stops.iter().for_each(tokio::task::AbortHandle::abort);
     warm_up.over.store(true, Ordering::Release);
     if let Some(Summary { done, all, .. }) = warm_up.summary() {
         tracing::info!(done, all, "warmed up");
     }
 }
 
-async fn engine(app: &AppState, place: &Arc<Place>, served: &[Held<Endpoint>], first: usize) {
+async fn engine(
+    app: &AppState,
+    place: &Arc<Place>,
+    served: &[Held<Endpoint>],
+    first: usize,
+    stop: &CancellationToken,
+) {
     let mut changes = app.jobs.pool.changed();
     place.look_unless_within(Duration::ZERO).await;
     while place.state() == State::Down {
-        // Nobody else changes it while the server lives.
-        changes.changed().await.ok();
+        tokio::select! {
+            _ = changes.changed() => {}
+            () = stop.cancelled() => return,
+        }
     }
     for (index, endpoint) in (first..).zip(served) {
         app.warm_up.note(index, "running", None, None);
         let begun = Instant::now();
-        match one(app, place, endpoint).await {
+        let ran = one(app, place, endpoint, stop).await;
+        if stop.is_cancelled() {
+            return;
+        }
+        match ran {
             Ok(()) => app.warm_up.note(index, "done", Some(begun.elapsed()), None),
             Err((state, why)) => {
                 let (engine, workflow) = (place.name(), &*endpoint.path);
@@ -183,6 +201,7 @@ async fn one(
     app: &AppState,
     place: &Arc<Place>,
     endpoint: &Held<Endpoint>,
+    stop: &CancellationToken,
 ) -> Result<(), (&'static str, String)> {
     let skipped = |why: String| ("skipped", why);
     let failed = |error: RunError| ("failed", error.to_string());
@@ -207,7 +226,7 @@ async fn one(
         job: id,
         prompt_id: id,
         limit: Limit {
-            cancelled: app.stopping.clone(),
+            cancelled: stop.clone(),
             leaving: CancellationToken::new(),
             taken: CancellationToken::new(),
             timeout: seconds(app.warm_up.settings.timeout_s),
@@ -224,7 +243,7 @@ async fn one(
         Ok(_) => Ok(()),
         Err(Stop::Error(error)) => Err(failed(error)),
         Err(Stop::Cancelled | Stop::Expired | Stop::Left | Stop::Taken | Stop::Unsent) => {
-            Err(skipped("the server is about to stop".to_owned()))
+            Err(skipped("it was stopped".to_owned()))
         }
     }
 }

@@ -352,8 +352,9 @@ async fn jobs_that_wait_outlive_the_server_and_can_be_cancelled() {
         server.expect(post.body(json!({"prompt": "a fox", "steps": 1}).to_string()), 202)
     };
     let (kept, dropped) = (id_of(&ask().await.json()), id_of(&ask().await.json()));
+    let is_told = |job: &Value| job["waiting"]["progress"]["items"][0]["done_bytes"].as_u64() > Some(0);
     for id in [&kept, &dropped] {
-        until(&server, id, |job| job["waiting"].is_object()).await;
+        until(&server, id, is_told).await;
     }
     let cancelled = server.expect(server.delete(&format!("/jobs/{dropped}")), 200).await.json();
     assert_eq!(cancelled["status"], "cancelled");

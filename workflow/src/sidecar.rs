@@ -256,7 +256,8 @@ impl Sidecar {
 
     /// Whether an entry may be about a field that no node has.
     fn is_of_no_node(&self, key: &str) -> bool {
-        matches!(key, "duration_s" | "aspect_ratio" | "megapixels" | "count")
+        matches!(key, "duration_s" | "aspect_ratio" | "megapixels" | "count" | "loras")
+            || key.ends_with("_loras")
             || self.switches.contains_key(key)
     }
 

@@ -61,6 +61,7 @@ pub struct EngineTable {
     pub restart_command: String,
 }
 
+#[expect(clippy::ptr_arg, reason = "the signature that serde wants")]
 fn is_empty(path: &PathBuf) -> bool {
     path.as_os_str().is_empty()
 }

@@ -32,6 +32,11 @@ pub enum InstallMissing {
 }
 
 impl Supplies {
+    /// Whether anything is done with folders of engines.
+    pub fn are_used(&self) -> bool {
+        self.give || self.pull || self.install || self.install_missing != InstallMissing::Never
+    }
+
     pub(super) fn check(&self) -> Result<(), String> {
         let positive = [
             ("parallel", u64::from(self.parallel)),

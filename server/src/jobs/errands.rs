@@ -43,6 +43,9 @@ pub use missing::Waiting;
 /// Without any news, the queue is looked at this often.
 const LOOK: Duration = Duration::from_secs(2);
 
+/// Between two looks, whatever the news.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// Errands of a kind that are looked at together. Nobody has so many.
 const MOST: u32 = 200;
 
@@ -57,6 +60,9 @@ const COUNTED: (&str, &str) = ("supplies", "fetched_bytes");
 
 /// Gives out errands until the server does not take any more.
 pub(super) async fn run(jobs: Arc<Jobs>) {
+    if !jobs.supplies.settings.are_used() && !jobs.supplies.may_help() {
+        return;
+    }
     while !jobs.draining.is_cancelled() {
         if let Err(error) = missing::look(&jobs).await {
             tracing::error!(%error, "jobs that nobody can run cannot be looked for");
@@ -71,6 +77,8 @@ pub(super) async fn run(jobs: Arc<Jobs>) {
             () = tokio::time::sleep(LOOK) => {}
             () = jobs.draining.cancelled() => {}
         }
+        // Where much happens, not everything is looked at.
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

@@ -63,10 +63,7 @@ pub async fn pull(
     caller: Caller,
     request: Request<HttpBody>,
 ) -> Result<Response, Problem> {
-    if !app.config.supplies.pull {
-        let detail = "this server fetches no models; the operator can allow it with `supplies.pull = true`";
-        return Err(Problem::new(Code::SuppliesOff, detail));
-    }
+    is_on(&app, Kind::Pull)?;
     let headers = request.headers().clone();
     let body = read_body(&app, request.into_body()).await?;
     let wanted: Pull = read(&body)?;
@@ -106,11 +103,7 @@ pub async fn install(
     caller: Caller,
     request: Request<HttpBody>,
 ) -> Result<Response, Problem> {
-    if !app.config.supplies.install {
-        let detail =
-            "this server installs no node packs; the operator can allow it with `supplies.install = true`";
-        return Err(Problem::new(Code::SuppliesOff, detail));
-    }
+    is_on(&app, Kind::Install)?;
     let headers = request.headers().clone();
     let body = read_body(&app, request.into_body()).await?;
     let wanted: Install = read(&body)?;
@@ -151,6 +144,24 @@ fn packs(app: &AppState, wanted: Install) -> Result<Vec<LockedPack>, Problem> {
         return Err(invalid("the lock pins no node pack that is needed there".to_owned()));
     }
     Ok(packs)
+}
+
+/// Refuses what the operator did not turn on.
+#[expect(clippy::result_large_err, reason = "once a request, on its way out")]
+pub(super) fn is_on(app: &AppState, kind: Kind) -> Result<(), Problem> {
+    let settings = &app.config.supplies;
+    let (on, detail) = match kind {
+        Kind::Pull => {
+            let detail =
+                "this server fetches no models; the operator can allow it with `supplies.pull = true`";
+            (settings.pull, detail)
+        }
+        Kind::Install => {
+            let detail = "this server installs no node packs; the operator can allow it with `supplies.install = true`";
+            (settings.install, detail)
+        }
+    };
+    if on { Ok(()) } else { Err(Problem::new(Code::SuppliesOff, detail)) }
 }
 
 #[expect(clippy::result_large_err, reason = "once a request, on its way out")]

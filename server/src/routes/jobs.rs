@@ -17,7 +17,7 @@ use comfyport_store::{Job, State as JobState, artifacts::NewArtifact, list::Filt
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::caller::unnamed;
+use super::{admin, caller::unnamed};
 use crate::{
     access::{Caller, Scope},
     app::AppState,
@@ -177,8 +177,9 @@ pub async fn post(
         Problem::method_not_allowed("GET, HEAD, DELETE", detail)
     })?;
     let job = find(&app, &caller, id).await?;
-    if Kind::of(&job.workflow).is_some() {
+    if let Some(kind) = Kind::of(&job.workflow) {
         caller.must_have(Scope::Admin)?;
+        admin::is_on(&app, kind)?;
     } else {
         caller.may_run(&job.workflow)?;
     }

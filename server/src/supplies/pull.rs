@@ -73,7 +73,7 @@ impl Supplies {
     fn depot(&self, site: &Site, errand: &Errand) -> Result<Depot, String> {
         let mut settings = site.models.clone().ok_or("the engine has no models folder here")?;
         settings.overwrite = errand.overwrite;
-        Depot::new(settings, self.ways.clone()).map_err(|error| format!("{error}: {}", error.next_step()))
+        Depot::new(settings, self.ways.clone()?).map_err(|error| format!("{error}: {}", error.next_step()))
     }
 }
 

@@ -30,14 +30,16 @@ pub(super) struct Home {
 
 impl Site {
     pub(super) fn open(name: &str, engine: &EngineTable, config: &Config) -> Result<Self, String> {
-        let home = home(engine, config);
-        if let Some(home) = home.as_ref().filter(|home| !home.comfyui.join("custom_nodes").is_dir()) {
+        // Where nothing is done with them, folders may be those of another machine.
+        let used = config.supplies.are_used();
+        let home = home(engine, config).filter(|home| used || home.comfyui.is_dir());
+        if let Some(home) = home.as_ref().filter(|home| used && !home.comfyui.join("custom_nodes").is_dir()) {
             return Err(format!(
                 "the ComfyUI of engine {name}: {} has no folder `custom_nodes`",
                 home.comfyui.display()
             ));
         }
-        let models = models_dir(engine, home.as_ref(), config);
+        let models = models_dir(engine, home.as_ref(), config).filter(|models| used || models.is_dir());
         if let Some(models) = models.as_ref().filter(|models| !models.is_dir()) {
             // Whoever names a folder that does not exist has mistyped it: no second one is made beside it.
             return Err(format!(

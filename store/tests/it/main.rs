@@ -19,3 +19,4 @@ mod sqlite;
 mod submit;
 mod transitions;
 mod uploads;
+mod waiting;
