@@ -353,8 +353,8 @@ async fn loras_are_told_by_their_address() {
         (address("models/12"), "item 0: `url` does not end in the name of a LoRA file"),
         (
             address("lost.safetensors"),
-            "item 0: the engine has no file `lost.safetensors` in its models folder `loras`, and this release does not \
-             fetch it from https://host.example/lost.safetensors: put it there, or say in `name` which file to use",
+            "item 0: the engine has no file `lost.safetensors` in its models folder `loras`, and it is not \
+             fetched from https://host.example/lost.safetensors: put it there, or say in `name` which file to use",
         ),
         (
             address("pixel_art.safetensors"),
