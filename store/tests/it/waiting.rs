@@ -11,7 +11,7 @@ async fn what_is_waited_for_is_noted_once_and_forgotten_when_it_runs(stage: Stag
     let other = submit(&store, of("y")).await;
     let wait = async |what: &str| store.wait_for("x".to_owned(), what.to_owned()).await.unwrap();
     assert_eq!(wait("{\"a\":1}").await, [one.id, two.id]);
-    assert_eq!(wait("{\"a\":1}").await, []);
+    assert!(wait("{\"a\":1}").await.is_empty());
     assert_eq!(wait("{\"a\":2}").await, [one.id, two.id]);
     assert_eq!(kinds(&store, one.id).await, ["queued", "waiting", "waiting"]);
     assert_eq!(job(&store, one.id).await.progress.as_deref(), Some("{\"a\":2}"));
@@ -37,9 +37,9 @@ async fn those_who_wait_for_what_does_not_come_fail_and_no_others(stage: Stage) 
             store.fail_waiting(need.clone(), what.to_owned(), "{\"why\":1}".to_owned()).await.unwrap();
         failed.into_iter().map(|job| job.id).collect::<Vec<_>>()
     };
-    assert_eq!(fail("{\"a\":2}").await, []);
+    assert!(fail("{\"a\":2}").await.is_empty());
     assert_eq!(fail("{\"a\":1}").await, [first.id]);
-    assert_eq!(fail("{\"a\":1}").await, []);
+    assert!(fail("{\"a\":1}").await.is_empty());
     let failed = job(&store, first.id).await;
     assert_eq!((failed.state, failed.problem.as_deref()), (State::Failed, Some("{\"why\":1}")));
     assert_eq!(failed.ended_at, Some(stage.now()));
