@@ -46,7 +46,7 @@ async fn a_simulator_is_well() {
         "reach: it listens on this machine alone",
         "simulated: 21.5 GB of 25.8 GB free",
         "workflow: 1 of 1 workflows have all they need",
-        "0 faults",
+        "faults: 0",
     ] {
         assert!(report.contains(expected), "no {expected} in\n{report}");
     }
@@ -91,7 +91,7 @@ async fn what_is_missing_in_a_folder_is_told_with_the_command_that_brings_it() {
         "vae/x.safetensors".to_owned(),
         "`security_level = weak`".to_owned(),
         "the Python of ComfyUI is not known".to_owned(),
-        "2 faults".to_owned(),
+        "faults: 2".to_owned(),
     ] {
         assert!(report.contains(&expected), "no {expected} in\n{report}");
     }

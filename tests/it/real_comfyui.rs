@@ -59,6 +59,7 @@ struct Running {
 
 impl Running {
     async fn start(folder: &Path, python: &str) -> Self {
+        rustls::crypto::ring::default_provider().install_default().ok();
         // Whoever takes the port in between makes the test fail, not lie.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let log = fs::File::create(folder.join("comfyui.log")).unwrap();

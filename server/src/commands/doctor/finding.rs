@@ -89,7 +89,7 @@ pub(super) fn report(found: &[Finding], format: Format) -> (String, bool) {
             let _ = writeln!(text, "         mend: {mend}");
         }
     }
-    let _ = writeln!(text, "{faults} faults, {warnings} warnings");
+    let _ = writeln!(text, "faults: {faults}, warnings: {warnings}");
     (text, faults == 0)
 }
 
@@ -121,7 +121,7 @@ mod tests {
         assert!(report(&findings.all, Format::Text).1);
         findings.fault("engine", "away", "start it");
         let (text, fine) = report(&findings.all, Format::Text);
-        assert!(!fine && text.ends_with("1 faults, 1 warnings\n"), "{text}");
+        assert!(!fine && text.ends_with("faults: 1, warnings: 1\n"), "{text}");
         assert!(text.contains("FAULT    box, engine: away\n         mend: start it\n"), "{text}");
     }
 }
