@@ -4,7 +4,8 @@ use std::{
     fs,
     net::TcpListener,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
+    time::Duration,
 };
 
 use comfyport_packs::testing::{FakeManager, FakeRegistry, Repository, furnish, git, nodes};
@@ -333,6 +334,50 @@ async fn what_is_not_pinned_is_told_and_not_installed() {
         plan.contains("version 1.0.7 of comfyui_controlnet_aux") && plan.contains("version 2.0.0 of mine"),
         "{plan}"
     );
+}
+
+/// Whether a process is there and not merely unburied.
+fn runs(id: &str) -> bool {
+    let state = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    state
+        .rsplit(')')
+        .next()
+        .is_some_and(|rest| !rest.trim().is_empty() && !rest.trim().starts_with(['Z', 'X']))
+}
+
+#[tokio::test]
+async fn whoever_is_stopped_leaves_nobody_behind() {
+    let (desk, slow) = (Desk::new().await, Repository::new("slow"));
+    let mark = desk.at("mark");
+    let init = format!(
+        "import os, time\nwith open({:?} + '.part', 'w') as file:\n    file.write(str(os.getpid()))\n\
+         os.rename({:?} + '.part', {:?})\ntime.sleep(600)\n",
+        mark, mark, mark
+    );
+    let commit = slow.commit(&[("__init__.py", &init)]);
+    desk.lock(&[("slow", at(&slow, &commit), "Slow")]);
+    let mut command =
+        command(&["nodes", "install", "--trial", "--workflow", "test/one", "--python", &python()]);
+    command.arg("--comfyui").arg(desk.at("comfyui")).arg("--lock").arg(desk.at("comfyport.lock"));
+    command.env("COMFYPORT_NODES_GIT_TRANSPORTS", "[\"file\"]");
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let id = tokio::task::spawn_blocking(move || {
+        loop {
+            if let Ok(id) = fs::read_to_string(&mark) {
+                return id;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    let id = id.await.unwrap();
+    assert!(runs(&id));
+    Command::new("kill").arg("-INT").arg(child.id().to_string()).status().unwrap();
+    let ended = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{}", said(&ended));
+    assert!(text(&ended.stderr).contains("stopped: "), "{}", said(&ended));
+    while runs(&id) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[tokio::test]

@@ -30,12 +30,19 @@ type Printed = Result<(String, bool), String>;
 /// Exits 0; 1 if something is missing, undecided or could not be done; 2 on wrong usage or configuration.
 pub(crate) fn run(arguments: &Nodes, endpoints: &[&Endpoint]) -> ExitCode {
     super::block_on(async {
-        match done(arguments, endpoints).await {
-            Ok((text, fine)) => {
-                let said = say::data(&text);
-                if fine { said } else { ExitCode::from(1) }
+        // Whoever is stopped takes along what was started: git, pip, a ComfyUI on trial.
+        tokio::select! {
+            outcome = Box::pin(done(arguments, endpoints)) => match outcome {
+                Ok((text, fine)) => {
+                    let said = say::data(&text);
+                    if fine { said } else { ExitCode::from(1) }
+                }
+                Err(error) => say::refuse(error),
+            },
+            _ = tokio::signal::ctrl_c() => {
+                say::line("stopped: packs that were put in so far stay, and were not proved; run it again");
+                ExitCode::from(1)
             }
-            Err(error) => say::refuse(error),
         }
     })
 }

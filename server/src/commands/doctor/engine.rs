@@ -148,7 +148,7 @@ async fn uploads(client: &Client, expected: &Expected<'_>, found: &mut Findings)
     let theirs = features.ok().flatten().and_then(|features| features.get("max_upload_size")?.as_u64());
     match theirs {
         None => {
-            found.note("uploads", "it does not say how large an upload may be (it is 100 MiB unless told)")
+            found.note("uploads", "it does not say how large an upload may be (it is 100 MiB unless told)");
         }
         Some(theirs) if theirs < ours => found.warn(
             "uploads",

@@ -136,7 +136,7 @@ fn security(place: &Place, found: &mut Findings) {
         lines
             .filter(|(name, _)| name.trim() == key)
             .map(|(_, value)| value.trim().to_ascii_lowercase())
-            .last()
+            .next_back()
     };
     let level = value("security_level").unwrap_or_else(|| "normal".to_owned());
     let said = format!("`security_level = {level}` in {}", path.display());

@@ -27,10 +27,10 @@ pub(super) enum Reach {
 /// Looks who reaches it, by asking without any headers.
 pub(super) async fn look(url: &Url, listens_elsewhere: bool) -> Reach {
     if !is_loopback(url) {
-        return match answers(url).await {
-            true => Reach::Open { at: shown(url), public: is_public_host(url).await },
-            false => Reach::Guarded,
-        };
+        if answers(url).await {
+            return Reach::Open { at: shown(url), public: is_public_host(url).await };
+        }
+        return Reach::Guarded;
     }
     // From here it is reached anyway: it matters whether it is by the address that others would use.
     let outward = own_address().filter(|_| listens_elsewhere);

@@ -1,6 +1,7 @@
 //! Where packs are installed: a ComfyUI on this machine, or one that is reached by its Manager alone.
 
 use std::{
+    fs,
     net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     time::Duration,
@@ -22,10 +23,13 @@ use crate::{
 /// What ComfyUI begins with.
 const MAIN: &str = "main.py";
 
+/// The folder, in that of ComfyUI, in which packs are made ready and records are kept.
+const WORKSHOP: &str = ".comfyport";
+
 /// Where packs are installed.
 pub(super) enum Site {
     Local(Box<Installer>),
-    Remote(Box<RemoteInstaller>, Sources),
+    Remote(Box<RemoteInstaller>, Box<Sources>),
 }
 
 impl Site {
@@ -83,7 +87,7 @@ impl Site {
         let engine = Engine::new(target.client, Some(Restart::Manager), patience);
         let installer = RemoteInstaller::new(engine, seconds(config.nodes.manager_timeout_s)).await;
         let installer = installer.map_err(|error| format!("{name}: {error}"))?;
-        Ok(Self::Remote(Box::new(installer), sources))
+        Ok(Self::Remote(Box::new(installer), Box::new(sources)))
     }
 
     /// What it is, for people.
@@ -214,7 +218,10 @@ fn trial(place: &Place, more: &[String], patience: Duration) -> Result<Engine, S
     command.extend(more.iter().cloned());
     let url = format!("http://127.0.0.1:{port}").parse().map_err(|error| format!("{error}"))?;
     let client = Client::new(ClientConfig::new(url)).map_err(|error| error.to_string())?;
-    let log = std::env::temp_dir().join(format!("comfyport-trial-{}.log", std::process::id()));
+    // Beside what is on its way in and out; nobody else writes there.
+    let room = folder.join(WORKSHOP);
+    fs::create_dir_all(&room).map_err(|error| format!("{}: {error}", room.display()))?;
+    let log = room.join("trial.log");
     let process = Process { command, folder: folder.to_owned(), log };
     Ok(Engine::new(client, Some(Restart::Process(process)), patience))
 }
