@@ -19,7 +19,7 @@ pub struct Facts {
     node_classes: Vec<String>,
     /// Kinds of models, not their names.
     model_folders: Vec<String>,
-    names_may_change: bool,
+    names_and_places_are_locked: bool,
 }
 
 /// A parameter.
@@ -45,8 +45,8 @@ struct Told {
 }
 
 impl Facts {
-    /// What is told of an endpoint. `renames`: whether other names may be proposed.
-    pub fn of(endpoint: &Endpoint, renames: bool) -> Self {
+    /// What is told of an endpoint. `locked`: whether names and places have to stay.
+    pub fn of(endpoint: &Endpoint, locked: bool) -> Self {
         let mut model_folders: Vec<String> =
             endpoint.models.iter().map(|model| model.folder.clone()).collect();
         model_folders.sort();
@@ -63,7 +63,7 @@ impl Facts {
             outputs: outputs.collect(),
             node_classes: endpoint.classes.clone(),
             model_folders,
-            names_may_change: renames,
+            names_and_places_are_locked: locked,
         }
     }
 }

@@ -34,9 +34,9 @@ pub struct Advice {
 
 /// Asks for a proposal; once more, with what was wrong, if the answer is not one.
 ///
-/// `renames` is whether public names may change: not where a lock holds them.
-pub async fn propose(chat: &Chat, endpoint: &Endpoint, renames: bool) -> Result<Advice, ChatError> {
-    let facts = Facts::of(endpoint, renames);
+/// `locked` is whether parameters keep their names and places, because a lock holds them.
+pub async fn propose(chat: &Chat, endpoint: &Endpoint, locked: bool) -> Result<Advice, ChatError> {
+    let facts = Facts::of(endpoint, locked);
     let mut reply = chat.ask(&facts, None).await?;
     let mut usage = reply.usage;
     let proposal = match answer::read(&reply.text) {
@@ -47,5 +47,5 @@ pub async fn propose(chat: &Chat, endpoint: &Endpoint, renames: bool) -> Result<
             answer::read(&reply.text).map_err(ChatError::Answer)?
         }
     };
-    Ok(Advice { judged: proposal.judge(endpoint, renames), usage })
+    Ok(Advice { judged: proposal.judge(endpoint, locked), usage })
 }

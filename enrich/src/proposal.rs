@@ -88,8 +88,8 @@ impl Judged {
 }
 
 impl Proposal {
-    /// Takes what is in order. `renames`: whether parameters may get other names.
-    pub fn judge(self, endpoint: &Endpoint, renames: bool) -> Judged {
+    /// Takes what is in order. `locked`: whether parameters keep their names and places.
+    pub fn judge(self, endpoint: &Endpoint, locked: bool) -> Judged {
         let mut judged = Judged::default();
         if let Some(title) = text(&self.title, LONGEST_TITLE).filter(|title| *title != endpoint.title) {
             judged.changes.push(Change::Title(title));
@@ -113,7 +113,7 @@ impl Proposal {
             let Some(entry) = entry(endpoint, param) else {
                 continue;
             };
-            if let Some(name) = name(&proposed, param, renames, &names, &mut judged) {
+            if let Some(name) = name(&proposed, param, locked, &names, &mut judged) {
                 names.insert(name.clone());
                 judged.changes.push(Change::Name { entry: entry.clone(), name });
             }
@@ -123,7 +123,9 @@ impl Proposal {
             }
             if proposed.primary && param.tier == Tier::Advanced {
                 exposed += 1;
-                if exposed > MOST_EXPOSED {
+                if locked {
+                    judged.refuse(&param.name, "its place is locked");
+                } else if exposed > MOST_EXPOSED {
                     judged.refuse(&param.name, format!("at most {MOST_EXPOSED} are taken out of `advanced`"));
                 } else {
                     judged.changes.push(Change::Expose { entry });
@@ -151,7 +153,7 @@ fn entry(endpoint: &Endpoint, param: &Param) -> Option<String> {
 fn name(
     proposed: &ProposedParam,
     param: &Param,
-    renames: bool,
+    locked: bool,
     names: &BTreeSet<String>,
     judged: &mut Judged,
 ) -> Option<String> {
@@ -159,7 +161,7 @@ fn name(
     if name.is_empty() || name == param.name {
         return None;
     }
-    let why = if !renames {
+    let why = if locked {
         "its name is locked".to_owned()
     } else if !is_name(name) {
         format!("`{}` is no name: lower-case letters, digits and `_`", shortened(name))

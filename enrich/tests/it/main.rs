@@ -38,7 +38,7 @@ fn chat(service: &Service, timeout: Duration) -> Chat {
 
 async fn asked(answers: Vec<Answer>) -> (Service, Result<Advice, ChatError>) {
     let service = Service::start(answers).await;
-    let advice = propose(&chat(&service, Duration::from_secs(30)), &endpoint(None), true).await;
+    let advice = propose(&chat(&service, Duration::from_secs(30)), &endpoint(None), false).await;
     (service, advice)
 }
 
@@ -84,10 +84,10 @@ async fn prompts_files_and_addresses_are_never_sent() {
     let endpoint = comfyport_workflow::endpoint(graph.to_string().as_bytes(), &options).unwrap();
     let service = Service::start(vec![Answer::says(&proposal(&json!([])))]).await;
     let chat = chat(&service, Duration::from_secs(30));
-    propose(&chat, &endpoint, true).await.unwrap();
+    propose(&chat, &endpoint, false).await.unwrap();
     let sent = service.asked()[0].body.to_string();
     assert!(sent.contains("KSampler") && !sent.contains(canary), "{sent}");
-    assert!(!serde_json::to_string(&Facts::of(&endpoint, true)).unwrap().contains(canary));
+    assert!(!serde_json::to_string(&Facts::of(&endpoint, false)).unwrap().contains(canary));
 }
 
 #[tokio::test]
@@ -154,7 +154,7 @@ async fn answers_that_break_off_stall_or_are_of_others_are_told_apart() {
     let (_service, advice) = asked(vec![Answer::says_text(&"x".repeat(2 << 20))]).await;
     assert!(matches!(advice, Err(ChatError::Stranger(_))));
     let service = Service::start(vec![Answer::never()]).await;
-    let advice = propose(&chat(&service, Duration::from_millis(200)), &endpoint(None), true).await;
+    let advice = propose(&chat(&service, Duration::from_millis(200)), &endpoint(None), false).await;
     assert!(matches!(advice, Err(ChatError::Away { why, .. }) if why.contains("in time")));
 }
 
@@ -197,7 +197,7 @@ async fn what_the_author_decided_stays() {
     ])))])
     .await;
     let chat = chat(&service, Duration::from_secs(30));
-    let advice = propose(&chat, &before, true).await.unwrap();
+    let advice = propose(&chat, &before, false).await.unwrap();
     let edit = Edit::of(Some(sidecar), &advice.judged.changes).unwrap();
     assert_eq!(edit.decided, 2, "the title and the name\n{}", edit.after());
     assert!(edit.after().starts_with("# ours\ntitle = \"Mine\"\n"), "{}", edit.after());
@@ -213,17 +213,17 @@ async fn what_the_author_decided_stays() {
 #[tokio::test]
 async fn locked_names_stay() {
     let service = Service::start(vec![Answer::says(&proposal(&json!([
-        {"name": "sampler_name", "new_name": "sampler", "description": "", "primary": false},
+        {"name": "sampler_name", "new_name": "sampler", "description": "", "primary": true},
     ])))])
     .await;
     let chat = chat(&service, Duration::from_secs(30));
-    let advice = propose(&chat, &endpoint(None), false).await.unwrap();
-    assert_eq!(advice.judged.refused.len(), 1);
-    assert!(advice.judged.refused[0].why.contains("locked"));
+    let advice = propose(&chat, &endpoint(None), true).await.unwrap();
+    let whys: Vec<&str> = advice.judged.refused.iter().map(|refused| refused.why.as_str()).collect();
+    assert_eq!(whys, ["its name is locked", "its place is locked"]);
     assert_eq!(
         service.asked()[0].body["messages"][1]["content"]
             .as_str()
-            .map(|facts| facts.contains("\"names_may_change\":false")),
+            .map(|facts| facts.contains("\"names_and_places_are_locked\":true")),
         Some(true)
     );
 }

@@ -78,10 +78,9 @@ impl Workflow {
     }
 
     fn enrich(self, arguments: &Enrich) -> ExitCode {
-        // A lock is there to keep names as they are.
-        let renames = self.file.lock_text.is_none();
+        let locked = self.file.lock_text.is_some();
         if arguments.show_facts {
-            let facts = Facts::of(&self.endpoint, renames);
+            let facts = Facts::of(&self.endpoint, locked);
             return match serde_json::to_string_pretty(&facts) {
                 Ok(text) => say::data(&(text + "\n")),
                 Err(error) => say::refuse(error),
@@ -92,7 +91,7 @@ impl Workflow {
             Err(error) => return say::refuse(error),
         };
         block_on(async move {
-            match comfyport_enrich::propose(&chat, &self.endpoint, renames).await {
+            match comfyport_enrich::propose(&chat, &self.endpoint, locked).await {
                 Ok(Advice { judged, usage }) => {
                     say::line(cost(usage));
                     self.accept(&judged, arguments)
