@@ -350,9 +350,8 @@ async fn whoever_is_stopped_leaves_nobody_behind() {
     let (desk, slow) = (Desk::new().await, Repository::new("slow"));
     let mark = desk.at("mark");
     let init = format!(
-        "import os, time\nwith open({:?} + '.part', 'w') as file:\n    file.write(str(os.getpid()))\n\
-         os.rename({:?} + '.part', {:?})\ntime.sleep(600)\n",
-        mark, mark, mark
+        "import os, time\nwith open({mark:?} + '.part', 'w') as file:\n    file.write(str(os.getpid()))\n\
+         os.rename({mark:?} + '.part', {mark:?})\ntime.sleep(600)\n"
     );
     let commit = slow.commit(&[("__init__.py", &init)]);
     desk.lock(&[("slow", at(&slow, &commit), "Slow")]);
