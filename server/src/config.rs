@@ -4,14 +4,13 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
-use toml::{Table, Value};
+use toml::Table;
 use url::Url;
 
 mod acme;
@@ -19,17 +18,21 @@ mod credentials;
 mod engines;
 mod fetch;
 mod issuers;
+mod layers;
 mod models;
 mod nodes;
+mod secret;
 mod supplies;
 mod warm_up;
 mod webhooks;
 
 use crate::access::{address, token::Issuer};
+use layers::{merge_environment, merge_file, unknown};
 
 pub use credentials::FetchCredentials;
 pub use engines::EngineTable;
 pub use issuers::IssuerTable;
+pub use secret::Secret;
 pub use supplies::{InstallMissing, Supplies};
 pub use warm_up::WarmUp;
 
@@ -234,68 +237,6 @@ pub enum LogFormat {
     Json,
 }
 
-/// Text that is never shown. Written as it is, or as `{ env = "NAME" }` or `{ file = "/path" }`, which is read along with
-/// the configuration.
-#[derive(Clone, Deserialize)]
-#[serde(try_from = "SecretForm")]
-pub struct Secret(String);
-
-/// How a secret is written.
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "a secret is text, { env = \"NAME\" } or { file = \"/path\" }")]
-enum SecretForm {
-    Text(String),
-    Elsewhere(Elsewhere),
-}
-
-/// Where else a secret is.
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Elsewhere {
-    Env(String),
-    File(PathBuf),
-}
-
-impl TryFrom<SecretForm> for Secret {
-    type Error = String;
-
-    fn try_from(form: SecretForm) -> Result<Self, String> {
-        match form {
-            SecretForm::Text(text) => Ok(Self(text)),
-            SecretForm::Elsewhere(Elsewhere::Env(name)) => match std::env::var(&name) {
-                Ok(text) => Ok(Self(text)),
-                Err(_) => {
-                    Err(format!("a secret is to be in the environment variable `{name}`, which is not set"))
-                }
-            },
-            SecretForm::Elsewhere(Elsewhere::File(path)) => match std::fs::read_to_string(&path) {
-                // Editors and `echo` end lines; no secret ends with one.
-                Ok(text) => Ok(Self(text.trim_end_matches(['\r', '\n']).to_owned())),
-                Err(error) => Err(format!("a secret is to be in {}: {error}", path.display())),
-            },
-        }
-    }
-}
-
-impl Secret {
-    /// The text itself.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("****")
-    }
-}
-
-impl Serialize for Secret {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("****")
-    }
-}
-
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -362,7 +303,7 @@ impl Config {
         }
         config.use_urls(urls_of_flags);
         if let Some(url) = &overrides.store {
-            config.store.url = Secret(url.clone());
+            config.store.url = Secret::new(url.clone());
         }
         if let Some(folder) = &overrides.data_dir {
             config.artifacts.data_dir.clone_from(folder);
@@ -508,275 +449,5 @@ fn one_line(error: &toml::de::Error) -> String {
     error.message().replace('\n', " ")
 }
 
-/// Tables of their own have no defaults to be held against.
-fn check_buckets(value: &Value) -> Result<(), String> {
-    let tables = value.as_array().ok_or("`bucket` is a list of tables: write `[[bucket]]`")?;
-    for (number, table) in (1..).zip(tables) {
-        table
-            .clone()
-            .try_into::<BucketTable>()
-            .map_err(|error| format!("[[bucket]] number {number}: {}", one_line(&error)))?;
-    }
-    Ok(())
-}
-
-fn merge_file(merged: &mut Table, path: &Path) -> Result<(), ConfigError> {
-    let shown = path.display().to_string();
-    let text =
-        std::fs::read_to_string(path).map_err(|error| ConfigError::File { path: shown.clone(), error })?;
-    let syntax = |message: String| ConfigError::Syntax { path: shown.clone(), message };
-    let table: Table = text.parse().map_err(|error: toml::de::Error| syntax(error.to_string()))?;
-    let has_url = table.get("comfyui").is_some_and(|comfyui| comfyui.get("url").is_some());
-    for (section, keys) in table {
-        if section == "engine" {
-            engines::read_tables(&text, &keys).map_err(syntax)?;
-            if has_url {
-                let line = line_of(&text, "comfyui", Some("url"));
-                let message =
-                    format!("line {line}: `comfyui.url` has no effect beside [[engine]]: leave it out");
-                return Err(syntax(message));
-            }
-            merged.insert(section, keys);
-            continue;
-        }
-        if section == "bucket" {
-            check_buckets(&keys).map_err(syntax)?;
-            merged.insert(section, keys);
-            continue;
-        }
-        let Some(Value::Table(known)) = merged.get_mut(&section) else {
-            return Err(syntax(format!(
-                "line {}: {}",
-                line_of(&text, &section, None),
-                unknown(&section, merged.keys())
-            )));
-        };
-        let Value::Table(keys) = keys else {
-            return Err(syntax(format!(
-                "line {}: `{section}` is a section: write `[{section}]`",
-                line_of(&text, &section, None)
-            )));
-        };
-        for (key, value) in keys {
-            let line = line_of(&text, &section, Some(&key));
-            let Some(old) = known.get(&key) else {
-                return Err(syntax(format!("line {line}: in [{section}], {}", unknown(&key, known.keys()))));
-            };
-            if std::mem::discriminant(old) != std::mem::discriminant(&value) {
-                let message =
-                    format!("line {line}: `{section}.{key}` must be a {}, such as {old}", old.type_str());
-                return Err(syntax(message));
-            }
-            known.insert(key.clone(), value);
-            // Each value is tried on its own, so that a fault is told with its line.
-            let mut trial: Table = DEFAULT.parse().unwrap_or_default();
-            if let Some(Value::Table(trial)) = trial.get_mut(&section) {
-                trial.insert(key.clone(), known[&key].clone());
-            }
-            Value::Table(trial)
-                .try_into::<Config>()
-                .map_err(|error| syntax(format!("line {line}: `{section}.{key}`: {}", one_line(&error))))?;
-        }
-    }
-    Ok(())
-}
-
-fn line_of(text: &str, section: &str, key: Option<&str>) -> usize {
-    let header = format!("[{section}]");
-    let starts = |line: &str, word: &str| {
-        line.strip_prefix(word).is_some_and(|rest| rest.trim_start().starts_with(['=', '.']))
-    };
-    let mut inside = false;
-    for (number, line) in (1..).zip(text.lines().map(str::trim)) {
-        if line.starts_with('[') {
-            inside = line == header;
-        }
-        let found = match key {
-            None => inside || starts(line, section),
-            Some(key) => inside && starts(line, key) || starts(line, section),
-        };
-        if found {
-            return number;
-        }
-    }
-    1
-}
-
-fn unknown<'k>(name: &str, known: impl Iterator<Item = &'k String>) -> String {
-    let best = known
-        .max_by(|left, right| strsim::jaro_winkler(left, name).total_cmp(&strsim::jaro_winkler(right, name)));
-    match best {
-        Some(best) => format!("there is no setting `{name}`; did you mean `{best}`?"),
-        None => format!("there is no setting `{name}`"),
-    }
-}
-
-fn merge_environment(
-    merged: &mut Table,
-    defaults: &Table,
-    environment: impl Iterator<Item = (String, String)>,
-) -> Result<(), ConfigError> {
-    for (variable, text) in environment {
-        let Some((section, key)) = find_variable(defaults, &variable) else { continue };
-        let value = match &defaults[&section][&key] {
-            Value::String(_) => Value::String(text.clone()),
-            _ => format!("value = {text}")
-                .parse::<Table>()
-                .ok()
-                .and_then(|mut table| table.remove("value"))
-                .ok_or_else(|| {
-                    ConfigError::Value(format!(
-                        "{variable}: `{section}.{key}` must be a {}",
-                        defaults[&section][&key].type_str()
-                    ))
-                })?,
-        };
-        let mut trial = defaults.clone();
-        let insert = |table: &mut Table| {
-            if let Some(Value::Table(keys)) = table.get_mut(&section) {
-                keys.insert(key.clone(), value.clone());
-            }
-        };
-        insert(&mut trial);
-        Value::Table(trial).try_into::<Config>().map_err(|error| {
-            ConfigError::Value(format!("{variable}: `{section}.{key}`: {}", one_line(&error)))
-        })?;
-        insert(merged);
-    }
-    Ok(())
-}
-
-/// `COMFYPORT_JOBS_TIMEOUT_S` is `jobs.timeout_s`.
-fn find_variable(defaults: &Table, variable: &str) -> Option<(String, String)> {
-    let name = variable.strip_prefix("COMFYPORT_")?.to_lowercase();
-    defaults.iter().find_map(|(section, keys)| {
-        let key = name.strip_prefix(section.as_str())?.strip_prefix('_')?;
-        keys.get(key).map(|_| (section.clone(), key.to_owned()))
-    })
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn load(file: Option<&str>, environment: &[(&str, &str)]) -> Result<Config, String> {
-        let path = file.map(|text| {
-            let file = tempfile::NamedTempFile::new().unwrap();
-            std::fs::write(file.path(), text).unwrap();
-            file
-        });
-        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Config::load(path.as_ref().map(tempfile::NamedTempFile::path), environment, &Overrides::default())
-            .map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn the_defaults_are_a_configuration() {
-        let config = load(None, &[]).unwrap();
-        assert_eq!(config.server.listen.to_string(), "127.0.0.1:3000");
-        assert!(load(Some(DEFAULT), &[]).is_ok());
-    }
-
-    #[test]
-    fn layers_override_each_other() {
-        let config =
-            load(Some("[jobs]\ntimeout_s = 5\nmax_queued = 2"), &[("COMFYPORT_JOBS_TIMEOUT_S", "9")])
-                .unwrap();
-        assert_eq!((config.jobs.timeout_s, config.jobs.max_queued), (9, 2));
-    }
-
-    #[test]
-    fn faults_name_the_key_and_the_line() {
-        for (file, expected) in [
-            (
-                "[jobs]\ntimeout = 5",
-                "line 2: in [jobs], there is no setting `timeout`; did you mean `timeout_s`?",
-            ),
-            ("[job]\n", "line 1: there is no setting `job`; did you mean `jobs`?"),
-            ("[jobs]\n\ntimeout_s = \"5\"", "line 3: `jobs.timeout_s` must be a integer"),
-            ("[server]\nlisten = \"nowhere\"", "line 2: `server.listen`"),
-            ("[jobs]\ntimeout_s = 0", "`jobs.timeout_s` must be at least 1"),
-            ("[comfyui]\nurl = \"ftp://x\"", "must start with http"),
-            ("jobs = 1", "line 1: `jobs` is a section"),
-        ] {
-            let error = load(Some(file), &[]).unwrap_err();
-            assert!(error.contains(expected), "{error}");
-        }
-        let error = load(None, &[("COMFYPORT_MEDIA_MAX_SIDE", "many")]).unwrap_err();
-        assert!(error.contains("COMFYPORT_MEDIA_MAX_SIDE"), "{error}");
-    }
-
-    #[test]
-    fn engines_are_tables_or_addresses() {
-        let only = &load(None, &[]).unwrap().engines()[0];
-        assert_eq!((only.name().as_str(), only.stall_timeout_s), ("comfyui", Some(600)));
-        let file = "[comfyui]\nstall_timeout_s = 60\nheaders = { a = \"b\" }\n[[engine]]\nname = \"big\"\n\
-                    url = \"http://a:1\"\nweight = 2.5\ntags = [\"h100\"]\nconcurrency = 3\n\
-                    [[engine]]\nurl = \"https://b\"\nstall_timeout_s = 9\n";
-        let engines = load(Some(file), &[]).unwrap().engines();
-        assert_eq!(engines.iter().map(EngineTable::name).collect::<Vec<_>>(), ["big", "b:443"]);
-        assert_eq!(
-            engines.iter().map(|engine| engine.stall_timeout_s).collect::<Vec<_>>(),
-            [Some(60), Some(9)]
-        );
-        assert!(engines.iter().all(|engine| engine.headers.is_empty()), "headers are for one box alone");
-        // What was typed last wins.
-        let urls = [("COMFYPORT_COMFYUI_URL", "http://c:1, http://d:2")];
-        let engines = load(Some(file), &urls).unwrap().engines();
-        assert_eq!(engines.iter().map(EngineTable::name).collect::<Vec<_>>(), ["c:1", "d:2"]);
-        assert!(engines.iter().all(|engine| engine.headers.len() == 1));
-        let shown = load(Some(file), &[]).unwrap().shown();
-        assert!(
-            shown.contains("[[engine]]")
-                && load(Some(&shown.replace("url = \"http://127.0.0.1:8188/\"\n", "")), &[]).is_ok(),
-            "{shown}"
-        );
-    }
-
-    #[test]
-    fn faults_of_engines_name_the_line() {
-        for (file, expected) in [
-            (
-                "[[engine]]\nurl = \"http://a\"\nwheight = 1",
-                "line 3: in [[engine]], there is no setting `wheight`; did you mean `weight`?",
-            ),
-            (
-                "[[engine]]\nurl = \"http://a\"\n[[engine]]\nurl = \"http://b\"\nweight = \"x\"",
-                "line 5: `engine.weight`",
-            ),
-            ("[[engine]]\nname = \"a\"", "line 1: this [[engine]] has no `url`"),
-            (
-                "[[engine]]\nurl = \"http://a\"\n\n[[engine]]\nurl = \"http://a\"\nname = \"b\"",
-                "line 4: there is an engine at http://a/ already",
-            ),
-            (
-                "[[engine]]\nurl = \"http://a\"\n\n[[engine]]\nurl = \"http://b\"\nname = \"a:80\"",
-                "line 4: there is an engine `a:80` already",
-            ),
-            ("[[engine]]\nurl = \"http://a\"\nname = \"a/b\"", "line 1: `name` must have"),
-            ("[[engine]]\nurl = \"http://a\"\nconcurrency = 0", "line 1: `concurrency` must be at least 1"),
-            ("[[engine]]\nurl = \"http://a\"\nweight = nan", "`weight` must be a number above 0"),
-            ("[[engine]]\nurl = \"http://u:p@a\"", "use `headers`"),
-            ("[engine]\nurl = \"http://a\"", "line 1: `engine` is a list of tables: write `[[engine]]`"),
-            (
-                "[comfyui]\nurl = \"http://a\"\n[[engine]]\nurl = \"http://b\"",
-                "line 2: `comfyui.url` has no effect beside [[engine]]",
-            ),
-        ] {
-            let error = load(Some(file), &[]).unwrap_err();
-            assert!(error.contains(expected), "{error}");
-        }
-        let error = load(None, &[("COMFYPORT_COMFYUI_URL", "http://a,nowhere")]).unwrap_err();
-        assert!(error.contains("COMFYPORT_COMFYUI_URL: `nowhere`"), "{error}");
-    }
-
-    #[test]
-    fn secrets_are_masked() {
-        let engine = "[[engine]]\nurl = \"http://a\"\nheaders = { authorization = \"Bearer sesame\" }";
-        let config = load(Some(engine), &[]).unwrap();
-        assert_eq!(config.engines()[0].headers["authorization"].expose(), "Bearer sesame");
-        assert!(!config.shown().contains("sesame") && !format!("{config:?}").contains("sesame"));
-        let config = load(Some("[comfyui]\nheaders = { authorization = \"Bearer sesame\" }"), &[]).unwrap();
-        assert!(!config.shown().contains("sesame") && !format!("{config:?}").contains("sesame"));
-    }
-}
+mod tests;

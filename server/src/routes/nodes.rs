@@ -15,7 +15,7 @@ use crate::{app::AppState, engine::Capabilities, pool::Stock};
 
 /// The list.
 #[derive(Debug, Serialize)]
-pub struct Nodes {
+pub struct Listing {
     engines: Vec<Lister>,
     nodes: Vec<Node>,
     packs: Vec<Pack>,
@@ -61,7 +61,7 @@ struct Pack {
 }
 
 /// `GET /nodes`
-pub async fn list(State(app): State<AppState>) -> Json<Nodes> {
+pub async fn list(State(app): State<AppState>) -> Json<Listing> {
     let stock = app.jobs.pool.classes_of_each().await;
     let now = app.endpoints.now();
     let served: Vec<&Endpoint> = now.served().map(|endpoint| &**endpoint).collect();
@@ -82,7 +82,7 @@ pub async fn list(State(app): State<AppState>) -> Json<Nodes> {
         engines: stock.iter().map(|stock| (stock.engine.clone(), standing(class, stock))).collect(),
     };
     let nodes = needed.into_iter().map(node).collect();
-    Json(Nodes { engines: stock.iter().map(Lister::of).collect(), nodes, packs })
+    Json(Listing { engines: stock.iter().map(Lister::of).collect(), nodes, packs })
 }
 
 fn standing(class: &str, stock: &Stock<Arc<Capabilities>>) -> Standing {

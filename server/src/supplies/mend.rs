@@ -34,7 +34,8 @@ impl Supplies {
             }
             errand.packs = self.packs(missing)?;
         }
-        if !(models.is_empty() && chosen.is_empty()) && !self.does(Kind::Pull, &site.engine) {
+        let any = !models.is_empty() || !chosen.is_empty();
+        if any && !self.does(Kind::Pull, &site.engine) {
             return None;
         }
         let needed = self.needed(endpoints);

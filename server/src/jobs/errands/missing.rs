@@ -81,28 +81,28 @@ pub(super) async fn look(jobs: &Arc<Jobs>) -> Result<(), StoreError> {
 }
 
 async fn help(jobs: &Arc<Jobs>, id: &str, need: &Requirement) -> Result<(), StoreError> {
-    let job = match under_way(jobs, id).await? {
-        Some(job) => job,
-        None => {
-            let Some(errand) = jobs.mend(need).await else { return Ok(()) };
-            let errand = Errand { waited_for: Some(id.to_owned()), ..errand };
-            match jobs.submit_errand(errand.kind(), &errand, &Asked::by(String::new())).await {
-                Ok(Accepted::New(accepted)) => match accepted.into_iter().next() {
-                    Some(job) => job,
-                    None => return Ok(()),
-                },
-                Ok(_) => return Ok(()),
-                Err(problem) => {
-                    tracing::warn!(why = problem.detail(), "what jobs need cannot be fetched at the moment");
-                    return Ok(());
-                }
-            }
-        }
-    };
+    let Some(job) = errand_for(jobs, id, need).await? else { return Ok(()) };
     let Some(errand) = read(&job) else { return Ok(()) };
     let waiting = jobs.store.wait_for(id.to_owned(), Waiting::of(&job, &errand).write()).await?;
     lock(&jobs.waiting).entry(job.id).or_default().extend(waiting);
     Ok(())
+}
+
+/// The errand for a need: one that waits or runs already, or a new one, if there can be one.
+async fn errand_for(jobs: &Arc<Jobs>, id: &str, need: &Requirement) -> Result<Option<Job>, StoreError> {
+    if let Some(job) = under_way(jobs, id).await? {
+        return Ok(Some(job));
+    }
+    let Some(errand) = jobs.mend(need).await else { return Ok(None) };
+    let errand = Errand { waited_for: Some(id.to_owned()), ..errand };
+    match jobs.submit_errand(errand.kind(), &errand, &Asked::by(String::new())).await {
+        Ok(Accepted::New(accepted)) => Ok(accepted.into_iter().next()),
+        Ok(Accepted::Before(_) | Accepted::Cached(_)) => Ok(None),
+        Err(problem) => {
+            tracing::warn!(why = problem.detail(), "what jobs need cannot be fetched at the moment");
+            Ok(None)
+        }
+    }
 }
 
 /// The errand for a need that waits or runs already.
