@@ -18,7 +18,7 @@ use crate::{answer::BadAnswer, facts::Facts};
 /// Largest reply that is read, in bytes.
 const LARGEST: usize = 1 << 20;
 /// Longest pause that a service may ask for.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// Most of what a service says of a fault, in characters.
 const LONGEST_WORDS: usize = 300;
 

@@ -52,6 +52,7 @@ impl Answer {
     }
 
     /// With a `Retry-After`.
+    #[must_use]
     pub fn after(mut self, pause: &'static str) -> Self {
         self.pause = Some(pause);
         self

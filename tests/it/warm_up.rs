@@ -65,7 +65,7 @@ async fn what_does_not_run_is_told_and_holds_nobody_up() {
     );
     assert!(not_done[0]["why"].as_str().unwrap().contains("v1-5-pruned"), "{said:#}");
     // An engine that takes too long.
-    let slow = Simulator::start(Options { step_delay: Duration::from_secs(60), ..Options::default() });
+    let slow = Simulator::start(Options { step_delay: Duration::from_mins(1), ..Options::default() });
     let slow = slow.await.unwrap();
     let settings =
         [ON, ("COMFYPORT_WARM_UP_WORKFLOWS", "[\"sd15/txt2img\"]"), ("COMFYPORT_WARM_UP_LIMIT_S", "1")];
