@@ -79,6 +79,16 @@ impl House {
         self.until(id, |job| job["status"] == "running" && job["progress"].is_object()).await
     }
 
+    /// Both places at the engine are taken: by one job that it runs, and by one that is next. Two that are sent there at
+    /// the same time may arrive in any order.
+    async fn busy(&self, steps: u32) -> [Value; 2] {
+        let first = self.submit(&small(steps)).await["id"].clone();
+        self.running(&first).await;
+        let second = self.submit(&small(steps)).await["id"].clone();
+        self.until(&second, |job| job["status"] == "running").await;
+        [first, second]
+    }
+
     async fn received(&self) -> usize {
         let ledger: Vec<Value> =
             self.engine.get("/simulator/ledger").send().await.unwrap().json().await.unwrap();
@@ -178,15 +188,14 @@ async fn jobs_are_listed_by_what_they_are() {
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelling_has_its_answer_for_every_state() {
     let house = House::slow(&[]);
-    let mut ids = Vec::new();
-    for _ in 0..4 {
+    let mut ids = house.busy(40).await.to_vec();
+    for _ in 0..2 {
         ids.push(house.submit(&small(40)).await["id"].clone());
     }
     let cancel = async |id: &Value, status: u16| {
         let request = house.server().delete(&format!("/jobs/{}", id.as_str().unwrap()));
         house.server().expect(request, status).await.json()
     };
-    house.running(&ids[0]).await;
     assert_eq!(cancel(&ids[3], 200).await["status"], "cancelled");
     assert_eq!(cancel(&ids[3], 200).await["status"], "cancelled");
     assert_eq!(cancel(&ids[0], 202).await["cancel_requested"], true);
@@ -207,9 +216,7 @@ async fn cancelling_has_its_answer_for_every_state() {
 #[tokio::test(flavor = "multi_thread")]
 async fn higher_priorities_go_first_and_old_jobs_before_young_ones() {
     let house = House::slow(&[]);
-    let first = house.submit(&small(1000)).await["id"].clone();
-    let second = house.submit(&small(1000)).await["id"].clone();
-    house.running(&first).await;
+    let [first, second] = house.busy(1000).await;
     let mut ids = Vec::new();
     for priority in [2, 9, 5, 9] {
         ids.push(house.submit(&with_options(small(1), json!({"priority": priority}))).await["id"].clone());
@@ -299,8 +306,7 @@ async fn what_runs_when_the_server_is_killed_is_adopted_and_not_run_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_with_files_outlives_the_server_that_took_it() {
     let mut house = House::slow(&[]);
-    let busy = [house.submit(&small(30)).await, house.submit(&small(30)).await].map(|job| job["id"].clone());
-    house.running(&busy[0]).await;
+    house.busy(100).await;
     let mut png = std::io::Cursor::new(Vec::new());
     image::RgbImage::new(40, 20).write_to(&mut png, image::ImageFormat::Png).unwrap();
     let part = reqwest::multipart::Part::bytes(png.into_inner()).file_name("x.png");
