@@ -13,6 +13,13 @@ fn secret(random: &mut Rng) -> String {
     format!("whsec_{}", STANDARD.encode(bytes))
 }
 
+/// The key that a secret is. HMAC fills keys up with zeros: with or without zeros at its end, it is the same key.
+fn key(secret: &str) -> Vec<u8> {
+    let mut bytes = STANDARD.decode(secret.trim_start_matches("whsec_")).unwrap();
+    bytes.truncate(bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1));
+    bytes
+}
+
 fn is_accepted(secret: &str, id: &str, timestamp: &str, signature: &str, body: &[u8]) -> bool {
     let mut headers = http::HeaderMap::new();
     for (name, value) in
@@ -46,7 +53,7 @@ pub(crate) fn run(random: &mut Rng) -> bool {
     let typed = String::from_utf8_lossy(&typed).into_owned();
     if let Ok(others) = Keys::read([typed.as_str()]) {
         let theirs = others.sign(&id, timestamp.parse().unwrap(), &body);
-        let is_same = typed == *known;
+        let is_same = key(&typed) == key(known);
         assert_eq!(is_accepted(known, &id, &timestamp, &theirs, body.as_bytes()), is_same, "{typed}");
     }
 
