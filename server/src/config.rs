@@ -420,7 +420,7 @@ impl Config {
         self.fetch.check().map_err(ConfigError::Value)?;
         self.models.check().map_err(ConfigError::Value)?;
         self.nodes.check().map_err(ConfigError::Value)?;
-        self.supplies.check().map_err(ConfigError::Value)?;
+        self.supplies.check(!self.store.url.expose().is_empty()).map_err(ConfigError::Value)?;
         self.warm_up.check().map_err(ConfigError::Value)?;
         self.webhooks.check().map_err(ConfigError::Value)?;
         if self.log.level.parse::<tracing_subscriber::EnvFilter>().is_err() {

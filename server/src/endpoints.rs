@@ -28,6 +28,14 @@ pub struct Snapshot {
     pub document: Document,
 }
 
+/// Whether a path is meant by a pattern: itself, or the beginning of paths and `*`, as `image/*`.
+pub(crate) fn is_among(path: &str, pattern: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(beginning) => path.starts_with(beginning),
+        None => path == pattern,
+    }
+}
+
 /// A workflow, served or not.
 #[derive(Debug, Clone)]
 pub struct Entry {

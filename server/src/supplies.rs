@@ -107,14 +107,23 @@ impl Supplies {
     pub fn does(&self, kind: Kind, engine: &str) -> bool {
         self.site(engine).is_some_and(|site| match kind {
             Kind::Pull => site.models.is_some(),
-            // Where there is no folder, ComfyUI-Manager is asked.
-            Kind::Install => self.settings.install || self.settings.install_missing == InstallMissing::All,
+            // Where there is no folder, ComfyUI-Manager is asked, unless another server has one.
+            Kind::Install => {
+                let on = self.settings.install || self.settings.install_missing == InstallMissing::All;
+                on && (site.home.is_some() || !self.settings.elsewhere)
+            }
         })
     }
 
-    /// Whether there is anything at all that could be done here for jobs that need what no engine has.
+    /// Whether they are done, here or by a server that shares the store.
+    pub fn are_done(&self, kind: Kind, engine: &str) -> bool {
+        self.settings.elsewhere || self.does(kind, engine)
+    }
+
+    /// Whether there is anything at all that could be done for jobs that need what no engine has.
     pub fn may_help(&self) -> bool {
-        self.settings.install_missing != InstallMissing::Never || self.models().next().is_some()
+        let here = self.settings.elsewhere || self.models().next().is_some();
+        here || self.settings.install_missing != InstallMissing::Never
     }
 
     /// How many errands of a kind are done for an engine at the same time.

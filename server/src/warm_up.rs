@@ -22,6 +22,7 @@ use uuid::Uuid;
 use crate::{
     app::AppState,
     config::{WarmUp as Settings, seconds},
+    endpoints::is_among,
     intake::Purpose,
     pool::{Place, State},
     run::{Attempt, Body, Draft, Finish, Limit, Options, Plan, RunError, Start, Stop, Update, Witness},
@@ -113,11 +114,8 @@ impl WarmUp {
     }
 
     fn is_chosen(&self, path: &str) -> bool {
-        let matches = |pattern: &String| match pattern.strip_suffix('*') {
-            Some(beginning) => path.starts_with(beginning),
-            None => path == pattern,
-        };
-        self.settings.workflows.is_empty() || self.settings.workflows.iter().any(matches)
+        let chosen = &self.settings.workflows;
+        chosen.is_empty() || chosen.iter().any(|pattern| is_among(path, pattern))
     }
 }
 

@@ -57,7 +57,7 @@ impl Home {
     }
 }
 
-const ON: (&str, &str) = ("COMFYPORT_SUPPLIES_PULL", "true");
+pub(crate) const ON: (&str, &str) = ("COMFYPORT_SUPPLIES_PULL", "true");
 
 /// Waits for the end of a job, and answers its events and what became of it.
 pub(crate) async fn follow(server: &Comfyport, id: &str) -> (Vec<(String, Value)>, Value) {
@@ -83,7 +83,7 @@ pub(crate) async fn until(server: &Comfyport, id: &str, is_so: impl Fn(&Value) -
     }
 }
 
-fn id_of(job: &Value) -> String {
+pub(crate) fn id_of(job: &Value) -> String {
     job["id"].as_str().unwrap().to_owned()
 }
 
@@ -260,10 +260,10 @@ async fn failures_and_limits_say_what_to_do() {
     }
 }
 
-const WAITS: (&str, &str) = ("COMFYPORT_SUPPLIES_INSTALL_MISSING", "models");
+pub(crate) const WAITS: (&str, &str) = ("COMFYPORT_SUPPLIES_INSTALL_MISSING", "models");
 
 /// A lock that says where the checkpoint of `sd15/txt2img` can be had.
-fn lock(home: &Home, file: &str) -> String {
+pub(crate) fn lock(home: &Home, file: &str) -> String {
     let path = home.folder.path().join("comfyport.lock");
     let lock = format!(
         "version = 1\n[[model]]\nfolder = \"checkpoints\"\nfile = \"{CHECKPOINT}\"\n\

@@ -164,6 +164,8 @@ async fn a_fresh_one_gets_all_that_a_workflow_needs() {
     assert_eq!(red["ready"], false);
     assert!(red["reason"].to_string().contains("ComfyportTint"), "{red}");
     server.call("/tint", &json!({}), 503).await;
+    let problem = server.read("/ready?workflow=tint", 503).await.json();
+    assert_eq!(problem["code"], "workflow_not_ready", "{problem}");
     drop((server, engine));
 
     let locked = run(&registry, &["lock", "--resolve", &workflows]).await;
@@ -187,7 +189,7 @@ async fn a_fresh_one_gets_all_that_a_workflow_needs() {
     let green = readiness(&server).await;
     println!("after: {green}");
     assert_eq!(green["ready"], true);
-    server.read("/ready", 200).await;
+    server.read("/ready?workflow=tint", 200).await;
     let answer = server.expect(server.post("/tint").header("accept", "image/png").body("{}"), 200).await;
     let picture = image::load_from_memory(&answer.body).unwrap().to_rgb8();
     // White, half as bright.

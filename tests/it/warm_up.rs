@@ -57,6 +57,17 @@ async fn what_does_not_run_is_told_and_holds_nobody_up() {
     let only = ("COMFYPORT_WARM_UP_WORKFLOWS", "[\"sd15/txt2img\", \"image/resize\"]");
     let server = Comfyport::in_front_of_with(&engine.url(), &[ON, only]);
     let (said, _) = ready(&server).await;
+    // Green, but not for whoever asks for what cannot run.
+    server.read("/ready?workflow=image/resize", 200).await;
+    for red in ["sd15/txt2img", "sd15/*", "*"] {
+        let problem = server.read(&format!("/ready?workflow={red}"), 503).await.json();
+        assert_eq!(problem["code"], "workflow_not_ready", "{problem}");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains("sd15/txt2img") && !detail.contains("safetensors"), "{problem}");
+    }
+    let problem = server.read("/ready?workflow=image/resise", 404).await.json();
+    assert!(problem["detail"].as_str().unwrap().contains("the nearest is `image/resize`"), "{problem}");
+    server.read("/ready?workflow=a&workflow=b", 400).await;
     let not_done = said["warm_up"]["not_done"].as_array().unwrap();
     assert_eq!((said["warm_up"]["done"].clone(), not_done.len()), (json!(1), 1), "{said:#}");
     assert_eq!(

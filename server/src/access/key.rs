@@ -10,6 +10,8 @@ use ring::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::endpoints::is_among;
+
 /// What keys begin with, so that they are recognised where they should not be.
 const PREFIX: &str = "cfp_";
 
@@ -88,11 +90,7 @@ impl Grant {
 
     /// Whether it includes a workflow.
     pub fn covers(&self, path: &str) -> bool {
-        let matches = |pattern: &String| match pattern.strip_suffix('*') {
-            Some(beginning) => path.starts_with(beginning),
-            None => path == pattern,
-        };
-        self.workflows.is_empty() || self.workflows.iter().any(matches)
+        self.workflows.is_empty() || self.workflows.iter().any(|pattern| is_among(path, pattern))
     }
 
     /// Whether it is bound to some workflows.

@@ -13,6 +13,7 @@ pub struct Supplies {
     pub pull: bool,
     pub install: bool,
     pub install_missing: InstallMissing,
+    pub elsewhere: bool,
     pub lock: PathBuf,
     pub parallel: u32,
     pub max_job_bytes: u64,
@@ -37,7 +38,14 @@ impl Supplies {
         self.give || self.pull || self.install || self.install_missing != InstallMissing::Never
     }
 
-    pub(super) fn check(&self) -> Result<(), String> {
+    /// `shared` is whether other servers may use the store.
+    pub(super) fn check(&self, shared: bool) -> Result<(), String> {
+        if self.elsewhere && !shared {
+            return Err(
+                "`supplies.elsewhere` is for servers that share a store: set `store.url`, or leave it out"
+                    .to_owned(),
+            );
+        }
         let positive = [
             ("parallel", u64::from(self.parallel)),
             ("max_job_bytes", self.max_job_bytes),

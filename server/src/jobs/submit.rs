@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::{GRAPHS, Jobs};
 use crate::{
     artifacts::hex,
+    endpoints::is_among,
     intake::{Purpose, Session},
     problem::{Code, Problem},
     readiness::Requirement,
@@ -290,7 +291,7 @@ impl Jobs {
     /// What identical requests have in common, if their results may be shared.
     fn cache_key(&self, prepared: &Prepared, options: &Options, owner: &str) -> Option<String> {
         let path = &*prepared.endpoint.path;
-        let by_setting = || self.settings.cached.iter().any(|pattern| matches(pattern, path));
+        let by_setting = || self.settings.cached.iter().any(|pattern| is_among(path, pattern));
         if !options.cache.unwrap_or_else(by_setting) {
             return None;
         }
@@ -315,14 +316,6 @@ impl Jobs {
         let kept: crate::run::Kept<'_> = serde_json::from_str(job.result.as_deref()?).ok()?;
         let promised = kept.outputs.get().matches("\"url\":\"/jobs/").count();
         (files.len() >= promised).then_some(job)
-    }
-}
-
-/// `image/*` matches everything below `image/`.
-fn matches(pattern: &str, path: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some(beginning) => path.starts_with(beginning),
-        None => path == pattern,
     }
 }
 

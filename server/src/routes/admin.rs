@@ -202,7 +202,7 @@ fn engine(app: &AppState, named: Option<&str>, kind: Kind) -> Result<String, Pro
 
 fn able(supplies: &Supplies, kind: Kind) -> impl Iterator<Item = &str> {
     let sites = supplies.sites().iter().map(|site| site.engine.as_str());
-    sites.filter(move |engine| supplies.does(kind, engine))
+    sites.filter(move |engine| supplies.are_done(kind, engine))
 }
 
 fn needed(kind: Kind) -> &'static str {

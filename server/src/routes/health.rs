@@ -1,16 +1,19 @@
 //! Whether the server lives, whether it could run something, and what it counts.
 
+use std::collections::BTreeSet;
+
 use axum::{
     Json,
-    extract::State,
-    http::{StatusCode, header::CONTENT_TYPE},
+    extract::{Query, State, rejection::QueryRejection},
+    http::header::CONTENT_TYPE,
     response::{IntoResponse, Response},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
     app::AppState,
+    endpoints::is_among,
     metrics::Now,
     pool::EngineView,
     problem::{Code, Problem},
@@ -34,13 +37,28 @@ struct EngineReadiness {
     reason: Option<String>,
 }
 
-/// `GET /ready`: could accept and run something now; 503 with reasons otherwise.
-pub async fn ready(State(app): State<AppState>) -> Response {
+/// What has to be ready.
+#[derive(Debug, Deserialize)]
+pub struct Asked {
+    /// These workflows as well: a path, or the beginning of paths and `*`.
+    workflow: Option<String>,
+}
+
+/// `GET /ready`: could accept and run something now, or these workflows; 503 with reasons otherwise.
+pub async fn ready(
+    State(app): State<AppState>,
+    asked: Result<Query<Asked>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Query(asked) = asked.map_err(|error| {
+        let detail =
+            format!("{}; there is `workflow`, a path or the beginning of paths and `*`", error.body_text());
+        Problem::new(Code::MalformedRequest, detail)
+    })?;
     if app.stopping.is_cancelled() {
-        return Problem::new(Code::Stopping, "the server is about to stop").into_response();
+        return Err(Problem::new(Code::Stopping, "the server is about to stop"));
     }
     if let Some(fault) = app.jobs.store_fault().await {
-        return Problem::from(fault).into_response();
+        return Err(fault.into());
     }
     app.jobs.pool.look().await;
     let engine = |view: EngineView| EngineReadiness {
@@ -57,12 +75,17 @@ pub async fn ready(State(app): State<AppState>) -> Response {
             .iter()
             .map(|engine| format!("{}: {}", engine.engine, engine.reason.as_deref().unwrap_or(engine.state)))
             .collect();
-        return Problem::new(Code::EngineUnreachable, reasons.join("; ")).into_response();
+        return Err(Problem::new(Code::EngineUnreachable, reasons.join("; ")));
+    }
+    if let Some(pattern) = &asked.workflow {
+        let able: BTreeSet<&str> =
+            engines.iter().filter(|engine| engine.ready).map(|engine| &*engine.engine).collect();
+        workflows_ready(&app, pattern, &able).await?;
     }
     let warm_up = app.warm_up.summary();
     if let Some(Summary { over: false, done, all, .. }) = &warm_up {
         let detail = format!("workflows are run once before anybody waits for them: {done} of {all} were");
-        return Problem::new(Code::WarmingUp, detail).into_response();
+        return Err(Problem::new(Code::WarmingUp, detail));
     }
     let mut said =
         json!({"ready": true, "workflows": app.endpoints.now().served().count(), "engines": engines});
@@ -73,7 +96,28 @@ pub async fn ready(State(app): State<AppState>) -> Response {
         said["status"] = "ready".into();
         said["version"] = env!("CARGO_PKG_VERSION").into();
     }
-    (StatusCode::OK, Json(said)).into_response()
+    Ok(Json(said).into_response())
+}
+
+/// Each of these workflows can run on one of these engines. What is missing is not said: whoever may know asks the
+/// workflow.
+async fn workflows_ready(app: &AppState, pattern: &str, able: &BTreeSet<&str>) -> Result<(), Problem> {
+    let now = app.endpoints.now();
+    let asked: Vec<_> = now.served().filter(|endpoint| is_among(&endpoint.path, pattern)).collect();
+    if asked.is_empty() {
+        return Err(super::workflow::unknown(&now, pattern));
+    }
+    let mut unable = BTreeSet::new();
+    for endpoint in asked {
+        let reports = app.jobs.pool.report(endpoint).await;
+        if !reports.iter().any(|report| report.ready && able.contains(&*report.engine)) {
+            unable.insert(&*endpoint.path);
+        }
+    }
+    let Some(first) = unable.first() else { return Ok(()) };
+    let all = unable.iter().copied().collect::<Vec<_>>().join(", ");
+    let detail = format!("no engine could run {all}; GET /{first} says what is missing");
+    Err(Problem::new(Code::WorkflowNotReady, detail))
 }
 
 /// `GET /metrics`, for Prometheus.

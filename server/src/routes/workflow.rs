@@ -132,7 +132,7 @@ fn find(app: &AppState, path: &str) -> Result<Held<Endpoint>, Problem> {
     now.find(path).and_then(|entry| entry.endpoint.clone()).ok_or_else(|| unknown(&now, path))
 }
 
-fn unknown(now: &Snapshot, path: &str) -> Problem {
+pub(super) fn unknown(now: &Snapshot, path: &str) -> Problem {
     let is_faulty = now.entries().iter().any(|entry| *entry.path == *path);
     if is_faulty {
         let faults =

@@ -28,14 +28,15 @@ impl Supplies {
         }
         let mut errand = Errand::of(&site.engine);
         if !classes.is_empty() {
-            if self.settings.install_missing != InstallMissing::All || !self.does(Kind::Install, &site.engine)
+            if self.settings.install_missing != InstallMissing::All
+                || !self.are_done(Kind::Install, &site.engine)
             {
                 return None;
             }
             errand.packs = self.packs(missing)?;
         }
         let any = !models.is_empty() || !chosen.is_empty();
-        if any && !self.does(Kind::Pull, &site.engine) {
+        if any && !self.are_done(Kind::Pull, &site.engine) {
             return None;
         }
         let needed = self.needed(endpoints);
