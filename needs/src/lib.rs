@@ -17,6 +17,7 @@ pub mod manager;
 mod model;
 mod needs;
 mod pack;
+mod range;
 pub mod snapshot;
 
 pub use list::{BadList, ListedModel, ModelList};
@@ -24,3 +25,4 @@ pub use lock::{BadLock, Difference, LockedModel, LockedPack, Pin, ProjectLock};
 pub use model::{Evidence, Licence, ModelNeed, ModelSource, Use};
 pub use needs::Needs;
 pub use pack::{PackNeed, same_repository};
+pub use range::VersionRange;

@@ -82,6 +82,12 @@ pub struct LockedPack {
     /// What it asks of Python, one requirement each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requirements: Vec<String>,
+    /// The Pythons it runs on, such as `>=3.10`, as it says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub python: Option<String>,
+    /// The ComfyUIs it runs with, such as `>=0.3.50`, as it says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comfyui: Option<String>,
     /// The classes it is needed for.
     pub classes: Vec<String>,
     /// The workflows that need it.
@@ -313,6 +319,8 @@ impl ProjectLock {
                 version,
                 commit,
                 requirements: known.map(|locked| locked.requirements.clone()).unwrap_or_default(),
+                python: known.and_then(|locked| locked.python.clone()),
+                comfyui: known.and_then(|locked| locked.comfyui.clone()),
                 classes: need.classes.clone(),
                 workflows: need.workflows.clone(),
             }

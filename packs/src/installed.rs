@@ -59,7 +59,7 @@ pub enum Origin {
 }
 
 /// What a pack calls itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Project {
     /// Its name, which is its id in the Comfy Registry.
     pub name: String,
@@ -68,6 +68,12 @@ pub struct Project {
     /// What it asks of Python.
     #[serde(default)]
     pub dependencies: Vec<String>,
+    /// The Pythons it runs on.
+    #[serde(default, rename = "requires-python", skip_serializing_if = "Option::is_none")]
+    pub python: Option<String>,
+    /// The ComfyUIs it runs with.
+    #[serde(skip)]
+    pub comfyui: Option<String>,
 }
 
 impl Installed {
@@ -153,8 +159,21 @@ pub(crate) fn project(pack: &Path) -> Option<Project> {
     #[derive(Deserialize)]
     struct Document {
         project: Project,
+        #[serde(default)]
+        tool: Tool,
     }
-    toml::from_str::<Document>(&read(&pack.join("pyproject.toml"))?).ok().map(|document| document.project)
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Tool {
+        comfy: Comfy,
+    }
+    #[derive(Default, Deserialize)]
+    #[serde(default, rename_all = "kebab-case")]
+    struct Comfy {
+        requires_comfyui: Option<String>,
+    }
+    let document: Document = toml::from_str(&read(&pack.join("pyproject.toml"))?).ok()?;
+    Some(Project { comfyui: document.tool.comfy.requires_comfyui, ..document.project })
 }
 
 /// A text file, if it is one and not too large.

@@ -42,5 +42,5 @@ pub use python::{Package, PackageChange, Packages, Python, PythonError};
 pub use registry::{KnownPack, Registry, RegistryError};
 pub use remote::{RemoteError, RemoteInstaller};
 pub use source::{BadSource, Commit, Repository, Transports};
-pub use sources::{SourceError, Sources};
+pub use sources::{Asks, SourceError, Sources};
 pub use tool::ToolError;

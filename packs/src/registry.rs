@@ -27,6 +27,8 @@ pub(crate) struct Release {
     pub(crate) deprecated: bool,
     /// What it asks of Python, as the registry read it.
     pub(crate) dependencies: Vec<String>,
+    /// The ComfyUIs it runs with, as its author wrote it.
+    pub(crate) comfyui: Option<String>,
     /// Whether it could only be had by what counts as an installation.
     pub(crate) counted: bool,
 }
@@ -83,6 +85,8 @@ struct Said {
     deprecated: Option<bool>,
     #[serde(default)]
     dependencies: Option<Vec<String>>,
+    #[serde(default, rename = "supported_comfyui_version")]
+    comfyui: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -133,6 +137,7 @@ impl Registry {
             download: download.ok_or(RegistryError::NoArchive(name))?,
             deprecated: found.deprecated == Some(true),
             dependencies: found.dependencies.unwrap_or_default(),
+            comfyui: found.comfyui,
             counted,
         })
     }

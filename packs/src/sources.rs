@@ -2,19 +2,30 @@
 
 use std::{fs, io};
 
-use comfyport_needs::{LockedPack, Pin, same_repository};
+use comfyport_needs::{LockedPack, Pin, VersionRange, same_repository};
 
 use crate::{
     git::{Git, GitError},
-    installed::{Installed, Origin},
+    installed::{Installed, Origin, Project, project},
     plan::{Action, Step, is_called},
     python::requirements,
     registry::{KnownPack, Registry, RegistryError},
     source::{BadSource, Commit, Repository},
 };
 
-/// What names the requirements of a pack, the first that is there.
+/// What says what a pack asks for; of requirements, the first that is there.
 const FILES: [&str; 2] = ["requirements.txt", "pyproject.toml"];
+
+/// What a pack asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Asks {
+    /// Packages of Python, one requirement each.
+    pub requirements: Vec<String>,
+    /// The Pythons it runs on.
+    pub python: Option<VersionRange>,
+    /// The ComfyUIs it runs with.
+    pub comfyui: Option<VersionRange>,
+}
 
 /// Repositories and the registry.
 #[derive(Debug, Clone)]
@@ -63,28 +74,35 @@ impl Sources {
         Ok(LockedPack { commit: Some(commit.as_str().to_owned()), version: None, ..pack.clone() })
     }
 
-    /// What a pinned pack asks of Python: of a version, what the registry says; of a commit, what its files say.
-    pub async fn requirements(&self, pack: &LockedPack) -> Result<Vec<String>, SourceError> {
+    /// What a pinned pack asks for: of a version, what the registry says; of a commit, what its files say.
+    pub async fn asks(&self, pack: &LockedPack) -> Result<Asks, SourceError> {
         match (pack.pin(), &self.registry) {
             (Some(Pin::Version(version)), Some(registry)) => {
-                Ok(registry.release(&pack.id, version).await?.dependencies)
+                let release = registry.release(&pack.id, version).await?;
+                // The registry does not say which Python.
+                let comfyui = release.comfyui.as_deref().and_then(VersionRange::read);
+                Ok(Asks { requirements: release.dependencies, python: None, comfyui })
             }
             (Some(Pin::Commit(commit)), _) => {
                 let address = pack.repository.as_deref().ok_or(SourceError::Nowhere)?;
                 let repository = Repository::parse(address, self.git.transports)?;
                 let within = tempfile::tempdir()?;
                 let commit = Commit::parse(commit)?;
+                let look = tempfile::tempdir()?;
                 for file in FILES {
-                    let text = self.git.read(&repository, &commit, file, within.path()).await?;
-                    if let Some(text) = text {
-                        let look = tempfile::tempdir()?;
+                    if let Some(text) = self.git.read(&repository, &commit, file, within.path()).await? {
                         fs::write(look.path().join(file), text)?;
-                        return Ok(requirements(look.path()));
                     }
                 }
-                Ok(Vec::new())
+                let project = project(look.path());
+                let range = |said: fn(&Project) -> Option<&String>| {
+                    project.as_ref().and_then(said).and_then(|text| VersionRange::read(text))
+                };
+                let (python, comfyui) =
+                    (range(|project| project.python.as_ref()), range(|project| project.comfyui.as_ref()));
+                Ok(Asks { requirements: requirements(look.path()), python, comfyui })
             }
-            _ => Ok(Vec::new()),
+            _ => Ok(Asks::default()),
         }
     }
 

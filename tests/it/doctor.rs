@@ -72,7 +72,7 @@ async fn what_is_missing_in_a_folder_is_told_with_the_command_that_brings_it() {
     fs::write(comfyui.join("user/__manager/config.ini"), "[default]\nsecurity_level = weak\n").unwrap();
     let text_of_lock = format!(
         "version = 1\n\n[[pack]]\nid = \"one\"\nrepository = \"{}\"\ncommit = \"{commit}\"\nclasses = [\"One\"]\n\
-         workflows = [\"sd15/txt2img\"]\n\n[[model]]\nfolder = \"vae\"\nfile = \"x.safetensors\"\nsize = 1000\n\
+         python = \">=3.99\"\nworkflows = [\"sd15/txt2img\"]\n\n[[model]]\nfolder = \"vae\"\nfile = \"x.safetensors\"\nsize = 1000\n\
          workflows = [\"sd15/txt2img\"]\n",
         one.url()
     );
@@ -91,6 +91,7 @@ async fn what_is_missing_in_a_folder_is_told_with_the_command_that_brings_it() {
         "vae/x.safetensors".to_owned(),
         "`security_level = weak`".to_owned(),
         "the Python of ComfyUI is not known".to_owned(),
+        "one asks for Python >=3.99, and this is 3.11.7".to_owned(),
         "faults: 2".to_owned(),
     ] {
         assert!(report.contains(&expected), "no {expected} in\n{report}");

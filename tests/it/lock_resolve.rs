@@ -70,7 +70,11 @@ async fn what_hosts_and_repositories_know_is_locked() {
     );
     desk.registry.put_requiring("comfyui_controlnet_aux", "1.0.7", "Active", &["opencv-python>=4"], &[]);
     mine.commit(&[("__init__.py", "")]);
-    let newest = mine.commit(&[("requirements.txt", "# all of it\nnumpy\neinops>=0.6 # for one node\n")]);
+    let project = "[project]\nname = \"mine\"\nrequires-python = \">=3.10\"\n\n[tool.comfy]\nrequires-comfyui = \">=99\"\n";
+    let newest = mine.commit(&[
+        ("requirements.txt", "# all of it\nnumpy\neinops>=0.6 # for one node\n"),
+        ("pyproject.toml", project),
+    ]);
     desk.write("one.json", graph("a.safetensors", &["CannyEdgePreprocessor", "ImageResize+"]));
     desk.write(
         "one.toml",
@@ -97,6 +101,7 @@ async fn what_hosts_and_repositories_know_is_locked() {
         format!("commit = \"{newest}\""),
         "\"numpy\"".to_owned(),
         "\"einops>=0.6\"".to_owned(),
+        "python = \">=3.10\"\ncomfyui = \">=99\"\nclasses = [\"ImageResize+\"]".to_owned(),
     ] {
         assert!(lock.contains(&expected), "no {expected} in\n{lock}\n{report}");
     }

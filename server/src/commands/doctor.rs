@@ -39,6 +39,8 @@ struct Expected<'e> {
     models: Vec<supplies::Needed>,
     /// The ComfyUI that workflows are known to run on.
     comfyui: Option<String>,
+    /// Its Python.
+    python: Option<String>,
     /// Its folder, if it is on this machine.
     folder: Option<PathBuf>,
 }
@@ -52,7 +54,7 @@ async fn examine(arguments: &Doctor, endpoints: &[&Endpoint]) -> Result<(String,
     let lock = arguments.lock.as_deref();
     let packs = Needed::gather(endpoints, lock, &arguments.workflow)?;
     let known = read_lock(lock)?;
-    let comfyui = known.comfyui.clone();
+    let (comfyui, its_python) = (known.comfyui.clone(), known.python.clone());
     let targets = match Target::choose(&config, arguments.engine.as_deref(), arguments.comfyui_url.as_ref())?
     {
         Some(target) => vec![target],
@@ -66,6 +68,7 @@ async fn examine(arguments: &Doctor, endpoints: &[&Endpoint]) -> Result<(String,
         models: gather(endpoints, &known, &arguments.workflow)?,
         packs,
         comfyui,
+        python: its_python,
         folder: None,
     };
     let (mut found, mut seen) = (Vec::new(), Vec::new());

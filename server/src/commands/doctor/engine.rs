@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use comfyport_comfyui::Client;
+use comfyport_needs::VersionRange;
 use comfyport_packs::{Generation, Manager, ManagerError};
 use comfyport_workflow::json::Value;
 
@@ -47,6 +48,7 @@ pub(super) async fn examine(target: Target, expected: &Expected<'_>) -> Findings
         .map(|words| words.iter().filter_map(|word| word.as_str().map(str::to_owned)).collect())
         .unwrap_or_default();
     version(&stats, expected, &mut found);
+    ranges(&stats, expected, &mut found);
     listens(&target, &arguments, &mut found).await;
     memory(&stats, expected, &mut found);
     uploads(&target.client, expected, &mut found).await;
@@ -88,6 +90,44 @@ fn version(stats: &Value, expected: &Expected<'_>, found: &mut Findings) {
         }
     }
     found.fine("version", format!("ComfyUI {version}{}", python.unwrap_or_default()));
+}
+
+/// What packs say of the Pythons and ComfyUIs that they run on.
+fn ranges(stats: &Value, expected: &Expected<'_>, found: &mut Findings) {
+    let said = |key: &str| {
+        let said = system(stats, key).and_then(Value::as_str)?;
+        Some(printable(said.split_whitespace().next()?))
+    };
+    let engines = [("Python", said("python_version")), ("ComfyUI", said("comfyui_version"))];
+    let (mut judged, mut outside) = (0, Vec::new());
+    if let (Some(locked), Some(python)) = (&expected.python, &engines[0].1) {
+        let minor =
+            |version: &str| numbers(version).map(|mut numbers| numbers.drain(..).take(2).collect::<Vec<_>>());
+        judged += 1;
+        if minor(python).zip(minor(locked)).is_some_and(|(is, was)| is < was) {
+            outside
+                .push(format!("the lock was made with Python {}, and this is {python}", printable(locked)));
+        }
+    }
+    for pack in &expected.packs.packs {
+        for ((what, version), range) in engines.iter().zip([&pack.python, &pack.comfyui]) {
+            let range = range.as_deref().and_then(VersionRange::read);
+            let Some((version, range)) = version.as_ref().zip(range) else { continue };
+            let Some(fits) = range.has(version) else { continue };
+            judged += 1;
+            if !fits {
+                let id = printable(&pack.id);
+                outside.push(format!("{id} asks for {what} {range}, and this is {version}"));
+            }
+        }
+    }
+    if !outside.is_empty() {
+        let mend =
+            "another version of the pack (`comfyport nodes update`), or a ComfyUI with a Python that fits";
+        found.warn("ranges", outside.join("; "), mend);
+    } else if judged > 0 {
+        found.fine("ranges", "these are versions of ComfyUI and Python that node packs and the lock name");
+    }
 }
 
 async fn listens(target: &Target, arguments: &[String], found: &mut Findings) {

@@ -13,6 +13,7 @@ use crate::{commands::target::Target, say};
 pub(super) struct Live {
     name: String,
     version: Option<String>,
+    python: Option<String>,
     pub(super) classes: Classes,
     installed: Vec<Installed>,
     /// The repositories of its folders, as far as they are known.
@@ -25,9 +26,12 @@ impl Live {
         let Target { name, client, .. } = target;
         let said = |error: &dyn std::fmt::Display| format!("engine {name}: {error}");
         let stats = client.system_stats().await.map_err(|error| said(&error))?;
-        let version = stats.get("system").and_then(|system| system.get("comfyui_version"));
-        let version =
-            version.and_then(Value::as_str).filter(|version| is_version(version)).map(str::to_owned);
+        let said_of = |key: &str| {
+            let said = stats.get("system").and_then(|system| system.get(key)).and_then(Value::as_str)?;
+            // Python says besides how it was built.
+            said.split_whitespace().next().filter(|version| is_version(version)).map(str::to_owned)
+        };
+        let (version, python) = (said_of("comfyui_version"), said_of("python_version"));
         // It is never restarted.
         let engine = Engine::new(client.clone(), None, Duration::ZERO);
         let classes = engine.classes().await.map_err(|error| said(&error))?;
@@ -50,15 +54,19 @@ impl Live {
             };
             folders.extend(repository.map(|repository| (one.folder.clone(), repository)));
         }
-        Ok(Self { name, version, classes, installed, folders })
+        Ok(Self { name, version, python, classes, installed, folders })
     }
 
-    /// What is not pinned yet is pinned as it is there; and the version of ComfyUI, unless somebody named one.
+    /// What is not pinned yet is pinned as it is there; and the versions of ComfyUI and Python, unless somebody named them.
     pub(super) fn pin(&self, lock: &mut ProjectLock, resolved: &mut Resolved) {
         let name = &self.name;
         if let (None, Some(version)) = (&lock.comfyui, &self.version) {
             resolved.found.push(format!("ComfyUI {version}, as engine {name} has it"));
             lock.comfyui = Some(version.clone());
+        }
+        if let (None, Some(python)) = (&lock.python, &self.python) {
+            resolved.found.push(format!("Python {python}, as engine {name} has it"));
+            lock.python = Some(python.clone());
         }
         for pack in lock.packs.iter_mut().filter(|pack| pack.pin().is_none()) {
             let Some(there) = self.installed.iter().find(|one| one.enabled && self.is_it(one, pack)) else {

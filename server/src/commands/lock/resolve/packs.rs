@@ -34,6 +34,13 @@ pub(super) async fn resolve(sources: &Sources, lock: &mut ProjectLock, resolved:
             let count = pack.requirements.len();
             resolved.found.push(format!("node pack {}: {count} requirements of Python", pack.id));
         }
+        for (what, before, now) in
+            [("Python", &before.python, &pack.python), ("ComfyUI", &before.comfyui, &pack.comfyui)]
+        {
+            if let Some(range) = now.as_ref().filter(|_| before != now) {
+                resolved.found.push(format!("node pack {}: {what} {range}", pack.id));
+            }
+        }
         resolved.failures.extend(failure.map(|error| format!("node pack {}: {error}", before.id)));
         if let Some(locked) = lock.packs.get_mut(*index) {
             *locked = pack;
@@ -50,9 +57,11 @@ async fn complete(sources: &Sources, pack: &LockedPack) -> (LockedPack, Option<S
             Err(error) => return (pack, Some(error)),
         };
     }
-    match sources.requirements(&pack).await {
-        Ok(requirements) => {
-            pack.requirements = requirements;
+    match sources.asks(&pack).await {
+        Ok(asks) => {
+            pack.requirements = asks.requirements;
+            pack.python = asks.python.map(|range| range.to_string());
+            pack.comfyui = asks.comfyui.map(|range| range.to_string());
             (pack, None)
         }
         Err(error) => (pack, Some(error)),
