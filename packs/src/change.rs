@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
 use crate::git::{Git, GitError};
 
 /// A change of one pack.
@@ -83,8 +85,20 @@ impl Change {
     }
 }
 
-/// Moves what is in a place to `out`, and what is in `from` into it.
+/// Moves what is in a place to `out`, and what is in `from` into it. At no moment is the place empty, where the file system
+/// can exchange two folders.
 fn swap(place: &Path, out: Option<&Path>, from: Option<&Path>) -> Result<(), ChangeError> {
+    if let (Some(out), Some(from)) = (out, from)
+        && out.symlink_metadata().is_err()
+        && exchange(from, place).is_ok()
+    {
+        // There is what was in the place now.
+        let moved = move_to(from, out);
+        if moved.is_err() {
+            exchange(from, place).map_err(|error| cannot_move(from, place, error))?;
+        }
+        return moved;
+    }
     if let Some(out) = out {
         move_to(place, out)?;
     }
@@ -101,11 +115,15 @@ fn move_to(from: &Path, to: &Path) -> Result<(), ChangeError> {
     if to.symlink_metadata().is_ok() {
         return Err(ChangeError::Taken(to.to_owned()));
     }
-    fs::rename(from, to).map_err(|error| ChangeError::Move {
-        from: from.to_owned(),
-        to: to.to_owned(),
-        error,
-    })
+    fs::rename(from, to).map_err(|error| cannot_move(from, to, error))
+}
+
+fn exchange(one: &Path, other: &Path) -> io::Result<()> {
+    Ok(renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?)
+}
+
+fn cannot_move(from: &Path, to: &Path, error: io::Error) -> ChangeError {
+    ChangeError::Move { from: from.to_owned(), to: to.to_owned(), error }
 }
 
 /// Brings files that a version of a pack did not bring along, such as settings and weights that it fetched, into another

@@ -1,5 +1,6 @@
 //! Films and sounds: how long they are, on their way in and out.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use crate::{
@@ -36,6 +37,15 @@ fn sound(seconds: u32) -> Vec<u8> {
     chunk(*b"RIFF", &body)
 }
 
+/// Takes a film and gives it back.
+fn cut() -> Value {
+    json!({
+        "1": {"class_type": "LoadVideo", "inputs": {"file": "a.mp4"}},
+        "2": {"class_type": "SaveVideo",
+              "inputs": {"video": ["1", 0], "filename_prefix": "x", "format": "auto", "codec": "auto"}},
+    })
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_lasts_too_long_is_refused_wherever_it_comes_from() {
     let host = Host::new(&[
@@ -45,12 +55,7 @@ async fn what_lasts_too_long_is_refused_wherever_it_comes_from() {
     ])
     .await;
     let workflows = tempfile::tempdir().unwrap();
-    let graph = json!({
-        "1": {"class_type": "LoadVideo", "inputs": {"file": "a.mp4"}},
-        "2": {"class_type": "SaveVideo",
-              "inputs": {"video": ["1", 0], "filename_prefix": "x", "format": "auto", "codec": "auto"}},
-    });
-    std::fs::write(workflows.path().join("cut.json"), graph.to_string()).unwrap();
+    std::fs::write(workflows.path().join("cut.json"), cut().to_string()).unwrap();
     let allow = json!([format!("127.0.0.1:{}", host.port)]).to_string();
     let server = Comfyport::simulated_with(&[
         ("COMFYPORT_FETCH_ALLOW", allow.as_str()),
@@ -66,10 +71,7 @@ async fn what_lasts_too_long_is_refused_wherever_it_comes_from() {
         );
         assert!(refused["detail"].as_str().unwrap().contains(said), "{refused}");
     }
-    let inline = |data: &[u8]| {
-        use base64::{Engine as _, engine::general_purpose::STANDARD};
-        json!({"video": {"base64": STANDARD.encode(data)}})
-    };
+    let inline = |data: &[u8]| json!({"video": {"base64": STANDARD.encode(data)}});
     server.call("/cut", &inline(&film(60, 8, 8)), 200).await;
     let refused = server.call("/cut", &inline(&film(61, 8, 8)), 422).await;
     assert!(refused["detail"].as_str().unwrap().contains("it lasts 61 seconds"), "{refused}");
@@ -86,6 +88,26 @@ async fn what_lasts_too_long_is_refused_wherever_it_comes_from() {
     }
     // What says nothing of its length is bounded by its size alone.
     upload([part(*b"ftyp", b"isom\0\0\x02\0isommp41"), part(*b"mdat", &[0; 64])].concat(), 201).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_film_of_the_example_is_one() {
+    let workflows = tempfile::tempdir().unwrap();
+    std::fs::write(workflows.path().join("cut.json"), cut().to_string()).unwrap();
+    let server =
+        Comfyport::simulated_with(&[("COMFYPORT_WORKFLOWS_DIR", workflows.path().to_str().unwrap())]);
+    let document = server.read("/openapi.json", 200).await.json();
+    let body = &document["paths"]["/cut"]["post"]["requestBody"]["content"]["application/json"];
+    let example = &body["examples"]["minimal"]["value"];
+    server.call("/cut", example, 200).await;
+    let text = example["video"].as_str().unwrap().split_once(',').unwrap().1;
+    let uploaded = server.expect(server.post("/uploads").body(STANDARD.decode(text).unwrap()), 201).await;
+    let uploaded = uploaded.json();
+    assert_eq!(
+        (&uploaded["content_type"], &uploaded["width"], &uploaded["height"]),
+        (&json!("video/mp4"), &json!(64), &json!(64)),
+        "{uploaded}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

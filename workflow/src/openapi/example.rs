@@ -11,6 +11,8 @@ use crate::{
 const PICTURE: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==";
 /// A hundredth of a second of silence: 80 samples of 8 bits.
 const SOUND: &str = "data:audio/wav;base64,UklGRnQAAABXQVZFZm10IBAAAAABAAEAQB8AAEAfAAABAAgAZGF0YVAAAACAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgA==";
+/// A second of grey, 64 pixels square: nine pictures of H.264 in MP4.
+const FILM: &str = include_str!("film.txt");
 /// A mesh without triangles.
 const MESH: &str =
     "data:model/gltf-binary;base64,Z2xURgIAAAAwAAAAHAAAAEpTT057ImFzc2V0Ijp7InZlcnNpb24iOiIyLjAifX0g";
@@ -64,9 +66,10 @@ fn sample(param: &Param) -> Option<Value> {
         ParamType::Seed => json!(1),
         ParamType::Image | ParamType::Mask => json!(PICTURE),
         ParamType::Audio => json!(SOUND),
+        ParamType::Video => json!(FILM),
         ParamType::Model3d => json!(MESH),
         ParamType::Loras => json!([]),
-        ParamType::Video | ParamType::File => return None,
+        ParamType::File => return None,
     })
 }
 
@@ -109,6 +112,8 @@ mod tests {
             sound["minimal"]["value"]["audio"].as_str().unwrap().starts_with("data:audio/wav"),
             "{sound}"
         );
-        assert_eq!(examples("LoadVideo", "file", "SaveVideo", "video"), None, "a film is not made up");
+        let film = examples("LoadVideo", "file", "SaveVideo", "video").unwrap();
+        let film = film["minimal"]["value"]["video"].as_str().unwrap();
+        assert!(film.starts_with("data:video/mp4;base64,") && !film.ends_with(char::is_whitespace), "{film}");
     }
 }
