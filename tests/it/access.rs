@@ -211,7 +211,8 @@ async fn keys_do_no_more_than_they_may() {
         command(&["engines", "--server", server.url()]).env("COMFYPORT_API_KEY", root).output().unwrap();
     assert!(String::from_utf8_lossy(&engines.stdout).contains("drained"));
     let engines = run(&["engines", "--server", server.url()]);
-    assert!(String::from_utf8_lossy(&engines.stderr).contains("API key"), "{engines:?}");
+    let said = String::from_utf8_lossy(&engines.stderr);
+    assert!(said.contains("API key") && said.contains("COMFYPORT_API_KEY is not set"), "{said}");
     // What was refused and what an admin did is written down, without any key.
     let audit = house.audit();
     let find = |request: &str, subject: &str| {

@@ -45,6 +45,7 @@ impl From<Refusal> for String {
 pub(super) struct Remote {
     http: reqwest::Client,
     base: Url,
+    has_key: bool,
 }
 
 impl Remote {
@@ -61,6 +62,7 @@ impl Remote {
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
+        let has_key = !headers.is_empty();
         let http = reqwest::Client::builder()
             .default_headers(headers)
             .tls_backend_preconfigured(comfyport_comfyui::tls())
@@ -69,7 +71,7 @@ impl Remote {
             .timeout(PATIENCE)
             .build()
             .map_err(|error| error.to_string())?;
-        Ok(Self { http, base: server.clone() })
+        Ok(Self { http, base: server.clone(), has_key })
     }
 
     /// GETs JSON. The segments of the path are encoded one by one.
@@ -141,7 +143,15 @@ impl Remote {
         let said: Option<Value> =
             self.body(response).await.ok().and_then(|body| serde_json::from_slice(&body).ok());
         let detail = said.as_ref().and_then(|problem| problem.get("detail")?.as_str());
-        let message = detail.map_or_else(|| format!("{} ({status})", self.stranger()), printable);
+        let mut message = detail.map_or_else(|| format!("{} ({status})", self.stranger()), printable);
+        if status == StatusCode::UNAUTHORIZED {
+            let set = if self.has_key {
+                "the one in COMFYPORT_API_KEY is not taken"
+            } else {
+                "COMFYPORT_API_KEY is not set"
+            };
+            message = format!("{message}; {set}");
+        }
         Refusal { message, status: Some(status) }
     }
 
