@@ -1,6 +1,6 @@
 //! What workflows need and engines may lack: models and node packs.
 //!
-//! It is known here what is needed and where it can be had ([`Needed`]), and which engines have their folders on this
+//! It is known here what is needed and where it can be had (`Needed`), and which engines have their folders on this
 //! machine. Which engine has what is the business of [`crate::readiness`]; how files are fetched, of `comfyport-depot`; how
 //! packs are installed, of `comfyport-packs`. Nothing here knows of queues.
 
