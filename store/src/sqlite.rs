@@ -36,6 +36,10 @@ const READERS: usize = 2;
 /// What the writer keeps of the file in memory, in KiB. Ids are random, so every new job touches pages all over it.
 const CACHE: i64 = 16 << 10;
 
+/// Pages of the log (32 MiB) after which it is brought home into the file. Ids are random: the longer it is, the more jobs a
+/// page brings home at once, and that is done while others wait.
+const LOG: i64 = 8 << 10;
+
 /// Transactions that share one commit at most.
 const TOGETHER: usize = 256;
 
@@ -224,6 +228,7 @@ fn prepare(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     set("synchronous", &"FULL").map_err(|error| damaged(&error))?;
     set("temp_store", &"MEMORY").map_err(|error| damaged(&error))?;
     set("cache_size", &-CACHE).map_err(|error| damaged(&error))?;
+    set("wal_autocheckpoint", &LOG).map_err(|error| damaged(&error))?;
     if application == i64::from(APPLICATION) && version == schema::CURRENT {
         // Nothing is written then, so that a full disk keeps nobody from looking at what is there.
         return Ok(());

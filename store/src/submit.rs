@@ -1,6 +1,6 @@
 //! New jobs.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use uuid::Uuid;
 
@@ -183,6 +183,16 @@ fn remember(
     Ok(Some(if same { Submitted::Replay(known.parsed(1)?) } else { Submitted::Mismatch }))
 }
 
+static INSERT: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "INSERT INTO jobs (id, workflow, owner, state, rank, need, ready, created_at, fence, attempts, max_attempts, \
+         crashes, takeovers, submitted, cancel, request, options, webhook, deadline, cache_key, batch, batch_index, \
+         events) VALUES (?1, ?2, ?3, 'queued', ?4, ?5, 1, ?6, 0, 0, ?7, 0, 0, 0, 0, ?8, ?9, ?10, ?11, ?12, ?13, ?14, 1) \
+         RETURNING {}",
+        Job::COLUMNS
+    )
+});
+
 fn insert(
     tx: &mut dyn Tx,
     render: &Arc<dyn Render>,
@@ -195,13 +205,6 @@ fn insert(
         "INSERT INTO needs (id, requirement) VALUES (?1, ?2) ON CONFLICT (id) DO NOTHING",
         &[need.as_str().into(), requirement.as_str().into()],
     )?;
-    let sql = format!(
-        "INSERT INTO jobs (id, workflow, owner, state, rank, need, ready, created_at, fence, attempts, max_attempts, \
-         crashes, takeovers, submitted, cancel, request, options, webhook, deadline, cache_key, batch, batch_index, \
-         events) VALUES (?1, ?2, ?3, 'queued', ?4, ?5, 1, ?6, 0, 0, ?7, 0, 0, 0, 0, ?8, ?9, ?10, ?11, ?12, ?13, ?14, 1) \
-         RETURNING {}",
-        Job::COLUMNS
-    );
     let values = [
         new.id.into(),
         new.workflow.as_str().into(),
@@ -218,7 +221,7 @@ fn insert(
         batch.map(|(id, _)| id).into(),
         batch.map(|(_, index)| index).into(),
     ];
-    let row = tx.query_one(&sql, &values)?;
+    let row = tx.query_one(&INSERT, &values)?;
     let row = row.ok_or_else(|| StoreError::Nonsense("an insert without a row".to_owned()))?;
     let job = Job::read(&row)?;
     for tag in &new.tags {

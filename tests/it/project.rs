@@ -129,6 +129,8 @@ pub(crate) fn build(project: &Path) -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let built = Command::new(cargo)
         .args(["build", "--offline", "--config", &repository(".cargo/static.toml")])
+        // What was compiled for this workspace will do: nothing is proved by how fast the generator runs.
+        .args(["--config", "profile.dev.build-override.opt-level=0"])
         .current_dir(project)
         .env("CARGO_TARGET_DIR", target)
         .output()
