@@ -35,7 +35,7 @@ pub use digest::{BadDigest, Sha256};
 pub use error::PullError;
 pub use inquiry::{Described, Inquiry};
 pub use link::Linked;
-pub use name::{BadName, ModelName};
+pub use name::{BadName, ModelName, may_be_pickle};
 pub use progress::{Event, Listener, Progress, Step};
 pub use pull::{Depot, How, Pulled};
 pub use retry::Retries;

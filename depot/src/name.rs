@@ -74,6 +74,14 @@ impl fmt::Display for ModelName {
     }
 }
 
+/// Kinds of files that are, or may be, Python's pickles.
+const PICKLES: [&str; 8] = ["ckpt", "pt", "pt2", "pth", "bin", "pkl", "pickle", "joblib"];
+
+/// Whether a file is, or may be, one of Python's pickles, by its name: those can run code when they are loaded.
+pub fn may_be_pickle(file: &str) -> bool {
+    PICKLES.contains(&extension(file).as_str())
+}
+
 pub(crate) fn extension(file: &str) -> String {
     let last = file.rsplit('/').next().unwrap_or(file);
     last.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase()).unwrap_or_default()

@@ -7,14 +7,17 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::{
-    DecodeLimits, Endpoint, Fault, FaultKind, Faults, Field, Held, Kind, Lora, Media, MediaSource, Request,
-    State,
+    DecodeLimits, Endpoint, Fault, FaultKind, Faults, Field, Held, Kind, Media, MediaSource, Request, State,
     fault::{ValueFault, nearest, step},
     rule,
     slot::{Raw, write_text},
 };
 
 mod depth;
+mod models;
+
+pub use models::ChosenModel;
+pub(crate) use models::told;
 
 /// A request whose values are all acceptable.
 #[derive(Debug)]
@@ -133,47 +136,6 @@ impl Decoded {
         // A required file that is missing is a fault already.
         let given = files.into_iter().filter(|(_, media)| !media.is_empty());
         given.map(|(index, media)| (&fields[index], media)).collect()
-    }
-
-    /// The model files that the caller chose, but for those in lists of LoRAs.
-    pub fn models(&self) -> Vec<(&Field, String)> {
-        let fields = self.endpoint.fields.iter().enumerate().filter_map(|(index, field)| {
-            let text = self.request.slot(index).text()?;
-            matches!(field.kind, Kind::Model { .. }).then(|| (field, text.to_owned()))
-        });
-        let advanced = self.endpoint.advanced.iter().enumerate().filter_map(|(index, field)| {
-            let json = self.request.advanced()?.json(index)?;
-            let text = serde_json::from_slice(json).ok()?;
-            matches!(field.kind, Kind::Model { .. }).then_some((field, text))
-        });
-        fields.chain(advanced).collect()
-    }
-
-    /// The lists of LoRAs that the caller gave, with the positions of their fields.
-    pub fn loras(&self) -> Vec<(usize, &Field, &[Lora])> {
-        let fields = self.endpoint.fields.iter().enumerate();
-        fields.filter_map(|(index, field)| Some((index, field, self.request.slot(index).loras()?))).collect()
-    }
-
-    /// Says which file of the engine the LoRA at a position of a list is.
-    pub fn name_lora(&mut self, field: usize, item: usize, file: String) {
-        let loras = self.request.slot_mut(field).loras_mut();
-        if let Some(lora) = loras.and_then(|loras| loras.get_mut(item)) {
-            (lora.name, lora.url) = (Some(file), None);
-        }
-    }
-
-    /// The inputs whose model the caller decided about, as `"node.input"`.
-    pub fn decided_models(&self) -> Vec<&str> {
-        let fields = self.endpoint.fields.iter().enumerate().filter(|(index, field)| {
-            matches!(field.kind, Kind::Model { .. } | Kind::Loras { .. })
-                && self.request.slot(*index).is_set()
-        });
-        let advanced = self.endpoint.advanced.iter().enumerate().filter(|(index, field)| {
-            let given = self.request.advanced().is_some_and(|advanced| advanced.json(*index).is_some());
-            matches!(field.kind, Kind::Model { .. }) && given
-        });
-        fields.chain(advanced).flat_map(|(_, field)| field.at.iter().map(|at| &**at)).collect()
     }
 
     /// Draws every seed that was left out.

@@ -125,6 +125,11 @@ impl ValueFault {
         self
     }
 
+    /// The same, told of a part of the value.
+    pub(crate) fn about(self, part: &str) -> Self {
+        Self { message: format!("{part}{}", self.message), ..self }
+    }
+
     pub(crate) fn at(self, pointer: String, param: String) -> Fault {
         let Self { message, allowed, did_you_mean, code } = self;
         Fault { pointer, param: Some(param), message, allowed, did_you_mean, code }
@@ -140,7 +145,12 @@ impl ValueFault {
             Kind::Loras { .. } => ("must be a list of objects with `name` or `url`, and `strength`", "array"),
             Kind::Choice { .. } => ("must be one of the options, as a string", "string"),
             Kind::Seed { .. } => ("must be a whole number from 0 to 18446744073709551615", "integer"),
-            Kind::Model { .. } => ("must be the name of a model file, as a string", "string"),
+            Kind::Model { from_url: false, .. } => {
+                ("must be the name of a model file, as a string", "string")
+            }
+            Kind::Model { from_url: true, .. } => {
+                ("must be the name of a model file, or the address of one, as a string", "string")
+            }
             Kind::Media { .. } => (
                 "must be base64, a data URI, or an object with one of `base64`, `url` and `upload`",
                 "string",

@@ -88,6 +88,8 @@ pub enum Kind {
     Model {
         /// The folder below ComfyUI's `models`.
         folder: Text,
+        /// Whether an address may take its place: the file is fetched from there if the engine has none of its name.
+        from_url: bool,
     },
     /// LoRA files that are applied one after the other.
     Loras {

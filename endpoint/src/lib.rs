@@ -10,6 +10,7 @@
 // The derives name this crate by its path, also from within its own tests.
 extern crate self as comfyport_endpoint;
 
+mod address;
 mod advanced;
 mod call;
 mod decode;
@@ -32,7 +33,7 @@ mod template;
 pub use advanced::Advanced;
 pub use call::{Call, Key};
 pub use comfyport_macros::{Choice, Request, Response};
-pub use decode::{Decoded, Decoding, Part, PartValue};
+pub use decode::{ChosenModel, Decoded, Decoding, Part, PartValue};
 pub use description::{Date, Deprecation, Endpoint, Model, NodeLabel, NodePack, Output, OutputKind};
 pub use fault::{Allowed, Fault, FaultKind, Faults, nearest};
 pub use field::{Field, Kind, MediaEncoding, MediaKind};

@@ -6,12 +6,13 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::{
-    DecodeLimits, Field, Kind, Raw, Slot,
+    DecodeLimits, Field, Kind, Raw, Slot, address,
     fault::{Allowed, ValueFault},
     slot::{model_name, write_text},
 };
 
-mod source;
+/// How the names of LoRA files end.
+const ENDINGS: &[&str] = &[".safetensors", ".sft", ".pt", ".ckpt", ".bin"];
 
 /// One LoRA. It has a name or a URL; of both, the name counts.
 #[derive(Clone, PartialEq, Deserialize)]
@@ -51,18 +52,18 @@ impl Lora {
 
     /// Checks what says which file it is, and leaves of a URL what is needed.
     fn settle(&mut self) -> Result<(), ValueFault> {
-        let source = self.url.take().map(|url| source::read(&url)).transpose()?;
-        match (&self.name, source) {
+        let read = |url: String| address::read(&url, ENDINGS).map_err(|fault| fault.about("`url` "));
+        match (&self.name, self.url.take().map(read).transpose()?) {
             (Some(name), _) => model_name(name),
-            (None, Some(source)) => {
-                let file = source.file.ok_or_else(|| {
-                    let endings = source::ENDINGS.join(", ");
+            (None, Some(address)) => {
+                let file = address.file.ok_or_else(|| {
+                    let endings = ENDINGS.join(", ");
                     ValueFault::new(format!(
                         "`url` does not end in the name of a LoRA file ({endings}): give `name` as well"
                     ))
                 })?;
                 model_name(&file)?;
-                (self.name, self.url) = (Some(file), Some(source.address));
+                (self.name, self.url) = (Some(file), Some(address.text));
                 Ok(())
             }
             (None, None) => Err(ValueFault::new("give `name` or `url`")),
@@ -110,10 +111,7 @@ impl Slot for Loras {
         for (index, item) in items.iter().enumerate() {
             let mut lora: Lora = serde_json::from_str(item.get())
                 .map_err(|error| ValueFault::new(format!("item {index}: {}", plain(&error))))?;
-            let own = |fault: ValueFault| ValueFault {
-                message: format!("item {index}: {}", fault.message),
-                ..fault
-            };
+            let own = |fault: ValueFault| fault.about(&format!("item {index}: "));
             lora.settle().map_err(own)?;
             if lora.strength_clip.is_some() && !clip {
                 return Err(own(ValueFault::new(

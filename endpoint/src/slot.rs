@@ -8,6 +8,7 @@ use crate::{
     media,
 };
 
+mod model;
 mod numbers;
 mod text;
 
@@ -68,6 +69,11 @@ pub trait Slot: fmt::Debug {
 
     /// The text, if this is the place of one.
     fn text(&self) -> Option<&str> {
+        None
+    }
+
+    /// The text, if this is the place of one.
+    fn text_mut(&mut self) -> Option<&mut String> {
         None
     }
 
@@ -144,6 +150,10 @@ impl<T: Slot + Default> Slot for Option<T> {
 
     fn text(&self) -> Option<&str> {
         self.as_ref()?.text()
+    }
+
+    fn text_mut(&mut self) -> Option<&mut String> {
+        self.as_mut()?.text_mut()
     }
 
     fn loras(&self) -> Option<&[crate::Lora]> {
@@ -263,5 +273,6 @@ impl Slot for Media {
     }
 }
 
+pub(crate) use model::name as model_name;
 pub(crate) use numbers::{integer, number, seed};
-pub(crate) use text::{model_name, plain};
+pub(crate) use text::plain;

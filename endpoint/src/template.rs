@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::{Endpoint, Kind, List, Lora, Request, Text, slot::write_text};
+use crate::{Endpoint, Field, Kind, List, Lora, Request, Text, decode::told, slot::write_text};
 
 /// A prompt in API format with holes for values.
 #[derive(Debug, Clone)]
@@ -106,18 +106,19 @@ fn write_pieces(
             Piece::Text(text) => out.extend_from_slice(text.as_bytes()),
             Piece::Field(index) => {
                 let index = usize::from(*index);
-                let slot = request.slot(index);
-                if slot.is_set() {
-                    slot.write(out);
-                } else {
-                    write_default(endpoint.fields[index].default.as_deref(), out);
+                let (slot, field) = (request.slot(index), &endpoint.fields[index]);
+                match slot.text().and_then(|text| told(field, text)) {
+                    Some(file) => write_text(&file, out),
+                    None if slot.is_set() => slot.write(out),
+                    None => write_default(field.default.as_deref(), out),
                 }
             }
             Piece::Advanced(index) => {
                 let index = usize::from(*index);
+                let field = &endpoint.advanced[index];
                 match request.advanced().and_then(|advanced| advanced.json(index)) {
-                    Some(json) => out.extend_from_slice(json),
-                    None => write_default(endpoint.advanced[index].default.as_deref(), out),
+                    Some(json) => write_advanced(field, json, out),
+                    None => write_default(field.default.as_deref(), out),
                 }
             }
             // Ids such as `57:41` would be odd in a file name.
@@ -147,6 +148,16 @@ fn write_pieces(
                 write_pieces(chosen, endpoint, request, prefix, out);
             }
         }
+    }
+}
+
+/// A value of `advanced`; of a model that is told by its address, the file.
+fn write_advanced(field: &Field, json: &[u8], out: &mut Vec<u8>) {
+    let text = || serde_json::from_slice::<String>(json).ok();
+    let is_model = matches!(field.kind, Kind::Model { .. });
+    match is_model.then(text).flatten().and_then(|text| told(field, &text)) {
+        Some(file) => write_text(&file, out),
+        None => out.extend_from_slice(json),
     }
 }
 

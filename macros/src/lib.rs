@@ -101,6 +101,7 @@ mod response;
 /// | `max_length = 1000` | the greatest number of characters |
 /// | `options = ["a", "b"]` | examples for text, the only values for whole numbers |
 /// | `folder = "checkpoints"` | it is a model file of this folder |
+/// | `from_url` | model files and LoRAs may be told by their address, and are fetched from there |
 /// | `encoding = "base64"` | how a file reaches the node: `upload_name`, `base64`, `data_url`, `url`, `path` |
 /// | `table = ADVANCED` | it holds the values of a table of fields |
 ///

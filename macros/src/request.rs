@@ -214,7 +214,11 @@ fn kind(ty: &Type, attributes: &Attributes) -> syn::Result<TokenStream> {
 fn text_kind(attributes: &Attributes) -> TokenStream {
     let options = &attributes.options;
     if let Some(folder) = &attributes.folder {
-        return quote!(::comfyport_endpoint::Kind::Model { folder: ::comfyport_endpoint::Held::Static(#folder) });
+        let from_url = attributes.from_url;
+        return quote!(::comfyport_endpoint::Kind::Model {
+            folder: ::comfyport_endpoint::Held::Static(#folder),
+            from_url: #from_url
+        });
     }
     if !options.is_empty() {
         return quote!(::comfyport_endpoint::Kind::Suggest {

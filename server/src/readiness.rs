@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use comfyport_depot::may_be_pickle;
 use comfyport_endpoint::Endpoint;
 use serde::Serialize;
 
@@ -17,14 +18,14 @@ use crate::engine::{Capabilities, Engine, EngineError};
 mod cached;
 mod contract;
 mod drift;
-mod lora;
+mod find;
 mod requirement;
 
 pub use cached::Ages;
 use cached::Cached;
 pub use contract::Contracts;
 pub use drift::{ChangedClass, Drift};
-pub use lora::{LoraFile, find_lora};
+pub use find::{FoundFile, find_file};
 pub use requirement::{Choice, RequiredModel, RequiredPack, Requirement};
 
 /// What an engine lacks for a workflow.
@@ -100,7 +101,9 @@ impl MissingModel {
             url: model.url.clone(),
             did_you_mean: similar(files, &model.file),
             // Where there are several of its name, one more is of no use.
-            from_url: model.from_url && find_lora(&model.file, true, files).is_none(),
+            from_url: model.from_url
+                && find_file(&model.file, true, files).is_none()
+                && !may_be_pickle(&model.file),
         }
     }
 
@@ -438,7 +441,7 @@ fn missing_class(need: &Requirement, class: &str) -> MissingClass {
 /// Whether a folder has the file, and one only where any folder in it would do.
 fn has(files: &BTreeSet<String>, model: &RequiredModel) -> bool {
     let by_address = model.choice == Choice::Address;
-    matches!(find_lora(&model.file, by_address, files), Some(LoraFile::One(_)))
+    matches!(find_file(&model.file, by_address, files), Some(FoundFile::One(_)))
 }
 
 /// File names as compared: exports from Windows have backslashes.

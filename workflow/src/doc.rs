@@ -20,6 +20,14 @@ pub fn line(text: &str) -> String {
         .replace("/*", "/ *")
 }
 
+/// What callers of a model are told that may be told by its address.
+pub(crate) const FROM_URL: &str = "Or an http or https address that ends in the name of a file, which is looked for in all folders, and fetched if it is in none.";
+
+/// Whether a text may be an address of a model file.
+pub(crate) fn is_by_address(param: &Param) -> bool {
+    param.from_url && param.ty != ParamType::Loras
+}
+
 /// What a field means, its default, range and unit, and where it comes from.
 pub fn field(param: &Param) -> String {
     let mut doc = param.description.as_deref().map(line).unwrap_or_default();
@@ -32,6 +40,9 @@ pub fn field(param: &Param) -> String {
         }
         doc.push_str(&text);
     };
+    if is_by_address(param) {
+        add(FROM_URL.to_owned());
+    }
     if let Some(default) = &param.default {
         let shown = line(&default.to_json());
         let shown: String = shown.chars().take(80).collect();

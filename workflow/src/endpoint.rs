@@ -241,6 +241,9 @@ pub struct Param {
     /// For a list of LoRAs, what it looks like.
     #[serde(skip)]
     pub loras: Option<LoraShape>,
+    /// Whether model files that callers tell by their address are fetched from there.
+    #[serde(skip)]
+    pub from_url: bool,
     /// Whether the author declared it in the graph.
     #[serde(skip)]
     pub(crate) settled: bool,

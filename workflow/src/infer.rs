@@ -37,6 +37,8 @@ mod types;
 mod values;
 mod wishes;
 
+pub(crate) use models::REPOSITORY;
+
 /// A workflow with more nodes than this is refused. The largest real ones have two hundred.
 const MOST_NODES: usize = 10_000;
 

@@ -115,13 +115,11 @@ pub struct LoraShape {
     pub most: usize,
     /// Whether each has a strength of its own for the text encoder.
     pub clip: bool,
-    /// Whether one that is told by its address is fetched from there.
-    pub from_url: bool,
 }
 
 impl Default for LoraShape {
     fn default() -> Self {
-        Self { most: MOST_LORAS, clip: false, from_url: false }
+        Self { most: MOST_LORAS, clip: false }
     }
 }
 
@@ -129,8 +127,8 @@ impl LoraPlace {
     /// What lists look like.
     pub fn shape(&self) -> LoraShape {
         match self {
-            Self::Chain(chain) => LoraShape { most: MOST_LORAS, clip: chain.clip, from_url: false },
-            Self::Stack(stack) => LoraShape { most: stack.most, clip: stack.clip, from_url: false },
+            Self::Chain(chain) => LoraShape { most: MOST_LORAS, clip: chain.clip },
+            Self::Stack(stack) => LoraShape { most: stack.most, clip: stack.clip },
         }
     }
 }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     diagnostic::printable,
+    doc::{FROM_URL, is_by_address},
     endpoint::{Endpoint, OutputKind, Param, ParamType, Tier},
     enum_names::enum_names,
     json::{self, Number},
@@ -19,6 +20,9 @@ mod example;
 
 /// The tag of workflows that are in no folder; all others are tagged with theirs.
 pub const ROOT_TAG: &str = "workflows";
+
+/// The longest address of a model file, in bytes.
+const LONGEST_ADDRESS: usize = 2048;
 
 /// The operation ids of one document.
 #[derive(Debug, Clone, Default)]
@@ -245,7 +249,8 @@ fn is_picture(param: &Param) -> bool {
 fn schema(param: &Param, form: bool) -> Value {
     let mut schema = match param.ty {
         ParamType::String | ParamType::Enum if param.open => {
-            let mut schema = json!({"type": "string", "maxLength": 1000});
+            let longest = if is_by_address(param) { LONGEST_ADDRESS } else { 1000 };
+            let mut schema = json!({"type": "string", "maxLength": longest});
             if !param.options.is_empty() {
                 schema["examples"] = json!(param.options);
             }
@@ -293,9 +298,9 @@ fn loras(param: &Param) -> Value {
         "url": {
             "type": "string",
             "format": "uri",
-            "maxLength": 2048,
+            "maxLength": LONGEST_ADDRESS,
             "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://",
-            "description": if param.loras.unwrap_or_default().from_url {
+            "description": if param.from_url {
                 "Instead of `name`: an address that ends in the name of a file, which is looked for in all folders, \
                  and fetched if it is in none."
             } else {
@@ -342,6 +347,10 @@ fn closed(options: &[json::Value]) -> Value {
 
 fn describe(param: &Param) -> String {
     let mut text = param.description.clone().unwrap_or_default();
+    if is_by_address(param) {
+        let space = if text.is_empty() { "" } else { " " };
+        text.extend([space, FROM_URL]);
+    }
     if let Some(unit) = &param.unit {
         text.extend([" In ", unit, "."]);
     }

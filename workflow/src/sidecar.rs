@@ -14,6 +14,7 @@ use crate::{
 };
 
 mod deprecation;
+mod from_url;
 
 pub use deprecation::{Date, Deprecation};
 
@@ -73,7 +74,7 @@ pub struct ParamRule {
     pub required: Option<bool>,
     /// One sentence for callers.
     pub description: Option<String>,
-    /// Whether LoRAs that callers name by an address are fetched from it.
+    /// Whether model files that callers tell by their address are fetched from there.
     #[serde(default)]
     pub from_url: bool,
 }
@@ -451,16 +452,6 @@ impl ParamRule {
                 None => {}
             }
         }
-        match &mut param.loras {
-            Some(shape) => shape.from_url = self.from_url,
-            None if self.from_url => {
-                odd(
-                    "`from_url` is for lists of LoRAs",
-                    "leave it out: other models are not fetched by address",
-                );
-            }
-            None => {}
-        }
         if let Some(options) = &self.options {
             let options: Vec<Value> = options.iter().filter_map(value).collect();
             param.enum_name = None;
@@ -490,6 +481,9 @@ impl ParamRule {
         }
         if let Some(description) = &self.description {
             param.description = Some(description.clone());
+        }
+        if self.from_url {
+            self.apply_from_url(param, key, diagnostics);
         }
     }
 }

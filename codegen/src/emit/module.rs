@@ -126,6 +126,9 @@ fn field(param: &Param, lists: &OptionLists) -> TokenStream {
     }
     if let Some(folder) = &param.folder {
         keys.push(quote!(folder = #folder));
+        if param.from_url && param.ty != ParamType::Loras {
+            keys.push(quote!(from_url));
+        }
     } else if !param.options.is_empty() && lists.name(param).is_none() {
         let options = param.options.iter().filter_map(value);
         keys.push(quote!(options = [#(#options),*]));
@@ -147,7 +150,7 @@ fn field(param: &Param, lists: &OptionLists) -> TokenStream {
         if shape.clip {
             keys.push(quote!(clip));
         }
-        if shape.from_url {
+        if param.from_url {
             keys.push(quote!(from_url));
         }
         let default = param.default.as_ref().map(Value::to_json);
@@ -249,8 +252,8 @@ fn kind(param: &Param, lists: &OptionLists) -> TokenStream {
             quote!(Seed { min: 0, max: #max })
         }
         _ if param.folder.is_some() => {
-            let folder = &param.folder;
-            quote!(Model { folder: Static(#folder) })
+            let (folder, from_url) = (&param.folder, param.from_url);
+            quote!(Model { folder: Static(#folder), from_url: #from_url })
         }
         _ if !param.options.is_empty() => quote!(Suggest { options: Static(&[#(Static(#options)),*]) }),
         _ => quote!(Text { max_length: 100_000 }),

@@ -11,6 +11,7 @@ use crate::{
     Listener, PullError, Retries, Sha256, Source, Wanted,
     cache::{Held, Part, key},
     link,
+    name::may_be_pickle,
     progress::{Event, Step},
     safetensors::{BadHeader, Header},
     trouble::Trouble,
@@ -19,9 +20,6 @@ use crate::{
 
 /// Whether somebody else is done with a file is looked at this often: locks do not tell.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
-
-/// Kinds of files that are, or may be, Python's pickles.
-const PICKLES: [&str; 8] = ["ckpt", "pt", "pt2", "pth", "bin", "pkl", "pickle", "joblib"];
 
 /// One model on its way.
 #[derive(Debug, Clone)]
@@ -60,7 +58,7 @@ impl Row {
 impl Run<'_> {
     pub(super) async fn pull(&self) -> Result<Pulled, PullError> {
         let Wanted { name, sources, .. } = self.wanted;
-        if !self.depot.settings.pickles && PICKLES.contains(&name.extension().as_str()) {
+        if !self.depot.settings.pickles && may_be_pickle(name.file()) {
             return Err(PullError::Pickle { file: name.to_string() });
         }
         if let Some(present) = self.blocking(present).await? {

@@ -1,8 +1,8 @@
 //! Text, within bounds.
 
-use super::{Raw, Slot};
+use super::{Raw, Slot, model};
 use crate::{
-    DecodeLimits, Field, Kind,
+    DecodeLimits, Field, Kind, address,
     fault::{Allowed, ValueFault},
 };
 
@@ -26,6 +26,11 @@ pub(crate) fn plain(field: &Field, raw: &Raw<'_>) -> Result<String, ValueFault> 
         Raw::Text(text) => (*text).to_owned(),
         Raw::Json(_) | Raw::File(_) => return Err(ValueFault::expected(&field.kind)),
     };
+    if let Kind::Model { from_url, .. } = field.kind
+        && address::is_one(&text)
+    {
+        return if from_url { model::read_address(&text) } else { Err(model::no_address()) };
+    }
     let longest = if let Kind::Text { max_length } = field.kind { max_length } else { 1000 };
     if text.len() > longest && text.chars().count() > longest {
         let fault = ValueFault::new(format!("must have at most {longest} characters"));
@@ -35,24 +40,12 @@ pub(crate) fn plain(field: &Field, raw: &Raw<'_>) -> Result<String, ValueFault> 
         return Err(ValueFault::new("must not contain a NUL character"));
     }
     match &field.kind {
-        Kind::Model { .. } => model_name(&text).map(|()| text),
+        Kind::Model { .. } => model::name(&text).map(|()| text),
         Kind::Choice { options } if !options.iter().any(|option| **option == *text) => {
             Err(super::not_an_option(&text, options))
         }
         _ => Ok(text),
     }
-}
-
-/// The name of a model is looked up below a folder: it must not lead out of it.
-pub(crate) fn model_name(text: &str) -> Result<(), ValueFault> {
-    let leads_out = text.starts_with(['/', '~'])
-        || text.contains(['\\', ':'])
-        || text.split('/').any(|part| part == ".." || part == "." || part.is_empty());
-    let annotated = ["[output]", "[input]", "[temp]"].iter().any(|mark| text.trim_end().ends_with(mark));
-    if leads_out || annotated || text.chars().any(char::is_control) || text.is_empty() {
-        return Err(ValueFault::new("must be a file name, with `/` between folders"));
-    }
-    Ok(())
 }
 
 impl Slot for String {
@@ -70,6 +63,10 @@ impl Slot for String {
     }
 
     fn text(&self) -> Option<&str> {
+        Some(self)
+    }
+
+    fn text_mut(&mut self) -> Option<&mut String> {
         Some(self)
     }
 }

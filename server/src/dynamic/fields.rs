@@ -77,7 +77,7 @@ fn common(param: &Param) -> Kind {
             folder: text(param.folder.as_deref().unwrap_or("loras")),
             most: param.loras.unwrap_or_default().most,
             clip: param.loras.unwrap_or_default().clip,
-            from_url: param.loras.unwrap_or_default().from_url,
+            from_url: param.from_url,
             min: param.min.as_ref().map_or(-100.0, Number::as_f64),
             max: param.max.as_ref().map_or(100.0, Number::as_f64),
         },
@@ -92,7 +92,7 @@ fn common(param: &Param) -> Kind {
             None => Kind::NumberChoice { options: numbers(param) },
         },
         _ => match &param.folder {
-            Some(folder) => Kind::Model { folder: text(folder) },
+            Some(folder) => Kind::Model { folder: text(folder), from_url: param.from_url },
             None if param.options.is_empty() => Kind::Text { max_length: LONGEST_TEXT },
             None => {
                 Kind::Suggest { options: param.options.iter().filter_map(Value::as_str).map(text).collect() }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use comfyport_endpoint::{Decoded, Endpoint, Kind, NodeLabel, State};
+use comfyport_endpoint::{ChosenModel, Decoded, Endpoint, Kind, NodeLabel, State};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -92,21 +92,15 @@ impl Requirement {
     /// What this request needs, the files that its caller chose included.
     pub fn of(endpoint: &Endpoint, decoded: &Decoded) -> Self {
         let mut need = Self::of_endpoint(endpoint, Some(decoded.state()), &decoded.decided_models());
-        let models = decoded.models().into_iter().filter_map(|(field, file)| {
-            let Kind::Model { folder } = &field.kind else { return None };
-            chosen(folder, &file, &field.at, Choice::Caller)
+        let models = decoded.models().into_iter().filter_map(|ChosenModel { field, name, url, .. }| {
+            let Kind::Model { folder, from_url } = &field.kind else { return None };
+            chosen(folder, &name, &field.at, (url, *from_url))
         });
         let loras = decoded.loras();
         let loras = loras.iter().flat_map(|(_, field, loras)| {
             let Kind::Loras { folder, from_url, .. } = &field.kind else { return vec![] };
             let one = |lora: &comfyport_endpoint::Lora| {
-                let choice = if lora.url.is_some() { Choice::Address } else { Choice::Caller };
-                let model = chosen(folder, lora.name.as_deref()?, &field.at, choice)?;
-                Some(RequiredModel {
-                    url: lora.url.clone(),
-                    from_url: *from_url && lora.url.is_some(),
-                    ..model
-                })
+                chosen(folder, lora.name.as_deref()?, &field.at, (lora.url.clone(), *from_url))
             };
             loras.iter().filter_map(one).collect()
         });
@@ -177,11 +171,12 @@ impl Requirement {
     }
 }
 
+/// What a caller chose, by its name or by an address, from where it may be fetched or not.
 fn chosen(
     folder: &str,
     file: &str,
     at: &[comfyport_endpoint::Text],
-    choice: Choice,
+    (url, from_url): (Option<String>, bool),
 ) -> Option<RequiredModel> {
     let (node, input) = at.first().and_then(|at| at.split_once('.')).unwrap_or_default();
     (folder != "unknown").then(|| RequiredModel {
@@ -189,9 +184,9 @@ fn chosen(
         file: plain(file),
         node: node.to_owned(),
         input: input.to_owned(),
-        url: None,
-        choice,
-        from_url: false,
+        choice: if url.is_some() { Choice::Address } else { Choice::Caller },
+        from_url: from_url && url.is_some(),
+        url,
     })
 }
 
@@ -204,13 +199,17 @@ mod tests {
         let need = Requirement::of_classes("prompt", ["B", "A"].map(str::to_owned).into());
         assert_eq!(need.id(), Requirement::of_classes("prompt", ["A", "B"].map(str::to_owned).into()).id());
         assert_eq!(need.id().len(), 16);
-        let model = chosen("clip", r"sub\x.safetensors", &["3.clip_name".into()], Choice::Address).unwrap();
+        let told = (Some("https://host/x.safetensors".to_owned()), true);
+        let model = chosen("clip", r"sub\x.safetensors", &["3.clip_name".into()], told).unwrap();
+        assert_eq!((model.choice, model.from_url), (Choice::Address, true));
         assert_eq!((&*model.folder, &*model.file), ("text_encoders", "sub/x.safetensors"));
         assert_eq!((&*model.node, &*model.input), ("3", "clip_name"));
         let other = Requirement { models: vec![model], ..need.clone() };
         assert_ne!(other.id(), need.id());
         let stored: Requirement = serde_json::from_str(&serde_json::to_string(&other).unwrap()).unwrap();
         assert_eq!((stored.id(), &stored), (other.id(), &other));
-        assert!(chosen("unknown", "x", &[], Choice::Caller).is_none());
+        let named = chosen("vae", "x", &[], (None, true)).unwrap();
+        assert_eq!((named.choice, named.from_url), (Choice::Caller, false));
+        assert!(chosen("unknown", "x", &[], (None, false)).is_none());
     }
 }

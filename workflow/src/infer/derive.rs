@@ -147,6 +147,7 @@ fn field(name: &str, derived: Derived, ty: ParamType, bindings: &[Binding]) -> P
         signal: String::new(),
         derived: Some(derived),
         loras: None,
+        from_url: false,
         settled: false,
         insisted: None,
     }

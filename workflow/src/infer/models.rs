@@ -70,7 +70,7 @@ const FETCHES: &[&str] = &["preprocessor", "annotator", "vfi", "downloadandload"
 const KEEPS: &[&str] = &["preprocessor", "annotator", "vfi"];
 
 /// The folder of what a node loads by `owner/name`.
-const REPOSITORY: &str = "huggingface";
+pub(crate) const REPOSITORY: &str = "huggingface";
 
 /// Words of classes that load models by repository.
 const BY_REPOSITORY: &[&str] = &["transformers", "huggingface", "pretrained", "diffusers"];

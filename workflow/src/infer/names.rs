@@ -280,6 +280,7 @@ fn param(group: Group, name: String, diagnostics: &mut Vec<Diagnostic>) -> Optio
         name,
         derived: None,
         loras: None,
+        from_url: false,
         settled: first.settled || first.declared.is_some(),
         insisted: first.insisted,
     })

@@ -1,4 +1,4 @@
-//! Addresses that LoRAs come from. They are looked at here, never fetched.
+//! Addresses that model files come from. They are looked at here, never fetched.
 
 use percent_encoding::percent_decode_str;
 use url::Url;
@@ -7,46 +7,60 @@ use crate::fault::ValueFault;
 
 /// The longest address, in bytes.
 const LONGEST: usize = 2048;
-/// How the names of LoRA files end.
-pub(super) const ENDINGS: &[&str] = &[".safetensors", ".sft", ".pt", ".ckpt", ".bin"];
 
 /// What an address says.
 #[derive(Debug, PartialEq)]
-pub(super) struct Source {
+pub(crate) struct Address {
     /// The address without query and fragment, which may hold secrets.
-    pub(super) address: String,
+    pub(crate) text: String,
     /// The name of the file, if its path ends in one.
-    pub(super) file: Option<String>,
+    pub(crate) file: Option<String>,
 }
 
-/// Reads an address. What is wrong with it is said without repeating it.
-pub(super) fn read(text: &str) -> Result<Source, ValueFault> {
+/// Whether a text is meant as an address. No name of a model file has a colon.
+pub(crate) fn is_one(text: &str) -> bool {
+    text.contains("://")
+}
+
+/// Reads an address of a file with one of these endings. What is wrong with it is said without repeating it.
+pub(crate) fn read(text: &str, endings: &[&str]) -> Result<Address, ValueFault> {
     if text.len() > LONGEST {
-        return Err(ValueFault::new(format!("`url` must have at most {LONGEST} bytes")));
+        return Err(ValueFault::new(format!("must have at most {LONGEST} bytes")));
     }
     let mut url = Url::parse(text)
         .ok()
         .filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host())
-        .ok_or_else(|| ValueFault::new("`url` must be an http or https address"))?;
+        .ok_or_else(|| ValueFault::new("must be an http or https address"))?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(ValueFault::new("`url` must not hold a user name or a password"));
+        return Err(ValueFault::new("must not hold a user name or a password"));
     }
     url.set_query(None);
     url.set_fragment(None);
-    let last = url.path_segments().and_then(|mut segments| segments.next_back()).unwrap_or_default();
-    let file = percent_decode_str(last).decode_utf8().ok().filter(|file| is_file(file));
-    Ok(Source { file: file.map(Into::into), address: url.into() })
+    let file = last(&url).filter(|file| is_file(file, endings));
+    Ok(Address { file, text: url.into() })
 }
 
-fn is_file(name: &str) -> bool {
+/// The file at the end of an address that was read before.
+pub(crate) fn file_of(address: &str) -> Option<String> {
+    if is_one(address) { last(&Url::parse(address).ok()?) } else { None }
+}
+
+fn last(url: &Url) -> Option<String> {
+    let last = url.path_segments()?.next_back()?;
+    percent_decode_str(last).decode_utf8().ok().map(Into::into)
+}
+
+fn is_file(name: &str, endings: &[&str]) -> bool {
     let lower = name.to_lowercase();
-    let has_ending = ENDINGS.iter().any(|ending| lower.len() > ending.len() && lower.ends_with(ending));
+    let has_ending = endings.iter().any(|ending| lower.len() > ending.len() && lower.ends_with(ending));
     has_ending && !name.contains(['/', '\\'])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const ENDINGS: &[&str] = &[".safetensors", ".pt"];
 
     #[test]
     fn the_last_step_of_the_path_is_the_file() {
@@ -57,14 +71,18 @@ mod tests {
             ("https://host/api/download/models/12345?token=secret", None),
             ("https://host/a.safetensors/", None),
             ("https://host/.safetensors", None),
+            ("https://host/a.gguf", None),
             ("https://host/x%2F..%2Fy.safetensors", None),
             ("https://host/x%5Cy.safetensors", None),
             ("https://host/%FF.safetensors", None),
             ("https://host", None),
         ] {
-            let source = read(url).unwrap();
-            assert_eq!(source.file.as_deref(), file, "{url}");
-            assert!(!source.address.contains(['?', '#']), "{}", source.address);
+            let address = read(url, ENDINGS).unwrap();
+            assert_eq!(address.file.as_deref(), file, "{url}");
+            assert!(!address.text.contains(['?', '#']), "{}", address.text);
+            if file.is_some() {
+                assert_eq!(file_of(&address.text).as_deref(), file, "{url}");
+            }
         }
     }
 
@@ -82,7 +100,7 @@ mod tests {
             "https://",
             &long,
         ] {
-            let fault = read(url).unwrap_err();
+            let fault = read(url, ENDINGS).unwrap_err();
             assert!(!fault.message.contains("secret"), "{url}: {}", fault.message);
         }
     }
