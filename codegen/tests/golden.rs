@@ -35,6 +35,19 @@ fn bundled_workflows_generate_what_is_kept() {
     });
 }
 
+/// None of the bundled workflows takes addresses of models.
+#[test]
+fn models_by_address_generate_what_is_kept() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clashes");
+    let mut templates = support::templates(&folder);
+    templates.retain(|template| template.path == "model_by_address");
+    let files = generated(&templates, &support::catalog(&folder)).files;
+    let mut settings = insta::Settings::clone_current();
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!("model_by_address.rs", files["model_by_address.rs"]));
+}
+
 #[test]
 fn the_same_workflows_give_the_same_bytes_in_any_order() {
     let (mut templates, catalog) = bundled();

@@ -7,7 +7,7 @@ use comfyport_simulator::{Models, Options, Simulator};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use crate::process::{Comfyport, repository, run};
+use crate::process::{Comfyport, run};
 
 /// What `sd15/txt2img` needs.
 pub(crate) const CHECKPOINT: &str = "v1-5-pruned-emaonly-fp16.safetensors";
@@ -364,65 +364,4 @@ async fn jobs_that_wait_outlive_the_server_and_can_be_cancelled() {
     let (_, job) = follow(&server, &kept).await;
     assert_eq!(job["status"], "succeeded", "{job:#}");
     assert_eq!(server.read(&format!("/jobs/{dropped}"), 200).await.json()["status"], "cancelled");
-}
-
-/// A workflow with a list of LoRAs, whose author lets callers name them by address, or does not.
-fn workflows(home: &Home, allowed: bool) -> String {
-    let folder = home.folder.path().join(format!("workflows-{allowed}"));
-    std::fs::create_dir(&folder).unwrap();
-    let graph = std::fs::read_to_string(repository("workflow_templates/sd15/txt2img.json")).unwrap();
-    let mut graph: Value = serde_json::from_str(&graph).unwrap();
-    graph["10"] = json!({"class_type": "LoraLoader", "inputs": {
-        "model": ["4", 0], "clip": ["4", 1], "lora_name": "own.safetensors", "strength_model": 1, "strength_clip": 1,
-    }});
-    graph["3"]["inputs"]["model"] = json!(["10", 0]);
-    for text in ["6", "7"] {
-        graph[text]["inputs"]["clip"] = json!(["10", 1]);
-    }
-    std::fs::write(folder.join("styled.json"), graph.to_string()).unwrap();
-    if allowed {
-        std::fs::write(folder.join("styled.toml"), "[params.loras]\nfrom_url = true\n").unwrap();
-    }
-    folder.to_str().unwrap().to_owned()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn loras_are_fetched_by_address_where_the_workflow_has_it_so() {
-    let home = Home::new().await;
-    std::fs::create_dir(home.model("checkpoints")).unwrap();
-    std::fs::write(home.model(&format!("checkpoints/{CHECKPOINT}")), &home.checkpoint).unwrap();
-    let lora = safetensors(7, 50_000);
-    home.hub.put("o/styles", "ink.safetensors", lora.clone());
-    let ask = |file: &str| {
-        let url = format!("https://huggingface.co/o/styles/resolve/main/{file}");
-        json!({"prompt": "a fox", "steps": 1, "loras": [{"url": url, "strength": 0.5}]})
-    };
-    let data = tempfile::tempdir().unwrap();
-    let never = workflows(&home, false);
-    let server = home.serve(data.path(), &[("COMFYPORT_WORKFLOWS_DIR", &never)]);
-    let refused = server.call("/styled", &ask("ink.safetensors"), 422).await;
-    assert!(refused["detail"].as_str().unwrap().contains("it is not fetched from"), "{refused}");
-    drop(server);
-    let allowed = workflows(&home, true);
-    let server = home.serve(data.path(), &[("COMFYPORT_WORKFLOWS_DIR", &allowed)]);
-    let done = server.call("/styled", &ask("ink.safetensors"), 200).await;
-    assert_eq!(done["params"]["loras"][0]["strength"], 0.5, "{done:#}");
-    assert_eq!(std::fs::read(home.model("loras/from-url/ink.safetensors")).unwrap(), lora);
-    let job = server.read(&format!("/jobs/{}/events", done["id"].as_str().unwrap()), 200).await.text();
-    assert!(job.contains("event: waiting"), "{job}");
-    // It is there now.
-    let asked = home.hub.host.seen().len();
-    server.call("/styled", &ask("ink.safetensors"), 200).await;
-    assert_eq!(home.hub.host.seen().len(), asked);
-    // What is not there, what can run code, and what leads inside.
-    let gone = server.call("/styled", &ask("none.safetensors"), 502).await;
-    assert!(gone["detail"].as_str().unwrap().contains("none.safetensors"), "{gone}");
-    let pickle = server.call("/styled", &ask("ink.ckpt"), 502).await;
-    assert!(pickle["detail"].as_str().unwrap().contains("pickles"), "{pickle}");
-    drop(server);
-    let inside = [("COMFYPORT_WORKFLOWS_DIR", allowed.as_str()), ("COMFYPORT_FETCH_ALLOW", "[]")];
-    let server = home.serve(data.path(), &inside);
-    let url = json!([{"url": "https://10.0.0.1/x.safetensors"}]);
-    let refused = server.call("/styled", &json!({"prompt": "a fox", "loras": url}), 502).await;
-    assert!(refused["detail"].as_str().unwrap().contains("10.0.0.1"), "{refused}");
 }

@@ -20,6 +20,7 @@ mod dynamic;
 mod engines;
 mod enrich;
 mod errands;
+mod errands_by_address;
 mod errands_shared;
 mod host;
 mod hostile;

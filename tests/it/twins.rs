@@ -128,6 +128,7 @@ fn odd_values() -> Vec<Value> {
         json!(true),
         json!("nonsense"),
         json!("../../etc/passwd"),
+        json!("https://127.0.0.1/x.safetensors?token=a"),
         json!(""),
         json!(long),
         json!(-1),
