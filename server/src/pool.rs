@@ -227,8 +227,8 @@ impl Pool {
         Err(refusal.unwrap_or_else(no_engine))
     }
 
-    /// An engine that has what a request needs; of several, the one with the least to do. LoRAs that the request tells
-    /// by their address get the names that this engine has for them.
+    /// An engine that has what a request needs; of several, the one with the least to do. Model files that the
+    /// request tells by their address get the names that this engine has for them.
     ///
     /// A model that the caller chose and that none of the engines has is a fault of the request. What only an engine
     /// has that cannot be reached now is no fault of anybody.

@@ -21,7 +21,8 @@ pub fn line(text: &str) -> String {
 }
 
 /// What callers of a model are told that may be told by its address.
-pub(crate) const FROM_URL: &str = "Or an http or https address that ends in the name of a file, which is looked for in all folders, and fetched if it is in none.";
+pub(crate) const FROM_URL: &str = "The name of a file, or an http or https address that ends in one, which is looked \
+    for in all folders and fetched if it is in none.";
 
 /// Whether a text may be an address of a model file.
 pub(crate) fn is_by_address(param: &Param) -> bool {
