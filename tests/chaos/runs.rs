@@ -216,7 +216,8 @@ async fn freeze_beyond_lease(hall: &mut Hall, random: &mut Rng) -> usize {
     hall.servers[victim].thaw();
     // Whoever is frozen again before he said that he lives has nothing that could be taken over once more.
     let ready = format!("{}/ready", hall.servers[victim].url());
-    let is_ready = async || hall.http.get(&ready).send().await.unwrap().status() == 200;
+    // A connection that was open all the while may be closed by now.
+    let is_ready = async || hall.http.get(&ready).send().await.is_ok_and(|answer| answer.status() == 200);
     until("the thawed server lives again", RECOVERY, is_ready).await;
     1
 }
@@ -303,7 +304,8 @@ async fn disk_full(scale: Scale) {
         })
         .await;
         let ready = format!("{}/ready", hall.servers[0].url());
-        let is_ready = async || hall.http.get(&ready).send().await.unwrap().status() == 200;
+        // A connection that was open all the while may be closed by now.
+        let is_ready = async || hall.http.get(&ready).send().await.is_ok_and(|answer| answer.status() == 200);
         until("the server says that it is not ready", RECOVERY, async || !is_ready().await).await;
         tokio::time::sleep(Duration::from_millis(random.u64(0..1000))).await;
         disk.clear();
