@@ -112,6 +112,11 @@ async fn others_are_not_there() {
         json!({"grid": {"seed": [1, 2]}, "base": {"prompt": "a fox", "width": 64, "height": 64, "steps": 1}});
     let batch = with(server.post(&format!("{PAINT}:batch")).body(body.to_string()), one);
     let batch = server.expect(batch, 202).await.json();
+    // Its contact sheet is there once there are pictures; events end with their job.
+    for job in batch["jobs"].as_array().unwrap() {
+        let events = format!("{}/events", job["status_url"].as_str().unwrap());
+        server.expect(with(server.get(&events), one), 200).await;
+    }
     let batch = batch["id"].as_str().unwrap();
     let routes = [
         (Method::GET, format!("/jobs/{id}")),
