@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use comfyport_needs::VersionRange;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -59,7 +60,7 @@ pub enum Origin {
 }
 
 /// What a pack calls itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Project {
     /// Its name, which is its id in the Comfy Registry.
     pub name: String,
@@ -68,12 +69,6 @@ pub struct Project {
     /// What it asks of Python.
     #[serde(default)]
     pub dependencies: Vec<String>,
-    /// The Pythons it runs on.
-    #[serde(default, rename = "requires-python", skip_serializing_if = "Option::is_none")]
-    pub python: Option<String>,
-    /// The ComfyUIs it runs with.
-    #[serde(skip)]
-    pub comfyui: Option<String>,
 }
 
 impl Installed {
@@ -159,21 +154,19 @@ pub(crate) fn project(pack: &Path) -> Option<Project> {
     #[derive(Deserialize)]
     struct Document {
         project: Project,
-        #[serde(default)]
-        tool: Tool,
     }
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Tool {
-        comfy: Comfy,
-    }
-    #[derive(Default, Deserialize)]
-    #[serde(default, rename_all = "kebab-case")]
-    struct Comfy {
-        requires_comfyui: Option<String>,
-    }
-    let document: Document = toml::from_str(&read(&pack.join("pyproject.toml"))?).ok()?;
-    Some(Project { comfyui: document.tool.comfy.requires_comfyui, ..document.project })
+    toml::from_str::<Document>(&read(&pack.join("pyproject.toml"))?).ok().map(|document| document.project)
+}
+
+/// The Pythons and the ComfyUIs that a pack says it runs on, as far as that can be read.
+pub(crate) fn ranges(pack: &Path) -> [Option<VersionRange>; 2] {
+    let document = read(&pack.join("pyproject.toml")).and_then(|text| text.parse::<toml::Table>().ok());
+    let range = |table: &str, key: &str| {
+        let mut tables = table.split('.');
+        let first = document.as_ref()?.get(tables.next()?)?;
+        VersionRange::read(tables.try_fold(first, |value, name| value.get(name))?.get(key)?.as_str()?)
+    };
+    [range("project", "requires-python"), range("tool.comfy", "requires-comfyui")]
 }
 
 /// A text file, if it is one and not too large.
@@ -274,6 +267,19 @@ mod tests {
     fn write(path: &Path, text: &str) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
+    }
+
+    #[test]
+    fn what_is_odd_about_versions_hides_no_pack() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |text: &str| fs::write(folder.path().join("pyproject.toml"), text).unwrap();
+        write("tool = 3\n[project]\nname = \"a\"\nversion = \"1\"\nrequires-python = [3]\n");
+        assert_eq!(project(folder.path()).unwrap().name, "a");
+        assert_eq!(ranges(folder.path()), [None, None]);
+        write(
+            "[project]\nname = \"a\"\nrequires-python = \">=3.10\"\n[tool.comfy]\nrequires-comfyui = \">=0.3\"\n",
+        );
+        assert_eq!(ranges(folder.path()).map(|range| range.unwrap().to_string()), [">=3.10", ">=0.3"]);
     }
 
     #[test]

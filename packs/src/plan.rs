@@ -336,7 +336,7 @@ mod tests {
     #[test]
     fn what_is_there_decides() {
         let mut fork = there("fork", clone_of("https://h/me/fork", ONE));
-        fork.project = Some(Project { name: "forked".to_owned(), ..Project::default() });
+        fork.project = Some(Project { name: "forked".to_owned(), version: None, dependencies: Vec::new() });
         let mut link = there("link", clone_of("https://h/o/link", ONE));
         link.linked = true;
         let installed = [

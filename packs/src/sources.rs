@@ -6,7 +6,7 @@ use comfyport_needs::{LockedPack, Pin, VersionRange, same_repository};
 
 use crate::{
     git::{Git, GitError},
-    installed::{Installed, Origin, Project, project},
+    installed::{Installed, Origin, ranges},
     plan::{Action, Step, is_called},
     python::requirements,
     registry::{KnownPack, Registry, RegistryError},
@@ -94,12 +94,7 @@ impl Sources {
                         fs::write(look.path().join(file), text)?;
                     }
                 }
-                let project = project(look.path());
-                let range = |said: fn(&Project) -> Option<&String>| {
-                    project.as_ref().and_then(said).and_then(|text| VersionRange::read(text))
-                };
-                let (python, comfyui) =
-                    (range(|project| project.python.as_ref()), range(|project| project.comfyui.as_ref()));
+                let [python, comfyui] = ranges(look.path());
                 Ok(Asks { requirements: requirements(look.path()), python, comfyui })
             }
             _ => Ok(Asks::default()),

@@ -102,7 +102,7 @@ fn ranges(stats: &Value, expected: &Expected<'_>, found: &mut Findings) {
     let (mut judged, mut outside) = (0, Vec::new());
     if let (Some(locked), Some(python)) = (&expected.python, &engines[0].1) {
         let minor =
-            |version: &str| numbers(version).map(|mut numbers| numbers.drain(..).take(2).collect::<Vec<_>>());
+            |version: &str| numbers(version).map(|numbers| numbers.into_iter().take(2).collect::<Vec<_>>());
         judged += 1;
         if minor(python).zip(minor(locked)).is_some_and(|(is, was)| is < was) {
             outside
