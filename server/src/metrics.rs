@@ -31,6 +31,8 @@ const OTHER: &str = "other";
 pub struct Now {
     /// How much waits and runs.
     pub depth: Depth,
+    /// The workflows served.
+    pub workflows: Vec<String>,
     /// The time, in milliseconds since 1970.
     pub time: i64,
     /// Jobs that this server is running.
@@ -97,6 +99,13 @@ fn whole(count: impl TryInto<i64>) -> i64 {
 
 impl Present {
     fn fill(&self, now: &Now) {
+        // An empty queue and an idle engine are 0, not unknown: a series that comes and goes is missed between scrapes.
+        for workflow in &now.workflows {
+            drop(self.queued.get_or_create(&ByWorkflow { workflow: workflow.clone() }));
+        }
+        for (view, _) in &now.engines {
+            drop(self.running.get_or_create(&ByEngine { engine: view.name.clone() }));
+        }
         for (workflow, count) in &now.depth.queued {
             self.queued.get_or_create(&ByWorkflow { workflow: workflow.clone() }).set(whole(*count));
         }
@@ -247,12 +256,13 @@ mod tests {
         };
         let now = Now {
             depth,
+            workflows: vec!["a/b".to_owned(), "a/idle".to_owned()],
             time: 3500,
             in_hand: 1,
             artifact_bytes: 9,
             backlog: 2,
             commits: 3,
-            engines: vec![(view, 4)],
+            engines: vec![(EngineView { name: "idle".to_owned(), ..view.clone() }, 0), (view, 4)],
         };
         metrics.render(&now).unwrap()
     }
@@ -280,6 +290,10 @@ mod tests {
             "comfyport_job_wait_seconds_sum{workflow=\"a/b\",engine=\"big\"} 1.5",
             "comfyport_job_run_seconds_sum{workflow=\"a/b\",engine=\"big\"} 1.0",
             "comfyport_jobs_running{engine=\"other\"} 5",
+            "comfyport_jobs_running{engine=\"big\"} 1",
+            "comfyport_jobs_running{engine=\"idle\"} 0",
+            "comfyport_jobs_queued{workflow=\"a/b\"} 7",
+            "comfyport_jobs_queued{workflow=\"a/idle\"} 0",
             "comfyport_job_oldest_wait_seconds 2.5",
             "comfyport_engine_state{engine=\"big\",state=\"ejected\"} 1",
             "comfyport_engine_state{engine=\"big\",state=\"up\"} 0",

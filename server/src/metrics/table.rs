@@ -137,9 +137,9 @@ metrics! {
     /// What is as it is when somebody asks.
     Present PRESENT {
         queued: Family<ByWorkflow, Gauge> = Family::default(),
-            Gauge "jobs_queued" ["workflow"] "Jobs that wait, those of all servers that share the store"
+            Gauge "jobs_queued" ["workflow"] "Jobs that wait, those of all servers that share the store; 0 for a workflow that has none"
         running: Family<ByEngine, Gauge> = Family::default(),
-            Gauge "jobs_running" ["engine"] "Jobs that run, those of all servers that share the store; `other` are engines that this server does not have"
+            Gauge "jobs_running" ["engine"] "Jobs that run, those of all servers that share the store; 0 for an idle engine, `other` are engines that this server does not have"
         oldest: Gauge<f64, std::sync::atomic::AtomicU64> = Gauge::default(),
             Gauge "job_oldest_wait_seconds" [] "How long the job that was accepted first of all that wait has waited; 0 if none waits"
         in_hand: Gauge = Gauge::default(),

@@ -125,6 +125,7 @@ pub async fn metrics(State(app): State<AppState>) -> Response {
     let jobs = &app.jobs;
     let now = Now {
         depth: jobs.counts.last_depth(),
+        workflows: app.endpoints.now().served().map(|endpoint| endpoint.path.to_string()).collect(),
         time: jobs.store.now(),
         in_hand: jobs.in_hand(),
         artifact_bytes: jobs.counts.kept_bytes(),
