@@ -422,11 +422,7 @@ pub async fn guard(State(guard): State<Guard>, mut request: Request, next: Next)
     };
     let (caller, left) = match identified {
         Ok(known) => known,
-        Err(Refusal::NoKey) if access.is_public(&route) => {
-            let grant = Arc::new(Grant { scopes: vec![Scope::Read], ..Grant::all() });
-            let (owner, subject) = (String::new(), "public".to_owned());
-            (Caller { owner, subject, grant, confined: true, address }, None)
-        }
+        Err(Refusal::NoKey) if access.is_public(&route) => (Caller::stranger(address), None),
         Err(refusal) => {
             let subject = match &refusal {
                 Refusal::TooOften { subject, .. } => subject.clone(),

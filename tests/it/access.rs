@@ -95,6 +95,11 @@ async fn keys_open_and_wrong_ones_all_look_alike() {
     for path in ["/", "/health", "/ready", "/docs/", "/openapi.json"] {
         server.read(path, 200).await;
     }
+    // Which engines there are is not for everybody.
+    let ready = server.read("/ready", 200).await.json();
+    assert_eq!((&ready["ready"], ready.get("engines")), (&json!(true), None), "{ready}");
+    let ready = server.expect(with(server.get("/ready"), &made[0]), 200).await.json();
+    assert_eq!(ready["engines"][0]["engine"], "simulator", "{ready}");
     for path in ["/workflows", "/metrics", "/engines", "/webhooks", "/usage", PAINT] {
         server.read(path, 401).await;
     }

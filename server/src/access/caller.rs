@@ -23,6 +23,17 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Somebody without a key, where keys are needed and the path is public.
+    pub(super) fn stranger(address: Option<IpAddr>) -> Self {
+        let grant = Arc::new(Grant { scopes: vec![Scope::Read], ..Grant::all() });
+        Self { owner: String::new(), subject: "public".to_owned(), grant, confined: true, address }
+    }
+
+    /// Whether he is nobody, where others have to say who they are.
+    pub fn is_stranger(&self) -> bool {
+        self.confined && self.owner.is_empty()
+    }
+
     /// Whether he may know of something of this owner.
     pub fn sees(&self, owner: &str) -> bool {
         !self.confined || self.owner == owner

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
+    access::Caller,
     app::AppState,
     endpoints::is_among,
     metrics::Now,
@@ -44,9 +45,11 @@ pub struct Asked {
     workflow: Option<String>,
 }
 
-/// `GET /ready`: could accept and run something now, or these workflows; 503 with reasons otherwise.
+/// `GET /ready`: could accept and run something now, or these workflows; 503 with reasons otherwise. Who has no key where
+/// keys are needed gets to know whether, and not which engines there are.
 pub async fn ready(
     State(app): State<AppState>,
+    caller: Caller,
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(asked) = asked.map_err(|error| {
@@ -71,11 +74,15 @@ pub async fn ready(
     let engines: Vec<EngineReadiness> = app.jobs.pool.view().into_iter().map(engine).collect();
     let ready = engines.iter().any(|engine| engine.ready);
     if !ready {
-        let reasons: Vec<String> = engines
-            .iter()
-            .map(|engine| format!("{}: {}", engine.engine, engine.reason.as_deref().unwrap_or(engine.state)))
-            .collect();
-        return Err(Problem::new(Code::EngineUnreachable, reasons.join("; ")));
+        let why = |engine: &EngineReadiness| {
+            format!("{}: {}", engine.engine, engine.reason.as_deref().unwrap_or(engine.state))
+        };
+        let detail = if caller.is_stranger() {
+            "no engine can be sent work; with a key, this says why".to_owned()
+        } else {
+            engines.iter().map(why).collect::<Vec<_>>().join("; ")
+        };
+        return Err(Problem::new(Code::EngineUnreachable, detail));
     }
     if let Some(pattern) = &asked.workflow {
         let able: BTreeSet<&str> =
@@ -87,10 +94,12 @@ pub async fn ready(
         let detail = format!("workflows are run once before anybody waits for them: {done} of {all} were");
         return Err(Problem::new(Code::WarmingUp, detail));
     }
-    let mut said =
-        json!({"ready": true, "workflows": app.endpoints.now().served().count(), "engines": engines});
-    if let Some(warm_up) = warm_up {
-        said["warm_up"] = json!({"done": warm_up.done, "all": warm_up.all, "not_done": warm_up.not_done});
+    let mut said = json!({"ready": true, "workflows": app.endpoints.now().served().count()});
+    if !caller.is_stranger() {
+        said["engines"] = json!(engines);
+        if let Some(warm_up) = warm_up {
+            said["warm_up"] = json!({"done": warm_up.done, "all": warm_up.all, "not_done": warm_up.not_done});
+        }
     }
     if app.config.compat.comfyui_api {
         said["status"] = "ready".into();
