@@ -1,6 +1,7 @@
 //! Projects of one's own: made, filled, built and served.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     process::{Command, Output},
@@ -58,6 +59,25 @@ fn a_new_project_depends_on_the_release_that_made_it_or_on_sources() {
     assert_eq!(lost.status.code(), Some(2));
     assert!(said(&lost).contains("folder of comfyport's sources"), "{}", said(&lost));
     assert!(!elsewhere.exists());
+}
+
+/// What works on every pixel is as fast in a project of one's own as it is here.
+#[test]
+fn a_new_project_optimises_what_this_workspace_does() {
+    let optimised = |manifest: &str| -> BTreeSet<String> {
+        let packages = manifest.split_once("\n[profile.dev.package]\n").unwrap().1;
+        let lines = packages.lines().take_while(|line| !line.is_empty());
+        lines.map(|line| line.split_once(" = ").unwrap().0.to_owned()).collect()
+    };
+    let folder = project();
+    let theirs = optimised(&fs::read_to_string(folder.path().join("my-api/Cargo.toml")).unwrap());
+    let mut ours = optimised(&fs::read_to_string(repository("Cargo.toml")).unwrap());
+    // These make the keys that tests sign tokens with.
+    for of_tests in ["num-bigint-dig", "rsa"] {
+        assert!(ours.remove(of_tests), "{of_tests}");
+    }
+    assert!(theirs.contains("image"), "{theirs:?}");
+    assert_eq!(theirs, ours);
 }
 
 #[tokio::test(flavor = "multi_thread")]
