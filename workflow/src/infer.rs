@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     catalog::{Catalog, InputDef, NodeDef},
     diagnostic::Diagnostic,
-    endpoint::{Binding, Endpoint, OutputKind, ParamType, Stage},
+    endpoint::{Binding, Endpoint, ModelRef, OutputKind, Param, ParamType, Stage},
     graph::{Consumer, Graph, Node, NodeId},
     json::Value,
     lock::{Held, Lock},
@@ -16,6 +16,7 @@ use crate::{
     risks::{self, licences},
     sidecar::{Decisions, Sidecar},
     source::Source,
+    ui::UiFacts,
 };
 
 mod candidate;
@@ -90,60 +91,11 @@ pub fn infer(mut source: Source, options: &Options<'_>) -> Endpoint {
 }
 
 fn infer_one(source: Source, options: &Options<'_>) -> Endpoint {
-    let Source { mut graph, facts, mut diagnostics, .. } = source;
-    if graph.nodes.len() > MOST_NODES {
-        diagnostics.push(too_large("nodes", graph.nodes.len(), MOST_NODES));
-        graph.nodes.clear();
-    }
-    let graph = declared::bypass::apply(declared::unwrap::apply(graph), options.catalog, &mut diagnostics);
-    let mut results = outputs::find(&graph, options.catalog);
-    wishes::choose_outputs(&facts, &mut results);
-    refuse_more_than(MOST_OUTPUTS, "results", &mut results, &mut diagnostics);
-    outputs::drop_repeats(&graph, &mut results, |node| {
-        options.sidecar.is_some_and(|sidecar| !sidecar.outputs.is_empty())
-            || options.lock.is_some_and(|lock| lock.has_output(node))
-    });
-    if results.is_empty() && !diagnostics.iter().any(Diagnostic::is_error) {
-        diagnostics.push(
-            Diagnostic::error("no-outputs", "no node of this workflow yields a result")
-                .help("add an output node such as Save Image; if one is there, give comfyport its definition in object_info.json"),
-        );
-    }
-    let live = graph.ancestors(results.iter().map(|output| output.node.as_str()));
-    if live.len() < graph.nodes.len() && !results.is_empty() {
-        let dead = graph.nodes.len() - live.len();
-        let nodes = if dead == 1 { "node leads" } else { "nodes lead" };
-        diagnostics.push(Diagnostic::note(
-            "dead-nodes",
-            format!("{dead} {nodes} to no result and will not be submitted"),
-        ));
-    }
-    let mut graph = prune::keep(graph, &live);
-    complete::fill(&mut graph, options.catalog, &mut diagnostics);
+    let Source { graph, facts, mut diagnostics, .. } = source;
+    let (graph, results) = what_runs(graph, &facts, options, &mut diagnostics);
     let context = Context::new(&graph, options.catalog);
-
-    let mut candidates = values::collect(&context);
-    refuse_more_than(MOST_VALUES, "values to set", &mut candidates, &mut diagnostics);
-    let mut models = models::find(&context, &mut candidates);
-    wishes::source_models(&facts, &mut models);
-    media::mark(&context, &mut candidates);
-    declared::mark(&context, &mut candidates, &mut diagnostics);
-    media::fix(&mut candidates, &mut diagnostics);
-    text::mark(&context, &mut candidates);
-    roles::mark(&mut candidates);
-    tiers::assign(&context, &mut candidates);
-    sampling::later_stages(&context, &mut candidates);
-    wishes::offer(&facts, &mut candidates);
-    let (mut params, twins) = names::merge_and_name(&context, candidates, &mut diagnostics);
-    text::keep_later_prompts(&graph, &mut params);
-    for param in params.iter_mut().filter(|param| param.ty == ParamType::Number) {
-        if let Some(Value::Number(number)) = &param.default {
-            param.default = Some(Value::Number(number.without_noise()));
-        }
-    }
-    wishes::describe(&facts, &mut params);
+    let Offer { mut params, twins, models } = offer(&context, &facts, &mut diagnostics);
     let mut outputs = outputs::name(&context, results, &mut diagnostics);
-
     let (node_packs, unknown_classes) = packs::find(&graph, options.catalog, &facts.packs, &mut diagnostics);
     let mut endpoint = Endpoint {
         file: options.file.to_owned(),
@@ -155,13 +107,7 @@ fn infer_one(source: Source, options: &Options<'_>) -> Endpoint {
         models,
         node_packs,
         unknown_classes,
-        classes: graph
-            .nodes
-            .values()
-            .map(|node| node.class_type.clone())
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .collect(),
+        classes: classes(&graph),
         prefix_inputs: prefix_inputs(&context, &outputs),
         params: Vec::new(),
         outputs: Vec::new(),
@@ -208,6 +154,81 @@ fn infer_one(source: Source, options: &Options<'_>) -> Endpoint {
         endpoint.diagnostics.extend(drift);
     }
     endpoint
+}
+
+/// The results, and the graph of what they need and nothing else.
+fn what_runs(
+    mut graph: Graph,
+    facts: &UiFacts,
+    options: &Options<'_>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> (Graph, Vec<Found>) {
+    if graph.nodes.len() > MOST_NODES {
+        diagnostics.push(too_large("nodes", graph.nodes.len(), MOST_NODES));
+        graph.nodes.clear();
+    }
+    let graph = declared::bypass::apply(declared::unwrap::apply(graph), options.catalog, diagnostics);
+    let mut results = outputs::find(&graph, options.catalog);
+    wishes::choose_outputs(facts, &mut results);
+    refuse_more_than(MOST_OUTPUTS, "results", &mut results, diagnostics);
+    outputs::drop_repeats(&graph, &mut results, |node| {
+        options.sidecar.is_some_and(|sidecar| !sidecar.outputs.is_empty())
+            || options.lock.is_some_and(|lock| lock.has_output(node))
+    });
+    if results.is_empty() && !diagnostics.iter().any(Diagnostic::is_error) {
+        diagnostics.push(
+            Diagnostic::error("no-outputs", "no node of this workflow yields a result")
+                .help("add an output node such as Save Image; if one is there, give comfyport its definition in object_info.json"),
+        );
+    }
+    let live = graph.ancestors(results.iter().map(|output| output.node.as_str()));
+    if live.len() < graph.nodes.len() && !results.is_empty() {
+        let dead = graph.nodes.len() - live.len();
+        let nodes = if dead == 1 { "node leads" } else { "nodes lead" };
+        diagnostics.push(Diagnostic::note(
+            "dead-nodes",
+            format!("{dead} {nodes} to no result and will not be submitted"),
+        ));
+    }
+    let mut graph = prune::keep(graph, &live);
+    complete::fill(&mut graph, options.catalog, diagnostics);
+    (graph, results)
+}
+
+/// What the graph alone has callers decide, before the lock and the sidecar have their say.
+struct Offer {
+    params: Vec<Param>,
+    twins: Vec<names::Twins>,
+    models: Vec<ModelRef>,
+}
+
+fn offer(context: &Context<'_>, facts: &UiFacts, diagnostics: &mut Vec<Diagnostic>) -> Offer {
+    let mut candidates = values::collect(context);
+    refuse_more_than(MOST_VALUES, "values to set", &mut candidates, diagnostics);
+    let mut models = models::find(context, &mut candidates);
+    wishes::source_models(facts, &mut models);
+    media::mark(context, &mut candidates);
+    declared::mark(context, &mut candidates, diagnostics);
+    media::fix(&mut candidates, diagnostics);
+    text::mark(context, &mut candidates);
+    roles::mark(&mut candidates);
+    tiers::assign(context, &mut candidates);
+    sampling::later_stages(context, &mut candidates);
+    wishes::offer(facts, &mut candidates);
+    let (mut params, twins) = names::merge_and_name(context, candidates, diagnostics);
+    text::keep_later_prompts(context.graph, &mut params);
+    for param in params.iter_mut().filter(|param| param.ty == ParamType::Number) {
+        if let Some(Value::Number(number)) = &param.default {
+            param.default = Some(Value::Number(number.without_noise()));
+        }
+    }
+    wishes::describe(facts, &mut params);
+    Offer { params, twins, models }
+}
+
+fn classes(graph: &Graph) -> Vec<String> {
+    let distinct: BTreeSet<&str> = graph.nodes.values().map(|node| node.class_type.as_str()).collect();
+    distinct.into_iter().map(str::to_owned).collect()
 }
 
 fn too_large(what: &str, count: usize, most: usize) -> Diagnostic {

@@ -125,29 +125,13 @@ impl FakeManager {
 
     fn answer(&mut self, method: &Method, path: &str, query: &str, kind: &str, body: &[u8]) -> Response {
         let json = || serde_json::from_slice::<Value>(body).unwrap();
-        let said = |value: Value| (StatusCode::OK, value.to_string()).into_response();
         let ok = || StatusCode::OK.into_response();
-        let ours = path.strip_prefix("/v2");
-        match (path, ours) {
-            ("/system_stats", _) => {
-                if self.down > 0 {
-                    self.down -= 1;
-                    if self.down == 0 {
-                        self.loaded = self.installed.keys().cloned().collect();
-                    }
-                    return StatusCode::SERVICE_UNAVAILABLE.into_response();
-                }
-                return said(json!({ "system": {} }));
-            }
-            ("/object_info", _) => {
-                let here = self.loaded.iter().filter(|folder| !self.broken.contains(&folder.as_str()));
-                let classes = here.map(|folder| {
-                    (format!("{folder} node"), json!({ "python_module": format!("custom_nodes.{folder}") }))
-                });
-                return said(Value::Object(classes.collect()));
-            }
+        match path {
+            "/system_stats" => return self.stats(),
+            "/object_info" => return self.definitions(),
             _ => {}
         }
+        let ours = path.strip_prefix("/v2");
         if ours.is_some() != self.is_four() {
             return StatusCode::NOT_FOUND.into_response();
         }
@@ -178,18 +162,7 @@ impl FakeManager {
                 ok()
             }
             "/manager/queue/install" | "/manager/queue/uninstall" if !self.is_four() => {
-                if self.strict {
-                    return StatusCode::FORBIDDEN.into_response();
-                }
-                let mut task = json();
-                // Missing keys are an exception over there.
-                if path.ends_with("uninstall") {
-                    task["uninstall"] = json!(true);
-                } else if task.get("channel").is_none() || task.get("mode").is_none() {
-                    return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-                }
-                self.queue.push(task);
-                ok()
+                self.queue_one(json(), path.ends_with("uninstall"))
             }
             "/manager/queue/task" if tasks => {
                 let task = json();
@@ -199,60 +172,17 @@ impl FakeManager {
                     "uninstall": task["kind"] == "uninstall" }));
                 ok()
             }
-            "/manager/queue/batch" if self.legacy_ui => {
-                let batch = json();
-                let install = batch["install"].as_array().unwrap();
-                if self.strict {
-                    let failed: Vec<&Value> = install.iter().map(|task| &task["ui_id"]).collect();
-                    return said(json!({ "failed": failed }));
-                }
-                self.queue.extend(install.iter().cloned());
-                self.busy = 2;
-                said(json!({ "failed": [] }))
-            }
+            "/manager/queue/batch" if self.legacy_ui => self.queue_all(json()["install"].as_array().unwrap()),
             "/manager/queue/start" => {
                 self.busy = 2;
                 if query.is_empty() { ok() } else { StatusCode::CREATED.into_response() }
             }
-            "/manager/queue/status" => {
-                let busy = self.busy > 0;
-                self.busy = self.busy.saturating_sub(1);
-                if !busy {
-                    self.work();
-                }
-                said(
-                    json!({ "total_count": 1, "done_count": 0, "in_progress_count": 0, "is_processing": busy }),
-                )
-            }
+            "/manager/queue/status" => self.queue_status(),
             "/manager/queue/history" if tasks => {
                 let id = query.strip_prefix("ui_id=").unwrap();
                 said(json!({ "history": { id: self.history[id] } }))
             }
-            "/customnode/install/git_url" if !tasks => {
-                if self.strict {
-                    return (StatusCode::FORBIDDEN, r#"{"error":"allow_git_url_install"}"#).into_response();
-                }
-                let is_json = kind.starts_with("application/json");
-                if is_json != (!self.gets() && !self.is_four()) {
-                    return StatusCode::BAD_REQUEST.into_response();
-                }
-                let url = if is_json {
-                    json()["url"].as_str().unwrap().to_owned()
-                } else {
-                    String::from_utf8(body.to_vec()).unwrap()
-                };
-                let (url, commit) = url.rsplit_once('@').unwrap();
-                let name = url.rsplit('/').next().unwrap();
-                if name == "registered" {
-                    // A repository that the registry knows is installed at its latest version, whatever was said.
-                    self.install(name, "9.9.9");
-                } else {
-                    let aux = url.strip_prefix("https://github.com/").unwrap();
-                    let entry = json!({ "ver": commit, "cnr_id": "", "aux_id": aux, "enabled": true });
-                    self.installed.insert(name.to_owned(), entry);
-                }
-                ok()
-            }
+            "/customnode/install/git_url" if !tasks => self.install_from_git(kind, body),
             "/manager/reboot" => {
                 self.down = 3;
                 ok()
@@ -260,4 +190,88 @@ impl FakeManager {
             _ => StatusCode::NOT_FOUND.into_response(),
         }
     }
+
+    /// Of ComfyUI, which is away for a while after a restart.
+    fn stats(&mut self) -> Response {
+        if self.down == 0 {
+            return said(json!({ "system": {} }));
+        }
+        self.down -= 1;
+        if self.down == 0 {
+            self.loaded = self.installed.keys().cloned().collect();
+        }
+        StatusCode::SERVICE_UNAVAILABLE.into_response()
+    }
+
+    /// Of ComfyUI: what it loaded when it started.
+    fn definitions(&self) -> Response {
+        let here = self.loaded.iter().filter(|folder| !self.broken.contains(&folder.as_str()));
+        let classes = here.map(|folder| {
+            (format!("{folder} node"), json!({ "python_module": format!("custom_nodes.{folder}") }))
+        });
+        said(Value::Object(classes.collect()))
+    }
+
+    fn queue_one(&mut self, mut task: Value, uninstall: bool) -> Response {
+        if self.strict {
+            return StatusCode::FORBIDDEN.into_response();
+        }
+        // Missing keys are an exception over there.
+        if uninstall {
+            task["uninstall"] = json!(true);
+        } else if task.get("channel").is_none() || task.get("mode").is_none() {
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        }
+        self.queue.push(task);
+        StatusCode::OK.into_response()
+    }
+
+    fn queue_all(&mut self, tasks: &[Value]) -> Response {
+        if self.strict {
+            let failed: Vec<&Value> = tasks.iter().map(|task| &task["ui_id"]).collect();
+            return said(json!({ "failed": failed }));
+        }
+        self.queue.extend(tasks.iter().cloned());
+        self.busy = 2;
+        said(json!({ "failed": [] }))
+    }
+
+    fn queue_status(&mut self) -> Response {
+        let busy = self.busy > 0;
+        self.busy = self.busy.saturating_sub(1);
+        if !busy {
+            self.work();
+        }
+        said(json!({ "total_count": 1, "done_count": 0, "in_progress_count": 0, "is_processing": busy }))
+    }
+
+    fn install_from_git(&mut self, kind: &str, body: &[u8]) -> Response {
+        if self.strict {
+            return (StatusCode::FORBIDDEN, r#"{"error":"allow_git_url_install"}"#).into_response();
+        }
+        let is_json = kind.starts_with("application/json");
+        if is_json != (!self.gets() && !self.is_four()) {
+            return StatusCode::BAD_REQUEST.into_response();
+        }
+        let url = if is_json {
+            serde_json::from_slice::<Value>(body).unwrap()["url"].as_str().unwrap().to_owned()
+        } else {
+            String::from_utf8(body.to_vec()).unwrap()
+        };
+        let (url, commit) = url.rsplit_once('@').unwrap();
+        let name = url.rsplit('/').next().unwrap();
+        if name == "registered" {
+            // A repository that the registry knows is installed at its latest version, whatever was said.
+            self.install(name, "9.9.9");
+        } else {
+            let aux = url.strip_prefix("https://github.com/").unwrap();
+            let entry = json!({ "ver": commit, "cnr_id": "", "aux_id": aux, "enabled": true });
+            self.installed.insert(name.to_owned(), entry);
+        }
+        StatusCode::OK.into_response()
+    }
+}
+
+fn said(value: Value) -> Response {
+    (StatusCode::OK, value.to_string()).into_response()
 }
