@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{Outcome, describe};
+use crate::{Outcome, cargo_itself, describe};
 
 /// How long each is tried, in seconds, if nobody says.
 const SECONDS: u64 = 60;
@@ -72,8 +72,7 @@ struct Built {
 /// Builds the tests of the whole workspace, as `cargo test --workspace` does: of parts of it, cargo would build
 /// dependencies once more.
 fn build(profile: &str) -> Result<Vec<Built>, String> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
+    let mut command = cargo_itself();
     command.args(["test", "--workspace", "--profile", profile, "--no-run", "--message-format=json"]);
     eprintln!("+ {}", describe(&command));
     let output = command.stderr(Stdio::inherit()).output().map_err(|error| error.to_string())?;

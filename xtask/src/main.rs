@@ -63,8 +63,20 @@ fn bench() -> Outcome {
 
 /// Runs cargo and names the command if it fails.
 fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Outcome {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    run(Command::new(cargo).args(arguments).envs(environment.iter().copied()))
+    run(cargo_itself().args(arguments).envs(environment.iter().copied()))
+}
+
+/// The cargo that runs this, without what it says of this package: build scripts that look at that (`ring` has one)
+/// would run again, and whatever depends on them would be built again, now and when cargo is called by hand.
+fn cargo_itself() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let of_this_package = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(of_this_package) {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 fn run(command: &mut Command) -> Outcome {
