@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::{
     errands::follow,
-    process::{Comfyport, python},
+    process::{Comfyport, http, python},
 };
 
 /// A ComfyUI on this machine that a command starts anew, and a folder of workflows that need a pack.
@@ -148,7 +148,8 @@ async fn jobs_wait_for_the_packs_that_the_lock_pins() {
     fs::write(home.at("comfyport.lock"), lock.replace("[\"One\"]", "[\"One\", \"SaveImage\"]")).unwrap();
     Command::new("/bin/sh").args(["-c", &home.restart()]).status().unwrap();
     let up = format!("http://127.0.0.1:{}/object_info", home.port);
-    while reqwest::get(&up).await.is_err() {
+    let http = http();
+    while http.get(&up).send().await.is_err() {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     let models = home.serve(&[("COMFYPORT_SUPPLIES_INSTALL_MISSING", "models")]);

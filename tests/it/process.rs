@@ -30,6 +30,12 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
 }
 
+/// A client, also where no server was started before.
+pub(crate) fn http() -> reqwest::Client {
+    rustls::crypto::ring::default_provider().install_default().ok();
+    reqwest::Client::new()
+}
+
 impl Comfyport {
     /// The server with its embedded simulator.
     pub(crate) fn simulated() -> Self {
@@ -133,7 +139,6 @@ impl Comfyport {
     }
 
     fn start(mut command: Command, with_data: bool, settings: &[(&str, &str)]) -> Self {
-        rustls::crypto::ring::default_provider().install_default().ok();
         let data = tempfile::tempdir().unwrap();
         command.envs(settings.iter().copied());
         if with_data {
@@ -153,7 +158,7 @@ impl Comfyport {
                 sink.lock().unwrap().push_str(&format!("{line}\n"));
             }
         });
-        Self { child, url, http: reqwest::Client::new(), log, data }
+        Self { child, url, http: http(), log, data }
     }
 
     /// Memory that it holds, in bytes.
