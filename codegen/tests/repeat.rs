@@ -12,7 +12,7 @@ use std::{
     collections::BTreeMap,
     env, fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use comfyport_codegen::{Template, generate};
@@ -23,7 +23,7 @@ fn processes_agree() {
     let runs = env::var("REPEAT").map_or(3, |runs| runs.parse().expect("a number"));
     let scratch = tempfile::tempdir().unwrap();
     let mut files = originals();
-    let mut first: Option<Vec<u8>> = None;
+    let mut processes = Vec::new();
     for run in 0..runs {
         // Folders list their files in an order that depends on when they were written and on what they are called.
         let count = files.len();
@@ -36,19 +36,24 @@ fn processes_agree() {
         }
         let out = scratch.path().join(format!("out {run}"));
         let language = ["C", "C.UTF-8", "tr_TR.UTF-8", "de_DE.UTF-8"][run % 4];
-        let status = Command::new(env::current_exe().unwrap())
+        let process = Command::new(env::current_exe().unwrap())
             .args(["--exact", "one_process", "--ignored", "--test-threads=1"])
             .env("REPEAT_FOLDER", &folder)
             .env("REPEAT_OUT", &out)
             .envs([("LC_ALL", language), ("LANG", language)])
             .env("TZ", ["UTC", "Asia/Kathmandu", "America/St_Johns"][run % 3])
             .current_dir(if run % 2 == 0 { scratch.path() } else { Path::new("/") })
-            .output()
+            .stdout(Stdio::piped())
+            .spawn()
             .unwrap();
-        assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stdout));
+        processes.push((process, out));
+    }
+    let mut first: Option<Vec<u8>> = None;
+    for (run, (process, out)) in processes.into_iter().enumerate() {
+        let ended = process.wait_with_output().unwrap();
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stdout));
         let written = fs::read(out).unwrap();
         assert!(written.len() > 100_000, "{} bytes", written.len());
-        fs::remove_dir_all(folder).unwrap();
         match &first {
             None => first = Some(written),
             Some(first) => assert!(*first == written, "run {run} differs"),

@@ -67,6 +67,7 @@ fn a_new_project_optimises_what_this_workspace_does() {
     let optimised = |manifest: &str| -> BTreeSet<String> {
         let packages = manifest.split_once("\n[profile.dev.package]\n").unwrap().1;
         let lines = packages.lines().take_while(|line| !line.is_empty());
+        let lines = lines.filter(|line| !line.starts_with('#'));
         lines.map(|line| line.split_once(" = ").unwrap().0.to_owned()).collect()
     };
     let folder = project();

@@ -33,7 +33,10 @@ impl Dice {
     }
 }
 
-fn workflows() -> Vec<(String, Vec<u8>, Option<String>)> {
+/// Its file, what is in it, and its sidecar file.
+type Workflow = (String, Vec<u8>, Option<String>);
+
+fn workflows() -> Vec<Workflow> {
     let mut files = Vec::new();
     let bundled = Path::new(env!("CARGO_MANIFEST_DIR")).join("../workflow_templates");
     collect(&bundled, &mut files);
@@ -236,29 +239,62 @@ fn is_unclear(outcome: &Result<Endpoint, Vec<Diagnostic>>) -> bool {
 
 #[test]
 fn a_locked_api_is_kept_or_its_loss_is_told() {
-    let mut counts: BTreeMap<&str, (usize, usize, usize)> = BTreeMap::new();
-    let (mut silent, mut lost) = (Vec::new(), Vec::new());
-    for (seed, (file, bytes, sidecar)) in workflows().into_iter().enumerate() {
-        let sidecar = sidecar.map(|text| Sidecar::parse(&text).unwrap());
-        let options = Options {
-            file: &file,
-            path: "x",
-            catalog: Catalog::core(),
-            sidecar: sidecar.as_ref(),
-            lock: None,
-        };
-        let Ok(locked) = accept(&bytes, &options) else { continue };
+    let files: Vec<_> = workflows().into_iter().enumerate().collect();
+    let threads = std::thread::available_parallelism().map_or(1, Into::into);
+    let judge_all = |part: &[(usize, Workflow)]| {
+        let mut found = Found::default();
+        part.iter().for_each(|(seed, workflow)| found.judge(*seed as u64, workflow));
+        found
+    };
+    let found = std::thread::scope(|scope| {
+        let parts = files.chunks(files.len().div_ceil(threads));
+        let judges: Vec<_> = parts.map(|part| scope.spawn(|| judge_all(part))).collect();
+        judges.into_iter().fold(Found::default(), |all, judge| all.and(judge.join().unwrap()))
+    });
+    for (name, (all, refused, kept)) in &found.counts {
+        println!("{name}: {all} workflows, {kept} kept, {refused} refused");
+    }
+    println!("silent changes: {}, lost without need: {}", found.silent.len(), found.lost.len());
+    assert!(found.silent.is_empty(), "{}", found.silent.join("\n"));
+    assert!(found.lost.is_empty(), "{}", found.lost.join("\n"));
+}
+
+/// What became of locked workflows that were changed.
+#[derive(Default)]
+struct Found {
+    /// By mutation: all, those refused, those kept.
+    counts: BTreeMap<&'static str, (usize, usize, usize)>,
+    silent: Vec<String>,
+    lost: Vec<String>,
+}
+
+impl Found {
+    fn and(mut self, other: Self) -> Self {
+        for (name, (all, refused, kept)) in other.counts {
+            let count = self.counts.entry(name).or_default();
+            *count = (count.0 + all, count.1 + refused, count.2 + kept);
+        }
+        self.silent.extend(other.silent);
+        self.lost.extend(other.lost);
+        self
+    }
+
+    fn judge(&mut self, seed: u64, (file, bytes, sidecar): &Workflow) {
+        let sidecar = sidecar.as_ref().map(|text| Sidecar::parse(text).unwrap());
+        let options =
+            Options { file, path: "x", catalog: Catalog::core(), sidecar: sidecar.as_ref(), lock: None };
+        let Ok(locked) = accept(bytes, &options) else { return };
         let lock = Lock::parse(&locked.lock.render()).unwrap();
         assert_eq!(lock, locked.lock, "{file}: a lock reads back as it was written");
-        let graph = read(&bytes).unwrap().graph;
-        let before = api(&endpoint(&bytes, &options).unwrap(), &same_ids(&graph));
+        let graph = read(bytes).unwrap().graph;
+        let before = api(&endpoint(bytes, &options).unwrap(), &same_ids(&graph));
         let options = Options { lock: Some(&lock), ..options };
-        let unchanged = endpoint(&bytes, &options).unwrap();
+        let unchanged = endpoint(bytes, &options).unwrap();
         assert!(unchanged.changes.is_empty(), "{file}: {:?}", unchanged.changes);
         for (name, mutation, must_survive) in MUTATIONS {
-            let mut dice = Dice(seed as u64);
+            let mut dice = Dice(seed);
             let (mutated, first) = mutation(&graph, &mut dice);
-            let count = counts.entry(name).or_default();
+            let count = self.counts.entry(name).or_default();
             count.0 += 1;
             let after = match endpoint(&write(&mutated), &options) {
                 Ok(after) if after.is_usable() => after,
@@ -268,7 +304,7 @@ fn a_locked_api_is_kept_or_its_loss_is_told() {
                         let told: Vec<_> = other.map_or_else(|found| found, |after| after.diagnostics);
                         let told: Vec<_> =
                             told.iter().filter(|one| one.is_error()).map(|one| &one.message).collect();
-                        lost.push(format!("{name}: {file}: {told:?}"));
+                        self.lost.push(format!("{name}: {file}: {told:?}"));
                     }
                     continue;
                 }
@@ -287,16 +323,10 @@ fn a_locked_api_is_kept_or_its_loss_is_told() {
             } else {
                 let gone: Vec<_> = before.iter().filter(|one| after.get(one.0) != Some(one.1)).collect();
                 let come: Vec<_> = after.iter().filter(|one| before.get(one.0) != Some(one.1)).collect();
-                silent.push(format!("{name}: {file}:\n  was {gone:?}\n  is {come:?}"));
+                self.silent.push(format!("{name}: {file}:\n  was {gone:?}\n  is {come:?}"));
             }
         }
     }
-    for (name, (all, refused, kept)) in &counts {
-        println!("{name}: {all} workflows, {kept} kept, {refused} refused");
-    }
-    println!("silent changes: {}, lost without need: {}", silent.len(), lost.len());
-    assert!(silent.is_empty(), "{}", silent.join("\n"));
-    assert!(lost.is_empty(), "{}", lost.join("\n"));
 }
 
 #[test]
