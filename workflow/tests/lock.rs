@@ -243,7 +243,9 @@ fn a_locked_api_is_kept_or_its_loss_is_told() {
     let threads = std::thread::available_parallelism().map_or(1, Into::into);
     let judge_all = |part: &[(usize, Workflow)]| {
         let mut found = Found::default();
-        part.iter().for_each(|(seed, workflow)| found.judge(*seed as u64, workflow));
+        for (seed, workflow) in part {
+            found.judge(*seed as u64, workflow);
+        }
         found
     };
     let found = std::thread::scope(|scope| {
