@@ -95,14 +95,27 @@ async fn keys_open_and_wrong_ones_all_look_alike() {
     for path in ["/", "/health", "/ready", "/docs/", "/openapi.json"] {
         server.read(path, 200).await;
     }
-    // Which engines there are is not for everybody.
+    for path in ["/workflows", "/metrics", "/engines", "/webhooks", "/usage", PAINT] {
+        server.read(path, 401).await;
+    }
+}
+
+/// Whether the server can work is for everybody, which engines it has and how they are is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_hear_nothing_of_engines() {
+    let (house, made) = House::new(&[], &[&["ci"], &["root", "--scope", "admin"]]);
+    let server = &house.server;
     let ready = server.read("/ready", 200).await.json();
     assert_eq!((&ready["ready"], ready.get("engines")), (&json!(true), None), "{ready}");
     let ready = server.expect(with(server.get("/ready"), &made[0]), 200).await.json();
     assert_eq!(ready["engines"][0]["engine"], "simulator", "{ready}");
-    for path in ["/workflows", "/metrics", "/engines", "/webhooks", "/usage", PAINT] {
-        server.read(path, 401).await;
-    }
+
+    server.expect(with(server.post("/engines/simulator:drain"), &made[1]), 200).await;
+    let detail = |problem: Value| problem["detail"].as_str().unwrap().to_owned();
+    let said = detail(server.read("/ready", 503).await.json());
+    assert!(said.contains("with a key") && !said.contains("simulator"), "{said}");
+    let said = detail(server.expect(with(server.get("/ready"), &made[0]), 503).await.json());
+    assert_eq!(said, "simulator: an operator drained it");
 }
 
 /// Everything that names a job, asked for by its owner and by somebody else.
